@@ -1,0 +1,5 @@
+//! bot.toml and the environment as plain structs, one per section.
+
+mod secret;
+
+pub use secret::Secret;

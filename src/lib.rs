@@ -1,0 +1,31 @@
+//! argon-host: a host for bots of the Argon chat platform.
+//!
+//! # Rooms
+//!
+//! | room | owns |
+//! |---|---|
+//! | [`contract`] | the platform's API as tables; depends on nothing |
+//! | [`config`] | bot.toml and environment as plain structs; [`config::Secret`] |
+//! | [`rest`] | one client with validation, retries and the rate limiter |
+//! | [`stream`] | the one event stream of a bot |
+//! | [`inbox`] | the seam that every event passes on its way to the scripts |
+//! | [`script`] | everything that knows Luau |
+//! | [`sim`] | the embedded Argon server and its playground |
+//! | [`observe`] | logs |
+//! | [`cli`] | one file per subcommand |
+//! | [`app`] | the composition root |
+//!
+//! Events flow `stream -> inbox -> script -> rest`. Only [`app`] and [`cli`] name every room.
+//!
+//! # Arrows that must never exist
+//!
+//! `tests/architecture.rs` reads the `use crate::` lines and keeps it so:
+//! - `contract` and `config` to any room (`config` may read `contract`);
+//! - `mlua` outside `script`;
+//! - `stream` to `script`, and either of them to the other's inside;
+//! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
+
+pub mod config;
+pub mod contract;
+pub mod inbox;
+pub mod rest;
