@@ -179,7 +179,7 @@ async fn serve(
             error: "body_too_large",
             message: format!("the body could not be read, or has more than {BODY_LIMIT} bytes"),
         })?;
-    if route.query.iter().any(|field| field.name == "intents") {
+    if route.label() == "IEvents/Stream" {
         let intents = query.get("intents").and_then(|text| text.parse().ok());
         return Ok(stream::open(shared, &bot, intents.unwrap_or(0), slot)?);
     }

@@ -7,17 +7,17 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`server`] | start, stop, and the one lock that makes an act and its events one step |
-//! | [`world`] | spaces, people, messages, commands, interactions: pure state, a method per act |
-//! | [`events`] | per-bot positions, buffers and intents: pure |
-//! | [`limits`] | rate windows and concurrency |
-//! | [`params`] | parameters checked against the contract |
-//! | [`wire`] | the world in the platform's JSON |
-//! | [`routes`] | what each route does, one file per interface |
-//! | [`stream`] | the open event stream |
-//! | [`http`] | authentication, dispatch, the order of the checks, the request log |
-//! | [`control`] | `/_sim/*`: the world for the playground and for tests |
-//! | [`clock`] | time, and how tests move it |
+//! | `server` | start, stop, and the one lock that makes an act and its events one step |
+//! | `world` | spaces, people, messages, commands, interactions: pure state, a method per act |
+//! | `events` | per-bot positions, buffers and intents: pure |
+//! | `limits` | rate windows and concurrency |
+//! | `params` | parameters checked against the contract |
+//! | `wire` | the world in the platform's JSON |
+//! | `routes` | what each route does, one file per interface |
+//! | `stream` | the open event stream |
+//! | `http` | authentication, dispatch, the order of the checks, the request log |
+//! | `control` | `/_sim/*`: the world for the playground and for tests |
+//! | `clock` | time, and how tests move it |
 //!
 //! Voice, calls and injected faults are not here yet: those routes answer 501 after all their checks.
 

@@ -197,7 +197,8 @@ impl Shared {
             tokio::select! {
                 () = due => self.expire(),
                 () = self.timers.notified() => {}
-                _ = stop.changed() => return,
+                // Not `changed`: the server may have stopped before this task first ran.
+                _ = stop.wait_for(|&stop| stop) => return,
             }
         }
     }

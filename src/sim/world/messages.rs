@@ -157,9 +157,14 @@ impl World {
             }
             channel.messages.push_back(message);
         }
-        // Whoever writes has stopped typing.
-        self.stop_typing(channel, sender);
         self.tell(space, "messageCreate", &payload);
+        if self.typing.contains_key(&(channel, sender)) {
+            // Pages show no typing after the message; bots hear of its end when its time is over.
+            self.show(Show::TypingStop {
+                channel,
+                user: sender,
+            });
+        }
         self.show(Show::Message(channel, id));
         id
     }
