@@ -29,3 +29,4 @@ pub mod config;
 pub mod contract;
 pub mod inbox;
 pub mod rest;
+pub mod script;
