@@ -82,6 +82,15 @@ enum Found<'a> {
     Scratch,
 }
 
+/// A key of an object.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    /// The field at that place of the shape.
+    Field(usize),
+    /// A key that the shape does not have.
+    Unknown(Found<'a>),
+}
+
 struct Builder<'a> {
     state: *mut lua_State,
     scan: Scanner<'a>,
@@ -227,42 +236,44 @@ impl<'a> Builder<'a> {
             }
             ffi::lua_createtable(self.state, 0, shape.size.hint());
             let mut entries = 0;
-            // One bit for each of the first 64 fields that has been set.
+            // Which keys may have been set: a filter without false negatives.
             let mut seen: u64 = 0;
             let mut before = 0;
             loop {
-                let key = self.key()?;
-                let field = shape.find(self.bytes(key), before);
-                if let Some(at) = field {
-                    before = at + 1;
-                }
-                let bit = field.filter(|&at| at < 64).map_or(0, |at| 1 << at);
-                let known = field.and_then(|at| shape.fields.get(at));
-                if self.scan.peek() == Some(b'n') {
-                    self.scan.literal("null")?;
-                    // Only a duplicate key has something to take back.
-                    if bit == 0 || seen & bit != 0 {
-                        match known {
-                            Some(field) => self.push_word(field.word),
-                            None => self.push_found(key),
-                        }
-                        self.take_back();
+                self.scan.peek();
+                let key = match shape.guess(before) {
+                    Some((at, token)) if self.scan.accept(token) => Key::Field(at),
+                    _ => {
+                        let text = self.key()?;
+                        let field = shape.find(self.bytes(text), before);
+                        field.map_or(Key::Unknown(text), Key::Field)
                     }
-                } else {
-                    let kind = match known {
-                        Some(field) => {
-                            self.push_word(field.word);
-                            field.kind
-                        }
-                        None => {
-                            self.push_found(key);
-                            Kind::Any
-                        }
-                    };
+                };
+                let (bit, kind) = match key {
+                    Key::Field(at) => {
+                        before = at + 1;
+                        (1 << (at % 64), shape.fields[at].kind)
+                    }
+                    Key::Unknown(text) => (filter_bit(self.bytes(text)), Kind::Any),
+                };
+                let null = self.scan.peek() == Some(b'n');
+                // Only a duplicate key has something to take back.
+                if !null || seen & bit != 0 {
+                    match key {
+                        Key::Field(at) => self.push_word(shape.fields[at].word),
+                        Key::Unknown(text) => self.push_found(text),
+                    }
+                }
+                if !null {
                     self.value(kind)?;
                     ffi::lua_rawset(self.state, -3);
                     seen |= bit;
                     entries += 1;
+                } else {
+                    self.scan.literal("null")?;
+                    if seen & bit != 0 {
+                        self.take_back();
+                    }
                 }
                 if !self.more(b'}', "expected ',' or '}' after a field")? {
                     break;
@@ -338,10 +349,8 @@ impl<'a> Builder<'a> {
                 .scan
                 .fault("more than 128 containers inside each other"));
         }
-        // SAFETY: asks for stack slots; reports failure instead of raising.
-        if unsafe { ffi::lua_checkstack(self.state, SLOTS) } == 0 {
-            return Err(self.scan.fault("no memory left for the Luau stack"));
-        }
+        // SAFETY: makes room on the stack or raises a memory error. The depth bounds what is asked.
+        unsafe { ffi::lua_rawcheckstack(self.state, SLOTS) };
         self.scan.skip();
         if self.scan.peek() == Some(close) {
             self.scan.skip();
@@ -530,6 +539,16 @@ fn mask(text: &str) -> Option<u64> {
     text.parse::<u64>()
         .ok()
         .or_else(|| text.parse::<i64>().ok().map(|signed| signed as u64))
+}
+
+/// The bit of a key that the contract does not know, in the filter of an object's keys.
+#[inline]
+fn filter_bit(key: &[u8]) -> u64 {
+    let hash = match key {
+        [first, .., last] => key.len() * 7 + usize::from(*first) + usize::from(*last) * 3,
+        _ => key.len(),
+    };
+    1 << (hash % 64)
 }
 
 /// 2^53 itself, which is the double of 2^53 + 1 too and therefore no proof of exactness.

@@ -9,7 +9,7 @@ use super::{EncodeError, MAX_DEPTH};
 use crate::contract::{Enum, Field, Flags, Route, Type};
 
 /// Integers up to here, and their negatives, are exact as a Luau number.
-const EXACT: i64 = 1 << 53;
+const EXACT: u64 = 1 << 53;
 
 /// One encoding. Tables are read raw, so nothing of the script runs meanwhile.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Encoder {
     }
 
     /// A value of the contract.
-    pub fn typed(&mut self, value: &Value, ty: &'static Type) -> Result<Json, EncodeError> {
+    pub fn typed(&mut self, value: &Value, ty: &Type) -> Result<Json, EncodeError> {
         match (ty, value) {
             (Type::Any, _) => self.any(value),
             (Type::String | Type::Guid | Type::Time, Value::String(text)) => string(text),
@@ -99,7 +99,7 @@ impl Encoder {
         Ok(object)
     }
 
-    fn map(&mut self, table: &Table, element: &'static Type) -> Result<Json, EncodeError> {
+    fn map(&mut self, table: &Table, element: &Type) -> Result<Json, EncodeError> {
         self.enter(table)?;
         let mut object = Map::new();
         for pair in table.pairs::<Value, Value>() {
@@ -114,7 +114,7 @@ impl Encoder {
         Ok(Json::Object(object))
     }
 
-    fn list(&mut self, table: &Table, element: &'static Type) -> Result<Json, EncodeError> {
+    fn list(&mut self, table: &Table, element: &Type) -> Result<Json, EncodeError> {
         self.enter(table)?;
         let mut items: Vec<(usize, Json)> = Vec::new();
         for pair in table.pairs::<Value, Value>() {
@@ -209,7 +209,7 @@ fn string(text: &mlua::LuaString) -> Result<Json, EncodeError> {
 /// The value as an integer that the VM holds exactly, if it is one.
 fn integral(value: &Value) -> Option<i64> {
     match value {
-        Value::Integer(number) => Some(i64::from(*number)),
+        Value::Integer(number) => Some(*number),
         // 2^63 itself is out of range; every whole double below is an i64.
         Value::Number(n) if n.fract() == 0.0 && n.abs() < 9_223_372_036_854_775_808.0 => {
             Some(*n as i64)
@@ -218,10 +218,15 @@ fn integral(value: &Value) -> Option<i64> {
     }
 }
 
-/// A number as JSON, integers without a fraction.
+/// A number as JSON. Integers have no fraction, except those beyond 2^53 that are doubles by nature:
+/// written as integers they would come back as strings.
 fn number(value: &Value) -> Result<Json, EncodeError> {
-    if let Some(integer) = integral(value) {
-        return Ok(integer.into());
+    match integral(value) {
+        Some(whole) if whole.unsigned_abs() <= EXACT || whole as f64 as i64 != whole => {
+            return Ok(whole.into());
+        }
+        Some(whole) => return Ok((whole as f64).into()),
+        None => {}
     }
     match value {
         Value::Number(number) => Number::from_f64(*number)
@@ -264,7 +269,7 @@ fn id(value: &Value) -> Result<Json, EncodeError> {
             .ok_or_else(|| expected(EXPECTED, value));
     }
     match integral(value) {
-        Some(id) if id.abs() <= EXACT => Ok(id.into()),
+        Some(id) if id.unsigned_abs() <= EXACT => Ok(id.into()),
         Some(_) => Err(EncodeError::new(
             "an id beyond 2^53 is rounded as a number; pass it as the string it came as",
         )),

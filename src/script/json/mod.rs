@@ -39,7 +39,7 @@ mod scan;
 
 pub use error::{DecodeError, EncodeError};
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use mlua::{Lua, Table, Value};
 
@@ -54,6 +54,8 @@ pub struct Codec {
     plan: RefCell<plan::Plan>,
     /// The plan's words, interned: `words[i + 1]` is word `i`.
     words: Table,
+    /// How many words stand there.
+    interned: Cell<usize>,
     /// Where escaped strings are put together; kept, so that it is allocated once.
     scratch: RefCell<Vec<u8>>,
 }
@@ -64,6 +66,7 @@ impl Codec {
         Ok(Codec {
             plan: RefCell::new(plan::Plan::new()),
             words: lua.create_table()?,
+            interned: Cell::new(0),
             scratch: RefCell::default(),
         })
     }
@@ -78,11 +81,7 @@ impl Codec {
         json: &[u8],
         shape: &'static Shape,
     ) -> Result<Table, DecodeError> {
-        let known = self.plan.borrow().find(shape);
-        let shape = match known {
-            Some(shape) => shape,
-            None => self.compile(shape)?,
-        };
+        let shape = self.ready(shape)?;
         match self.run(lua, json, decode::Root::Object(shape))? {
             Value::Table(table) => Ok(table),
             // `Root::Object` accepts nothing but an object.
@@ -106,11 +105,7 @@ impl Codec {
     ///
     /// # Errors
     /// The value does not fit the type or JSON; the error has the path below `value`.
-    pub fn encode(
-        &self,
-        value: &Value,
-        ty: &'static Type,
-    ) -> Result<serde_json::Value, EncodeError> {
+    pub fn encode(&self, value: &Value, ty: &Type) -> Result<serde_json::Value, EncodeError> {
         encode::Encoder::default().typed(value, ty)
     }
 
@@ -136,12 +131,15 @@ impl Codec {
         Ok(encode::Encoder::default().any(value)?.to_string())
     }
 
-    /// Adds a shape, and what it is made of, to the plan and its words to the VM.
-    fn compile(&self, shape: &'static Shape) -> Result<plan::ShapeId, DecodeError> {
-        let mut plan = self.plan.borrow_mut();
-        let id = plan.compile(shape);
-        for index in self.words.raw_len()..plan.words().len() {
-            self.words.raw_set(index + 1, plan.words()[index])?;
+    /// The shape's place in the plan, with all its words in the VM.
+    fn ready(&self, shape: &'static Shape) -> Result<plan::ShapeId, DecodeError> {
+        let known = self.plan.borrow().find(shape);
+        let id = known.unwrap_or_else(|| self.plan.borrow_mut().compile(shape));
+        let plan = self.plan.borrow();
+        // Not only after compiling: the VM may have had no memory for a word, and has some now.
+        while let Some(word) = plan.words().get(self.interned.get()) {
+            self.words.raw_set(self.interned.get() + 1, *word)?;
+            self.interned.set(self.interned.get() + 1);
         }
         Ok(id)
     }

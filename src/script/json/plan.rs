@@ -49,6 +49,8 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct FieldPlan {
     pub name: &'static str,
+    /// The name as a document without white space has it, `"name":`.
+    token: Box<str>,
     pub word: Word,
     pub kind: Kind,
 }
@@ -64,18 +66,16 @@ pub(super) struct ShapePlan {
 }
 
 impl ShapePlan {
-    /// The field of that name; `before` is 0, or one more than the field that came before.
+    /// The field that is likely to come next, and its name as it would stand in the document; `before`
+    /// is 0, or one more than the field that came before.
     #[inline]
-    pub fn find(&self, name: &[u8], before: usize) -> Option<usize> {
-        let guess = self.next.get(before).map_or(0, Cell::get);
-        match self.fields.get(guess) {
-            Some(field) if field.name.as_bytes() == name => Some(guess),
-            _ => self.search(name, before),
-        }
+    pub fn guess(&self, before: usize) -> Option<(usize, &str)> {
+        let guess = self.next.get(before)?.get();
+        Some((guess, &self.fields.get(guess)?.token))
     }
 
-    #[cold]
-    fn search(&self, name: &[u8], before: usize) -> Option<usize> {
+    /// The field of that name, which becomes the next guess.
+    pub fn find(&self, name: &[u8], before: usize) -> Option<usize> {
         let found = self
             .fields
             .iter()
@@ -247,6 +247,7 @@ impl Plan {
             if plan.iter().all(|known| known.name != field.name) {
                 plan.push(FieldPlan {
                     name: field.name,
+                    token: format!("\"{}\":", field.name).into(),
                     word: self.word(field.name),
                     kind: self.kind(&field.ty),
                 });

@@ -87,15 +87,24 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Steps over this text if it comes next.
+    #[inline]
+    pub fn accept(&mut self, token: &str) -> bool {
+        let rest = self.text.as_bytes().get(self.at..);
+        let found = rest.is_some_and(|rest| rest.starts_with(token.as_bytes()));
+        if found {
+            self.at += token.len();
+        }
+        found
+    }
+
     /// Steps over `null`, `true` or `false`.
     #[inline]
     pub fn literal(&mut self, word: &'static str) -> Result<(), Fault> {
-        match self.text.as_bytes().get(self.at..self.at + word.len()) {
-            Some(found) if found == word.as_bytes() => {
-                self.at += word.len();
-                Ok(())
-            }
-            _ => Err(self.fault("expected a JSON value")),
+        if self.accept(word) {
+            Ok(())
+        } else {
+            Err(self.fault("expected a JSON value"))
         }
     }
 
@@ -114,7 +123,7 @@ impl<'a> Scanner<'a> {
         self.at = start;
         let mut escaped = false;
         loop {
-            self.to_special();
+            self.seek_special();
             match self.byte() {
                 Some(b'"') => {
                     // Both ends are beside ASCII quotes, so they are character boundaries.
@@ -138,7 +147,7 @@ impl<'a> Scanner<'a> {
 
     /// Moves to the next quote, backslash or control character, eight bytes at a time.
     #[inline]
-    fn to_special(&mut self) {
+    fn seek_special(&mut self) {
         const ONES: u64 = u64::MAX / 255;
         const HIGH: u64 = ONES * 128;
         let bytes = self.text.as_bytes();
