@@ -4,14 +4,15 @@
 //!
 //! [`run`] calls [`mlua::Lua::exec_raw`], which runs the builder under `lua_pcall`. Any function of the
 //! Luau API that allocates may raise (the memory limit is reached), and then a C++ exception unwinds
-//! through the builder's Rust frames up to that `lua_pcall`. The frames' ABI allows it (`exec_raw` enters them
-//! through an `extern "C-unwind"` function), and nothing is lost on the way, because no frame between
-//! owns anything: tokens, positions and faults are `Copy`, and what owns memory (the plan, the scratch
-//! buffer, the outcome) belongs to the frame of [`run`], outside the protected call, and is only borrowed. So
-//! it would be just as sound if Luau were built to `longjmp`.
+//! through the builder's Rust frames up to that `lua_pcall`. Their ABI allows it (`exec_raw` enters them
+//! through an `extern "C-unwind"` function, and the API's functions are declared so), and nothing is
+//! lost on the way, because no frame between owns anything: tokens, positions and faults are `Copy`, and
+//! what owns memory (the plan, the scratch buffer, the outcome) belongs to the frames outside the
+//! protected call and is only borrowed. So it would be just as sound if Luau were built to `longjmp`.
+//! The one thing that must not happen is `catch_unwind` in between, which aborts on a foreign exception.
 //!
 //! A Rust panic must not cross Luau's frames; the builder has no operation that can panic: indices into
-//! the input are checked, indices into the plan are made by the plan.
+//! the input are checked, indices into the plan are made by the plan. No code of a script runs meanwhile.
 //!
 //! Stack: every container asks for [`SLOTS`] slots before it pushes anything. Slot 1 holds the words.
 
@@ -36,9 +37,12 @@ pub(super) enum Root {
 /// Stack index of the table of words: the only argument of the protected function.
 const WORDS: c_int = 1;
 
-/// Stack slots a container needs: its table, a key, and a value, which takes three when it is a set of flags (the
-/// set, a name, `true`); one more is spare.
+/// Stack slots that a container needs: its table, a key, and a value, which takes three while it is a
+/// set of flags (the set, a name, `true`); one more is spare.
 const SLOTS: c_int = 6;
+
+/// The bytes of scratch that are kept from one document to the next.
+const SCRATCH: usize = 16 * 1024;
 
 /// Turns a document into one Luau value.
 pub(super) fn run(
@@ -58,7 +62,7 @@ pub(super) fn run(
         let mut builder = Builder {
             state,
             scan: Scanner::new(text),
-            scratch,
+            scratch: &mut *scratch,
             plan,
             depth: 0,
         };
@@ -68,7 +72,11 @@ pub(super) fn run(
     };
     // SAFETY: the closure leaves values on its own stack only, does not panic, and captures nothing
     // but references, so that an error that unwinds it leaks nothing.
-    let value: Value = unsafe { lua.exec_raw(words, build) }?;
+    let value: mlua::Result<Value> = unsafe { lua.exec_raw(words, build) };
+    // One huge string must not keep its memory.
+    scratch.clear();
+    scratch.shrink_to(SCRATCH);
+    let value = value?;
     match outcome {
         Ok(()) => Ok(value),
         Err(Fault { message, offset }) => Err(DecodeError::Json { message, offset }),
@@ -100,9 +108,9 @@ struct Builder<'a> {
 }
 
 // SAFETY of every `unsafe fn` below: the caller guarantees that `state` is inside a protected call, that
-// slot 1 of its frame is the table of words, and that there is room on the stack for one more value
-// (for two where it says so). A method that reports success has pushed exactly one value, or
-// none where it returns `false`; after a fault the stack holds leftovers, which `document` drops.
+// slot 1 of its frame is the table of words, and that the stack has room as `SLOTS` counts it. A method
+// that reports success has pushed exactly one value, or none where it returns `false`; after a fault
+// the stack holds leftovers, which `document` drops.
 impl<'a> Builder<'a> {
     /// Leaves the document's value alone on the stack, or nothing after a fault.
     unsafe fn document(&mut self, root: Root) -> Result<(), Fault> {
@@ -467,8 +475,8 @@ impl<'a> Builder<'a> {
 
     /// Pushes the set of a mask.
     unsafe fn flags(&mut self, at: usize, mut mask: u64) {
-        // SAFETY: the container around this value asked for `SLOTS`: its table and key, this set, and
-        // one slot; the root is never a flag. The key and `true` need two, so ask again.
+        // SAFETY: the root is never a set of flags, so the container around it has made room for the
+        // set, a name and `true`.
         unsafe {
             ffi::lua_createtable(self.state, 0, mask.count_ones() as c_int);
             while mask != 0 {

@@ -1,12 +1,13 @@
 //! JSON text to Luau values and back, driven by the contract.
 //!
 //! **Decoding** ([`Codec::decode`], [`Codec::decode_any`]) goes from bytes to Luau values in one pass: a
-//! scanner ([`scan`]) hands tokens to a builder ([`decode`]) that pushes on the raw Luau stack inside one
+//! scanner (`scan`) hands tokens to a builder (`decode`) that pushes on the raw Luau stack inside one
 //! protected call. There is no intermediate tree, and the keys and enum names of the contract are
-//! interned once per VM ([`plan`]). The scanner is our own instead of serde_json's `Deserializer`,
-//! because events need what that one does not give: integers and fractions exact whatever their length, text
-//! with lone surrogates accepted rather than the whole event lost, and no value with a destructor in
-//! any frame that a Luau error may unwind. A test holds it against serde_json on random documents.
+//! interned once per VM (`plan`). The scanner is our own instead of serde_json's `Deserializer`,
+//! because events need what that one does not give: integers and fractions exact whatever their
+//! length, text with lone surrogates accepted rather than the whole event lost, the next key found by
+//! comparing instead of scanning, and no value with a destructor in any frame that a Luau error may
+//! unwind. Tests hold it against serde_json on random and on damaged documents.
 //!
 //! What a script sees:
 //!
@@ -29,7 +30,8 @@
 //! **Encoding** ([`Codec::encode`], [`Codec::encode_params`], [`Codec::encode_any`]) refuses what JSON or the
 //! contract cannot hold and names the place (`controls[1].label`). It reads tables raw, without
 //! metamethods. An empty table is `[]` unless the contract says that an object is wanted. Tables shared
-//! by several places are written once for each; tables inside themselves are refused.
+//! by several places are written once for each; tables inside themselves are refused. The size of the
+//! text has no bound of its own yet: that belongs to a script's limits.
 
 mod decode;
 mod encode;
