@@ -30,4 +30,5 @@ pub mod contract;
 pub mod inbox;
 pub mod rest;
 pub mod script;
+pub mod sim;
 pub mod stream;
