@@ -92,7 +92,9 @@ impl Deaf {
     pub fn shown(&mut self, now: Instant, written: Instant) {
         let Some(opened) = self.opened else { return };
         let while_open = written > opened + CLOCK_SKEW;
-        let came = self.heard.is_some_and(|heard| heard + CLOCK_SKEW >= written);
+        let came = self
+            .heard
+            .is_some_and(|heard| heard + CLOCK_SKEW >= written);
         if while_open && !came && self.shown.is_none() {
             self.shown = Some(now);
         }
