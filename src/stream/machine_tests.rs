@@ -318,6 +318,39 @@ fn failures_leave_one_connect_for_new_intents_and_a_working_stream_waits_for_a_p
 }
 
 #[test]
+fn failures_alone_never_use_the_permit_in_reserve() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    for _ in 0..4 {
+        bench.connect();
+        bench.refuse(503, None);
+    }
+    assert!(bench.now < start + seconds(10));
+    assert_eq!(bench.now + bench.wait(), start + seconds(60));
+}
+
+#[test]
+fn a_connect_counts_from_its_answer() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    bench.connect();
+    bench.pass(seconds(3));
+    bench.machine.opened(bench.now);
+    for mask in 2..=6 {
+        bench.machine.intents(bench.now, mask);
+        while let Next::Read(Some(until)) = bench.next() {
+            bench.now = until;
+        }
+        assert_eq!(bench.next(), Next::Close(Ending::IntentsChanged));
+        bench.end(Ending::IntentsChanged);
+        bench.open();
+    }
+    // The sixth, which the first makes room for.
+    assert!(bench.now >= start + seconds(63), "{:?}", bench.now - start);
+    assert!(bench.now < start + seconds(64));
+}
+
+#[test]
 fn a_deaf_stream_is_closed_only_with_the_messages_intent() {
     for (intents, deaf) in [(0b1, true), (0b100, false)] {
         let mut bench = Bench::new();
