@@ -58,11 +58,6 @@ impl Deaf {
     /// A connection was opened: what was suspected of the one before is over.
     pub fn opened(&mut self, now: Instant) {
         self.opened = Some(now);
-        self.closed();
-    }
-
-    /// The connection is gone.
-    pub fn closed(&mut self) {
         self.accepted = None;
         self.shown = None;
         self.cursor = None;

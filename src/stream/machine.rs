@@ -319,7 +319,6 @@ impl Machine {
         if healthy {
             self.backoff.reset();
         }
-        self.deaf.closed();
         self.after(now, ending, asked, roll);
         if !ending.may_be_poisoned() {
             return None;

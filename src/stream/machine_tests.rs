@@ -371,6 +371,22 @@ fn a_deaf_stream_is_closed_only_with_the_messages_intent() {
 }
 
 #[test]
+fn a_suspicion_that_a_reconnect_did_not_cure_takes_longer_the_next_time() {
+    let mut bench = Bench::new();
+    for patience in [10, 20, 40] {
+        bench.open();
+        bench.machine.message_sent(bench.now);
+        bench.pass(seconds(patience - 1));
+        assert!(matches!(bench.next(), Next::Read(_)), "{patience}");
+        bench.pass(seconds(1));
+        let Next::Close(ending) = bench.next() else {
+            panic!("{:?} after {patience} s", bench.next());
+        };
+        bench.end(ending);
+    }
+}
+
+#[test]
 fn a_message_that_comes_back_leaves_the_stream_open() {
     let mut bench = Bench::new();
     bench.open();
