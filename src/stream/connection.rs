@@ -174,7 +174,9 @@ impl Connection {
     fn panicked(&mut self) -> Signal {
         if self.opened && !self.any_event && !self.marked {
             self.marked = true;
-            return Signal::Damaged("the stream begins with a byte order mark; its first part is lost");
+            return Signal::Damaged(
+                "the stream begins with a byte order mark; its first part is lost",
+            );
         }
         Signal::Ended(Ending::Broken("the parser gave up".into()))
     }
@@ -189,9 +191,7 @@ impl Connection {
             Error::Transport(error) if self.opened => {
                 Ending::Lost(format!("the connection broke: {}", describe(error)))
             }
-            Error::Transport(error) => {
-                Ending::Lost(format!("no connection: {}", describe(error)))
-            }
+            Error::Transport(error) => Ending::Lost(format!("no connection: {}", describe(error))),
             Error::Utf8(_) => Ending::Broken("invalid UTF-8".into()),
             Error::InvalidStatusCode(_, response) => refused(response).await,
             Error::InvalidContentType(kind, _) => {

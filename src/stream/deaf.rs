@@ -58,11 +58,6 @@ impl Deaf {
     /// A connection was opened: what was suspected of the one before is over.
     pub fn opened(&mut self, now: Instant) {
         self.opened = Some(now);
-        self.closed();
-    }
-
-    /// The connection is gone.
-    pub fn closed(&mut self) {
         self.accepted = None;
         self.shown = None;
         self.cursor = None;
@@ -92,7 +87,9 @@ impl Deaf {
     pub fn shown(&mut self, now: Instant, written: Instant) {
         let Some(opened) = self.opened else { return };
         let while_open = written > opened + CLOCK_SKEW;
-        let came = self.heard.is_some_and(|heard| heard + CLOCK_SKEW >= written);
+        let came = self
+            .heard
+            .is_some_and(|heard| heard + CLOCK_SKEW >= written);
         if while_open && !came && self.shown.is_none() {
             self.shown = Some(now);
         }

@@ -125,8 +125,14 @@ mod tests {
     #[test]
     fn refused_intents_name_the_privileged_ones_that_were_asked_for() {
         let text = Refusal::Intents { mask: 0b100011 }.to_string();
-        assert!(text.contains("members, presence need a verified bot"), "{text}");
+        assert!(
+            text.contains("members, presence need a verified bot"),
+            "{text}"
+        );
         let text = Refusal::Intents { mask: 1 }.to_string();
-        assert!(!text.contains("verified") && text.contains("intents 1 "), "{text}");
+        assert!(
+            !text.contains("verified") && text.contains("intents 1 "),
+            "{text}"
+        );
     }
 }

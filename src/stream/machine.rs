@@ -286,7 +286,12 @@ impl Machine {
         if let Phase::Refused(Refusal::Intents { mask: refused }) = self.phase
             && mask_to_ask(mask) != refused
         {
-            self.wait(now + self.timings.debounce, "the intents changed".into(), true, now);
+            self.wait(
+                now + self.timings.debounce,
+                "the intents changed".into(),
+                true,
+                now,
+            );
         }
     }
 
@@ -314,7 +319,6 @@ impl Machine {
         if healthy {
             self.backoff.reset();
         }
-        self.deaf.closed();
         self.after(now, ending, asked, roll);
         if !ending.may_be_poisoned() {
             return None;

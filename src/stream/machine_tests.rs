@@ -216,7 +216,9 @@ fn failures_back_off_and_a_good_connection_starts_over() {
         bounds.push(bench.wait().as_secs_f64() * 2.0);
     }
     assert_eq!(bounds, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]);
-    assert!(matches!(bench.machine.state(), State::Waiting { reason, .. } if reason.contains("503")));
+    assert!(
+        matches!(bench.machine.state(), State::Waiting { reason, .. } if reason.contains("503"))
+    );
     bench.open();
     bench.pass(seconds(61));
     bench.end(Ending::Closed);
@@ -272,10 +274,17 @@ fn no_intents_at_all_ask_for_the_quietest_one() {
         panic!();
     };
     assert_eq!(intents, 1 << 10);
-    assert!(contract::EVENTS.iter().all(|event| event.intent != Some("spaceUpdates")));
+    assert!(
+        contract::EVENTS
+            .iter()
+            .all(|event| event.intent != Some("spaceUpdates"))
+    );
     bench.open();
     bench.pass(seconds(5));
-    assert!(matches!(bench.next(), Next::Read(_)), "asked for what it wants");
+    assert!(
+        matches!(bench.next(), Next::Read(_)),
+        "asked for what it wants"
+    );
 }
 
 #[test]
@@ -289,7 +298,11 @@ fn failures_leave_one_connect_for_new_intents_and_a_working_stream_waits_for_a_p
     bench.open();
     bench.machine.intents(bench.now, 3);
     bench.pass(seconds(1));
-    assert_eq!(bench.next(), Next::Close(Ending::IntentsChanged), "the reserve");
+    assert_eq!(
+        bench.next(),
+        Next::Close(Ending::IntentsChanged),
+        "the reserve"
+    );
     bench.end(Ending::IntentsChanged);
     bench.open();
     assert!(bench.now - start < seconds(20));
@@ -302,6 +315,39 @@ fn failures_leave_one_connect_for_new_intents_and_a_working_stream_waits_for_a_p
     assert_eq!(until, start + seconds(60), "the first permit is back");
     bench.now = until;
     assert_eq!(bench.next(), Next::Close(Ending::IntentsChanged));
+}
+
+#[test]
+fn failures_alone_never_use_the_permit_in_reserve() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    for _ in 0..4 {
+        bench.connect();
+        bench.refuse(503, None);
+    }
+    assert!(bench.now < start + seconds(10));
+    assert_eq!(bench.now + bench.wait(), start + seconds(60));
+}
+
+#[test]
+fn a_connect_counts_from_its_answer() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    bench.connect();
+    bench.pass(seconds(3));
+    bench.machine.opened(bench.now);
+    for mask in 2..=6 {
+        bench.machine.intents(bench.now, mask);
+        while let Next::Read(Some(until)) = bench.next() {
+            bench.now = until;
+        }
+        assert_eq!(bench.next(), Next::Close(Ending::IntentsChanged));
+        bench.end(Ending::IntentsChanged);
+        bench.open();
+    }
+    // The sixth, which the first makes room for.
+    assert!(bench.now >= start + seconds(63), "{:?}", bench.now - start);
+    assert!(bench.now < start + seconds(64));
 }
 
 #[test]
@@ -321,6 +367,22 @@ fn a_deaf_stream_is_closed_only_with_the_messages_intent() {
             deaf,
             "intents {intents}"
         );
+    }
+}
+
+#[test]
+fn a_suspicion_that_a_reconnect_did_not_cure_takes_longer_the_next_time() {
+    let mut bench = Bench::new();
+    for patience in [10, 20, 40] {
+        bench.open();
+        bench.machine.message_sent(bench.now);
+        bench.pass(seconds(patience - 1));
+        assert!(matches!(bench.next(), Next::Read(_)), "{patience}");
+        bench.pass(seconds(1));
+        let Next::Close(ending) = bench.next() else {
+            panic!("{:?} after {patience} s", bench.next());
+        };
+        bench.end(ending);
     }
 }
 
@@ -364,7 +426,11 @@ struct Platform {
 impl Platform {
     fn accepts(&mut self, at: Instant) -> bool {
         let segment = (at - self.start + self.phase).as_millis() as u64 / 10_000;
-        while self.accepted.front().is_some_and(|&used| used + 6 <= segment) {
+        while self
+            .accepted
+            .front()
+            .is_some_and(|&used| used + 6 <= segment)
+        {
             self.accepted.pop_front();
         }
         self.accepted.push_back(segment);
@@ -376,7 +442,9 @@ impl Platform {
 fn no_series_of_endings_ever_asks_the_platform_for_a_sixth_connect_in_a_minute() {
     let mut random = 7u64;
     let mut random = move |below: u64| {
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        random = random
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (random >> 33) % below
     };
     for run in 0..40 {
@@ -414,7 +482,9 @@ fn no_series_of_endings_ever_asks_the_platform_for_a_sixth_connect_in_a_minute()
                     while let Next::Read(Some(until)) = bench.next() {
                         bench.now = until;
                     }
-                    let Next::Close(ending) = bench.next() else { panic!() };
+                    let Next::Close(ending) = bench.next() else {
+                        panic!()
+                    };
                     bench.end(ending);
                 }
             }

@@ -172,11 +172,15 @@ mod tests {
     const THEIRS: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
 
     fn command(id: &str) -> String {
-        format!(r#"{{"commandId":"{id}","commandName":"roll","options":[{{"commandId":1}}],"new":{{}}}}"#)
+        format!(
+            r#"{{"commandId":"{id}","commandName":"roll","options":[{{"commandId":1}}],"new":{{}}}}"#
+        )
     }
 
     fn control(message_id: &str) -> String {
-        format!(r#"{{"channelId":"c","controlId":"x","messageId":{message_id},"user":{{"userId":"u"}}}}"#)
+        format!(
+            r#"{{"channelId":"c","controlId":"x","messageId":{message_id},"user":{{"userId":"u"}}}}"#
+        )
     }
 
     #[test]
@@ -230,7 +234,11 @@ mod tests {
             ("modalSubmit", "{}"),
             ("somethingNew", &command(THEIRS)),
         ] {
-            assert_eq!(ownership.owner(kind, payload), Owner::Us, "{kind} {payload}");
+            assert_eq!(
+                ownership.owner(kind, payload),
+                Owner::Us,
+                "{kind} {payload}"
+            );
         }
     }
 

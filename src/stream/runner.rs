@@ -72,16 +72,20 @@ impl Runner {
 
     /// One connection from its opening to its closed socket.
     fn connect(&mut self, intents: u64, after: Option<&str>) {
-        self.host.stream_open(true);
+        let open = OpenAtHost::new(&self.host);
         self.machine.connecting(Instant::now());
         self.publish();
         self.shared.connects.fetch_add(1, Relaxed);
-        tracing::debug!(intents, after = after.unwrap_or(""), "opening the event stream");
+        tracing::debug!(
+            intents,
+            after = after.unwrap_or(""),
+            "opening the event stream"
+        );
         let ending = match on_own_runtime(self.attempt(intents, after)) {
             Some(ending) => ending,
             None => Ending::Lost("the system gave no event loop for the connection".into()),
         };
-        self.host.stream_open(false);
+        drop(open);
         self.last = None;
         let now = Instant::now();
         let given_up = self.machine.ended(now, &ending, rand::random());
@@ -100,8 +104,7 @@ impl Runner {
     }
 
     async fn attempt(&mut self, intents: u64, after: Option<&str>) -> Ending {
-        let connection =
-            Connection::new(&self.target, &self.settings.timings, intents, after);
+        let connection = Connection::new(&self.target, &self.settings.timings, intents, after);
         let mut connection = match connection {
             Ok(connection) => connection,
             Err(ending) => return ending,
@@ -269,9 +272,9 @@ impl Runner {
         self.shared.lookups.fetch_add(1, Relaxed);
         let host = Arc::clone(&self.host);
         let time = self.settings.timings.lookup;
-        let lookup = self.outside.spawn(async move {
-            tokio::time::timeout(time, host.author(&channel, message)).await
-        });
+        let lookup = self
+            .outside
+            .spawn(async move { tokio::time::timeout(time, host.author(&channel, message)).await });
         let answer = select! {
             answer = lookup => answer,
             () = stopped(&mut self.stop) => {
@@ -309,7 +312,9 @@ impl Runner {
                 if *ending == Ending::IntentsChanged {
                     tracing::info!("the event stream is reopened in {seconds:.1} s: {ending}");
                 } else {
-                    tracing::warn!("the event stream is down: {ending}; reconnect in {seconds:.1} s");
+                    tracing::warn!(
+                        "the event stream is down: {ending}; reconnect in {seconds:.1} s"
+                    );
                 }
             }
             State::Refused(refusal) => tracing::error!("{refusal}"),
@@ -317,6 +322,22 @@ impl Runner {
                 tracing::debug!("the event stream is closed: {ending}");
             }
         }
+    }
+}
+
+/// The stream counts as one of the bot's requests while this lives, also when the thread panics.
+struct OpenAtHost(Arc<dyn Host>);
+
+impl OpenAtHost {
+    fn new(host: &Arc<dyn Host>) -> Self {
+        host.stream_open(true);
+        Self(Arc::clone(host))
+    }
+}
+
+impl Drop for OpenAtHost {
+    fn drop(&mut self) {
+        self.0.stream_open(false);
     }
 }
 
@@ -389,6 +410,8 @@ fn log_ready(payload: &str) {
                 );
             }
         }
-        Err(error) => tracing::info!(%error, "the event stream is connected; its `ready` is unusual"),
+        Err(error) => {
+            tracing::info!(%error, "the event stream is connected; its `ready` is unusual")
+        }
     }
 }

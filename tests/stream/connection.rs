@@ -23,7 +23,9 @@ async fn the_request_asks_for_the_intents_with_the_token_in_its_header_alone() {
     assert_eq!(connection.header("last-event-id"), None);
     assert_eq!(bench.host.open.load(Ordering::SeqCst), 1);
     connection.open().await;
-    bench.state(|state| matches!(state, State::Live { .. })).await;
+    bench
+        .state(|state| matches!(state, State::Live { .. }))
+        .await;
 }
 
 #[tokio::test]
@@ -31,7 +33,9 @@ async fn a_stream_that_ends_is_resumed_after_its_last_real_event() {
     let mut bench = Bench::start().await;
     let mut first = bench.open().await;
     first.event("messageCreate", &id(7), "{}").await;
-    first.event("heartbeat", &id(7).replace('_', ":"), "{}").await;
+    first
+        .event("heartbeat", &id(7).replace('_', ":"), "{}")
+        .await;
     assert_eq!(bench.ids(2).await[0], id(7));
     first.end().await;
 
@@ -85,13 +89,13 @@ async fn a_server_that_accepts_and_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn comments_keep_a_quiet_connection_alive() {
-    let silence = Duration::from_millis(400);
+    let silence = Duration::from_secs(1);
     let mut bench = Bench::with(Timings { silence, ..quick() }).await;
     let mut connection = bench.open().await;
     let start = Instant::now();
-    while start.elapsed() < 3 * silence {
+    while start.elapsed() < 2 * silence {
         connection.send(b": still here\n\n").await;
-        tokio::time::sleep(silence / 10).await;
+        tokio::time::sleep(silence / 20).await;
     }
     connection.event("messageCreate", &id(1), "{}").await;
     assert_eq!(bench.event().await.id, id(1));
@@ -101,11 +105,16 @@ async fn comments_keep_a_quiet_connection_alive() {
 #[tokio::test]
 async fn bytes_that_are_not_utf8_cost_one_connection_and_not_the_bot() {
     let event_silence = Duration::from_millis(500);
-    let timings = Timings { event_silence, ..quick() };
+    let timings = Timings {
+        event_silence,
+        ..quick()
+    };
     let mut bench = Bench::with(timings).await;
     let mut first = bench.open().await;
     first.event("messageCreate", &id(1), "{}").await;
-    first.send(b"event: messageCreate\ndata: \xff\xfe\nid: x_2\n\n").await;
+    first
+        .send(b"event: messageCreate\ndata: \xff\xfe\nid: x_2\n\n")
+        .await;
     first.event("messageCreate", &id(3), "{}").await;
     assert_eq!(bench.event().await.id, id(1));
     let mut second = bench.open().await;
@@ -118,7 +127,9 @@ async fn bytes_that_are_not_utf8_cost_one_connection_and_not_the_bot() {
 async fn a_refused_token_stops_the_stream_for_good() {
     let mut bench = Bench::start().await;
     let connection = bench.server.accept().await;
-    connection.refuse("401 Unauthorized", "", r#"{"error":"unauthorized"}"#).await;
+    connection
+        .refuse("401 Unauthorized", "", r#"{"error":"unauthorized"}"#)
+        .await;
     let refused = State::Refused(Refusal::Token);
     bench.state(|state| *state == refused).await;
     let state = bench.handle.state();
@@ -135,7 +146,9 @@ async fn refused_intents_wait_for_others() {
     loop {
         let connection = bench.server.accept().await;
         let asked = connection.query("intents").unwrap().to_owned();
-        connection.refuse("403 Forbidden", "", r#"{"error":"missing_intents"}"#).await;
+        connection
+            .refuse("403 Forbidden", "", r#"{"error":"missing_intents"}"#)
+            .await;
         if asked == "3" {
             break;
         }
@@ -150,11 +163,19 @@ async fn refused_intents_wait_for_others() {
 #[tokio::test]
 async fn a_429_is_waited_out() {
     let throttled = Duration::from_millis(400);
-    let mut bench = Bench::with(Timings { throttled, ..quick() }).await;
+    let mut bench = Bench::with(Timings {
+        throttled,
+        ..quick()
+    })
+    .await;
     let connection = bench.server.accept().await;
     let refused = Instant::now();
     connection
-        .refuse("429 Too Many Requests", "Retry-After: 0\r\n", r#"{"error":"rate_limited"}"#)
+        .refuse(
+            "429 Too Many Requests",
+            "Retry-After: 0\r\n",
+            r#"{"error":"rate_limited"}"#,
+        )
         .await;
     bench.open().await;
     assert!(refused.elapsed() >= throttled);
@@ -163,11 +184,26 @@ async fn a_429_is_waited_out() {
 #[tokio::test]
 async fn errors_of_the_server_and_other_answers_are_tried_again() {
     let mut bench = Bench::start().await;
-    for status in ["503 Service Unavailable", "500 Oops", "403 Forbidden", "404 Not Found"] {
-        bench.server.accept().await.refuse(status, "", "no JSON").await;
+    for status in [
+        "503 Service Unavailable",
+        "500 Oops",
+        "403 Forbidden",
+        "404 Not Found",
+    ] {
+        bench
+            .server
+            .accept()
+            .await
+            .refuse(status, "", "no JSON")
+            .await;
     }
     let page = "Content-Type: text/html\r\n";
-    bench.server.accept().await.refuse("200 OK", page, "<html>").await;
+    bench
+        .server
+        .accept()
+        .await
+        .refuse("200 OK", page, "<html>")
+        .await;
     drop(bench.server.accept().await);
     bench.open().await;
     assert_eq!(bench.host.most_open.load(Ordering::SeqCst), 1);
@@ -176,7 +212,11 @@ async fn errors_of_the_server_and_other_answers_are_tried_again() {
 #[tokio::test]
 async fn a_series_of_instant_ends_stays_inside_the_budget() {
     let budget_window = Duration::from_millis(800);
-    let mut bench = Bench::with(Timings { budget_window, ..quick() }).await;
+    let mut bench = Bench::with(Timings {
+        budget_window,
+        ..quick()
+    })
+    .await;
     let mut connects = Vec::new();
     while connects.len() < 14 {
         let mut connection = bench.server.accept().await;
@@ -184,10 +224,9 @@ async fn a_series_of_instant_ends_stays_inside_the_budget() {
         connection.open_silently().await;
         connection.end().await;
     }
-    // When the server gets to see a connect is a little off, either way.
-    let slack = Duration::from_millis(100);
+    // No slack: the client counts a connect from its answer, which is after the server saw it.
     for six in connects.windows(6) {
-        assert!(six[5] - six[0] + slack >= budget_window, "{:?}", six[5] - six[0]);
+        assert!(six[5] - six[0] >= budget_window, "{:?}", six[5] - six[0]);
     }
 }
 
@@ -205,11 +244,16 @@ async fn new_intents_reopen_the_stream_and_resume() {
 
 #[tokio::test]
 async fn a_deaf_stream_is_reopened() {
-    let timings = Timings { deaf: Duration::from_millis(200), ..quick() };
+    let timings = Timings {
+        deaf: Duration::from_millis(200),
+        ..quick()
+    };
     let mut bench = Bench::with(timings).await;
     let mut first = bench.open().await;
     bench.handle.message_sent(1);
-    first.event("heartbeat", &id(1).replace('_', ":"), "{}").await;
+    first
+        .event("heartbeat", &id(1).replace('_', ":"), "{}")
+        .await;
     assert_eq!(bench.event().await.kind, "heartbeat");
     bench
         .state(|state| matches!(state, State::Waiting { reason, .. } if reason.contains("deaf")))
@@ -231,9 +275,15 @@ async fn a_stop_closes_the_connection_and_ends_whatever_the_stream_is_doing() {
 
     // Waiting to connect again.
     let throttled = NEVER;
-    let mut bench = Bench::with(Timings { throttled, ..quick() }).await;
+    let mut bench = Bench::with(Timings {
+        throttled,
+        ..quick()
+    })
+    .await;
     bench.server.accept().await.refuse("429 Slow", "", "").await;
-    bench.state(|state| matches!(state, State::Waiting { .. })).await;
+    bench
+        .state(|state| matches!(state, State::Waiting { .. }))
+        .await;
     soon(bench.handle.stop()).await;
 
     // Waiting for the answer.
@@ -248,15 +298,18 @@ async fn a_stop_closes_the_connection_and_ends_whatever_the_stream_is_doing() {
     connection.open().await;
     let payload = "x".repeat(7 << 20);
     for sequence in 0..10 {
-        connection.event("messageCreate", &id(sequence), &payload).await;
+        connection
+            .event("messageCreate", &id(sequence), &payload)
+            .await;
     }
-    while bench.handle.stats().received < 11 {
-        // The tenth is read, and has no room.
-        if bench.handle.stats().received == bench.handle.stats().appended + 1 {
-            break;
+    // `ready` and nine fit; the tenth is read, and has no room.
+    soon(async {
+        while bench.handle.stats().received < 11 {
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
+    assert_eq!(bench.handle.stats().appended, 10);
     soon(bench.handle.stop()).await;
 }
 
@@ -266,7 +319,9 @@ async fn dropping_the_handle_stops_the_stream() {
     let mut connection = bench.open().await;
     let mut state = bench.handle.state();
     drop(bench.handle);
-    soon(state.wait_for(|state| *state == State::Stopped)).await.unwrap();
+    soon(state.wait_for(|state| *state == State::Stopped))
+        .await
+        .unwrap();
     soon(async { while connection.try_send(&[b':'; 4096]).await.is_ok() {} }).await;
 }
 
@@ -310,7 +365,10 @@ async fn no_log_of_any_level_shows_the_token() {
     tracing::info!("{:?}", bench.handle);
     soon(bench.handle.stop()).await;
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("TRACE") || log.contains("DEBUG"), "nothing was logged");
+    assert!(
+        log.contains("TRACE") || log.contains("DEBUG"),
+        "nothing was logged"
+    );
     assert!(log.contains("the event stream is connected"));
     let (user, secret) = TOKEN.split_once(':').unwrap();
     assert!(!log.contains(secret) && !log.contains(user), "{log}");

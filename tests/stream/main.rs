@@ -16,20 +16,20 @@ use argon_host::stream::{BoxFuture, Handle, Host, Settings, State, Timings, spaw
 use server::{Connection, Server};
 use tokio::sync::{mpsc, watch};
 
-pub const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LW9mLXRoZS10ZXN0";
-pub const SPACE: &str = "0f8fad5bd9cb469fa16570867728950e";
-pub const US: &str = "11111111-2222-3333-4444-555555555555";
-pub const THEM: &str = "99999999-2222-3333-4444-555555555555";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LW9mLXRoZS10ZXN0";
+const SPACE: &str = "0f8fad5bd9cb469fa16570867728950e";
+const US: &str = "11111111-2222-3333-4444-555555555555";
+const THEM: &str = "99999999-2222-3333-4444-555555555555";
 
 /// What a test would wait for at most; it never waits so long when all is well.
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what)
         .await
         .expect("did not happen")
 }
 
 /// Times short enough to wait for, and a budget that is not in the way.
-pub fn quick() -> Timings {
+fn quick() -> Timings {
     let short = Duration::from_millis(20);
     Timings {
         settle: short,
@@ -43,27 +43,27 @@ pub fn quick() -> Timings {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Got {
-    pub id: String,
-    pub kind: String,
-    pub payload: String,
+struct Got {
+    id: String,
+    kind: String,
+    payload: String,
 }
 
-pub struct Bench {
-    pub server: Server,
-    pub handle: Handle,
-    pub inbox: Arc<Inbox>,
-    pub intents: watch::Sender<u64>,
-    pub host: Arc<TestHost>,
+struct Bench {
+    server: Server,
+    handle: Handle,
+    inbox: Arc<Inbox>,
+    intents: watch::Sender<u64>,
+    host: Arc<TestHost>,
     events: mpsc::Receiver<Got>,
 }
 
 impl Bench {
-    pub async fn start() -> Self {
+    async fn start() -> Self {
         Self::with(quick()).await
     }
 
-    pub async fn with(timings: Timings) -> Self {
+    async fn with(timings: Timings) -> Self {
         let server = Server::start().await;
         let inbox = Inbox::new();
         let (intents, wanted) = watch::channel(1);
@@ -87,7 +87,7 @@ impl Bench {
     }
 
     /// Accepts the next connection, opens it and sees `ready` arrive.
-    pub async fn open(&mut self) -> Connection {
+    async fn open(&mut self) -> Connection {
         let mut connection = self.server.accept().await;
         connection.open().await;
         assert_eq!(self.event().await.kind, "ready");
@@ -95,11 +95,11 @@ impl Bench {
     }
 
     /// The next event in the inbox.
-    pub async fn event(&mut self) -> Got {
+    async fn event(&mut self) -> Got {
         soon(self.events.recv()).await.unwrap()
     }
 
-    pub async fn ids(&mut self, count: usize) -> Vec<String> {
+    async fn ids(&mut self, count: usize) -> Vec<String> {
         let mut ids = Vec::new();
         for _ in 0..count {
             ids.push(self.event().await.id);
@@ -107,7 +107,7 @@ impl Bench {
         ids
     }
 
-    pub async fn state(&self, wanted: impl FnMut(&State) -> bool) -> State {
+    async fn state(&self, wanted: impl FnMut(&State) -> bool) -> State {
         let mut state = self.handle.state();
         soon(state.wait_for(wanted)).await.unwrap().clone()
     }
@@ -145,11 +145,11 @@ async fn subscribe(inbox: &Arc<Inbox>) -> mpsc::Receiver<Got> {
 }
 
 #[derive(Default)]
-pub struct TestHost {
-    pub authors: Mutex<HashMap<i64, Option<String>>>,
-    pub never_answers: AtomicBool,
-    pub open: AtomicI64,
-    pub most_open: AtomicI64,
+struct TestHost {
+    authors: Mutex<HashMap<i64, Option<String>>>,
+    never_answers: AtomicBool,
+    open: AtomicI64,
+    most_open: AtomicI64,
 }
 
 impl Host for TestHost {
@@ -178,6 +178,6 @@ impl Host for TestHost {
     }
 }
 
-pub fn id(sequence: u64) -> String {
+fn id(sequence: u64) -> String {
     format!("{SPACE}_{sequence}")
 }

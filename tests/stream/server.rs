@@ -147,7 +147,8 @@ impl Connection {
     pub async fn refuse(mut self, status: &str, headers: &str, body: &str) {
         let length = body.len();
         self.raw(
-            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}").as_bytes(),
+            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+                .as_bytes(),
         )
         .await;
     }
