@@ -29,4 +29,6 @@ pub mod config;
 pub mod contract;
 pub mod inbox;
 pub mod rest;
+pub mod script;
 pub mod sim;
+pub mod stream;

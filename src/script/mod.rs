@@ -1,0 +1,3 @@
+//! Everything that knows Luau.
+
+pub mod json;
