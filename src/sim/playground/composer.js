@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { commandIn, matching, runCommand } from "./commands.js";
 import { byId, h, notice } from "./dom.js";
-import { mentionable, parseMarkup, toMarkup } from "./markup.js";
+import { mentionable, parseMarkup } from "./markup.js";
 import { excerpt } from "./message.js";
 import { channel, state, watch } from "./store.js";
 import { toNewest } from "./timeline.js";
@@ -57,10 +57,10 @@ function label() {
 /** Begins a reply to a message. */
 export const startReply = (message) => setContext({ kind: "reply", message });
 
-/** Begins to edit a message of one's own. */
+/** Begins to edit a message of one's own. The platform's edits carry text and no entities. */
 export function startEdit(message) {
   setContext({ kind: "edit", message });
-  setText(toMarkup(message.text, message.entities));
+  setText(message.text);
 }
 
 function setContext(next) {
@@ -68,7 +68,7 @@ function setContext(next) {
   context = next;
   contextBar.hidden = !next;
   if (!next) return;
-  const what = next.kind === "edit" ? "Editing your message" : ["Replying to ", h("b", {}, next.message.sender.displayName), " ", excerpt(next.message)];
+  const what = next.kind === "edit" ? "Editing your message: an edit is plain text" : ["Replying to ", h("b", {}, next.message.sender.displayName), " ", excerpt(next.message)];
   contextBar.replaceChildren(h("span", {}, what), h("button", { type: "button", class: "icon", "aria-label": "Cancel", onclick: () => (setContext(null), write.focus()) }, "✕"));
   write.focus();
 }
@@ -95,13 +95,13 @@ async function submit() {
     return;
   }
   const before = { context, source: write.value };
-  const { text, entities } = parseMarkup(source);
   const place = { userId: state.me, channelId: state.channelId };
   setText("");
   setContext(null);
   try {
-    if (before.context?.kind === "edit") await post("edit", { ...place, messageId: before.context.message.messageId, text, entities });
+    if (before.context?.kind === "edit") await post("edit", { ...place, messageId: before.context.message.messageId, text: source });
     else {
+      const { text, entities } = parseMarkup(source);
       await post("message", { ...place, text, ...(entities.length ? { entities } : {}), ...(before.context ? { replyTo: before.context.message.messageId } : {}) });
       toNewest();
     }

@@ -2,12 +2,16 @@
 //
 // A started interaction waits until the bot does something with it: an ack, a modal, or a message or edit
 // by that bot in the same channel count as the answer, a defer prolongs the wait, and the server says when
-// its time is over. (A reply carries no interaction id on this platform, so the oldest waiting interaction
+// its time is over. The server keeps quiet about a deferred interaction, about a submission and about what
+// it holds for answered, so the platform's lifetime ends those here too. (A reply carries no interaction id on this platform, so the oldest waiting interaction
 // of that bot in the channel is taken as the answered one.)
 
 import { post } from "./api.js";
 import { byId, h } from "./dom.js";
 import { member, space, state, watch } from "./store.js";
+
+// The platform's 60 s, and a little for the server to say so first.
+const LIFETIME_MS = 62_000;
 
 const waiting = [];
 const listeners = [];
@@ -29,6 +33,7 @@ export async function interact({ path, body, botId, label, place = null, channel
   const entry = { id: null, userId: state.me, channelId, botId, label, place, phase: "sent" };
   waiting.push(entry);
   show(entry);
+  setTimeout(() => isOpen(entry) && waiting.includes(entry) && finish(entry, "expired"), LIFETIME_MS);
   calls++;
   try {
     entry.id = (await post(path, { userId: entry.userId, ...body })).interactionId;

@@ -114,28 +114,3 @@ function nameAt(names, source, at, to) {
   }
   return null;
 }
-
-/** Writes a message back as markup, for editing. Kinds without a mark come back as their text. */
-export function toMarkup(text, entities) {
-  const at = new Map();
-  const put = (offset, mark, closing) => {
-    const marks = at.get(offset) ?? { closing: "", opening: "" };
-    if (closing) marks.closing = mark + marks.closing;
-    else marks.opening += mark;
-    at.set(offset, marks);
-  };
-  const spans = (entities ?? []).filter(({ length }) => length > 0).sort((a, b) => a.offset - b.offset || b.length - a.length);
-  for (const { type, offset, length } of spans) {
-    const mark = MARKS.find((each) => each.type === type)?.mark;
-    if (!mark) continue;
-    put(offset, mark, false);
-    put(offset + length, mark, true);
-  }
-  let out = "";
-  for (let i = 0; i <= text.length; i++) {
-    const marks = at.get(i);
-    if (marks) out += marks.closing + marks.opening;
-    if (i < text.length) out += text[i];
-  }
-  return out;
-}

@@ -48,7 +48,9 @@ function add(requests) {
 }
 
 function row({ n, bot, method, path, query, body, status, error, ms }) {
-  const detail = [query && `?${query}`, error && `error: ${error}`, body && (typeof body === "string" ? pretty(body) : JSON.stringify(body, null, 2))].filter(Boolean).join("\n");
+  const search = typeof query === "string" ? query : new URLSearchParams(query ?? {}).toString();
+  const content = typeof body === "string" ? body : body && JSON.stringify(body, null, 2);
+  const detail = [search && `?${search}`, content].filter(Boolean).join("\n");
   const name = [h("b", {}, method), " ", path];
   return h("tr", {},
     h("td", { class: "number" }, String(n)),
@@ -56,12 +58,4 @@ function row({ n, bot, method, path, query, body, status, error, ms }) {
     h("td", {}, detail ? h("details", {}, h("summary", {}, name), h("pre", {}, detail)) : name),
     h("td", {}, h("span", { class: `status s${Math.floor(status / 100)}` }, String(status)), error ? h("small", {}, " ", error) : null),
     h("td", { class: "number" }, ms === undefined || ms === null ? "" : String(Math.round(ms * 10) / 10)));
-}
-
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
 }

@@ -69,10 +69,17 @@ function renderChannels() {
         "aria-current": channelId === state.channelId ? "page" : null,
         title: description || null,
         onclick: () => go(channelId),
-      }, h("span", { class: "sign", "aria-hidden": "true" }, sign), h("span", { class: "name" }, name), unread ? h("span", { class: "count", "aria-label": `${unread} unread` }, String(unread)) : null));
+      }, h("span", { class: "sign", "aria-hidden": "true" }, sign), h("span", { class: "name" }, name), unread ? h("span", { class: "count", "aria-label": `${unread} unread` }, String(unread)) : null), voiceList(channelId));
     }))];
   }));
   if (focused) byId("channel-list").querySelector(`[data-channel="${CSS.escape(focused)}"]`)?.focus();
+}
+
+const inVoice = (channelId) => (space()?.members ?? []).filter((each) => each.voiceChannelId === channelId);
+
+function voiceList(channelId) {
+  const there = inVoice(channelId);
+  return there.length > 0 ? h("ul", { class: "in-voice", "aria-label": "In this channel" }, there.map((each) => h("li", {}, avatar(each), h("span", { class: "name" }, each.displayName)))) : null;
 }
 
 function renderHeading() {
@@ -87,20 +94,22 @@ function renderHeading() {
   byId("timeline-box").hidden = isVoice;
   voice.replaceChildren();
   if (!isVoice) return;
-  const name = member(state.me)?.displayName ?? "Nobody";
-  const said = h("p", { role: "status" });
+  const me = member(state.me);
+  const name = me?.displayName ?? "Nobody";
+  const there = inVoice(here.channelId);
   const act = async (leave) => {
     try {
       await post("voice", { userId: state.me, channelId: here.channelId, ...(leave ? { leave: true } : {}) });
-      said.textContent = leave ? `${name} left.` : `${name} joined.`;
     } catch (error) {
-      said.textContent = error.message;
+      notice(error.message);
     }
   };
   voice.append(
     h("p", {}, "A voice channel. Bots see people join and leave; there is no sound on this page."),
-    h("p", {}, h("button", { class: "primary", onclick: () => act(false) }, `Join as ${name}`), " ", h("button", { class: "control", onclick: () => act(true) }, "Leave")),
-    said);
+    h("p", { role: "status" }, there.length > 0 ? `In here: ${there.map(({ displayName }) => displayName).join(", ")}` : "Nobody is in here."),
+    me?.voiceChannelId === here.channelId
+      ? h("button", { class: "control", onclick: () => act(true) }, `Leave as ${name}`)
+      : h("button", { class: "primary", onclick: () => act(false) }, `Join as ${name}`));
 }
 
 function renderPeople() {
@@ -134,7 +143,7 @@ function memberItem(each, here) {
   const isMe = each.userId === state.me;
   return h("li", { class: "member" },
     h("button", { class: "who", "aria-pressed": String(isMe), title: isMe ? "This is you" : `Write as ${each.displayName}`, onclick: () => become(each.userId) }, who),
-    isMe ? h("span", { class: "badge" }, "YOU") : h("a", { class: "icon", href: addressAs(each.userId), target: "_blank", "aria-label": `A second window as ${each.displayName}`, title: `A second window as ${each.displayName}` }, "⧉"));
+    isMe ? h("span", { class: "badge" }, "YOU") : h("a", { class: "icon", href: addressAs(each.userId), target: "_blank", "aria-label": `A second window as ${each.displayName}`, title: `A second window as ${each.displayName}` }, "↗"));
 }
 
 // --- drawers: on narrow screens one side at a time slides in; on wide ones CSS shows both all the time
