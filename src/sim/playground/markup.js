@@ -100,6 +100,7 @@ export function mentionable() {
     if (username !== displayName) names.push({ name: username, type: "mention", more: { userId }, about: displayName, alias: true });
   }
   for (const { archetypeId, name } of here.archetypes) {
+    if (name.toLowerCase() === "everyone") continue; // the mention of all has that name
     names.push({ name, type: "mentionRole", more: { archetypeId }, about: "Archetype" });
   }
   return names.sort((a, b) => b.name.length - a.name.length);

@@ -122,8 +122,10 @@ function renderPeople() {
   const members = here?.members ?? [];
   const placed = new Set();
   const groups = [];
-  // Each member stands once, under the first archetype that they have; bots have a group of their own.
-  for (const { archetypeId, name, colour } of here?.archetypes ?? []) {
+  // Each member stands once, under the rarest archetype that they have; bots have a group of their own.
+  const holders = ({ archetypeId }) => members.filter((each) => each.archetypeIds.includes(archetypeId)).length;
+  const rarestFirst = [...(here?.archetypes ?? [])].sort((a, b) => holders(a) - holders(b));
+  for (const { archetypeId, name, colour } of rarestFirst) {
     const group = members.filter((each) => !each.isBot && !placed.has(each.userId) && each.archetypeIds.includes(archetypeId));
     for (const { userId } of group) placed.add(userId);
     groups.push({ title: name, colour: cssColour(colour), group });
