@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::control::{self, guard};
 use super::log::Record;
 use super::params::Params;
+use super::playground::{self, File};
 use super::routes::{self, Call};
 use super::server::Shared;
 use super::stream;
@@ -49,15 +50,17 @@ pub fn router(shared: Arc<Shared>) -> Router {
     }
     let interfaces =
         |State(shared): State<Arc<Shared>>| async move { interfaces(&shared, "/api/bot") };
-    let pages = Router::new()
-        .route("/", get(root))
-        .route("/playground/style.css", get(style))
-        .route("/playground/app.js", get(script))
-        .nest("/_sim", control::router())
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            guard::guard,
-        ));
+    let mut pages = Router::new().nest("/_sim", control::router());
+    for file in playground::FILES {
+        pages = match file.path {
+            "/" => pages.route("/", get(root)),
+            path => pages.route(path, get(move || async move { page(file) })),
+        };
+    }
+    let pages = pages.layer(middleware::from_fn_with_state(
+        Arc::clone(&shared),
+        guard::guard,
+    ));
     api.route("/api/bot", get(interfaces))
         .route("/api/bot/", get(interfaces))
         .merge(pages)
@@ -265,38 +268,20 @@ async fn root(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
-    if wants_page {
-        page(
-            "text/html; charset=utf-8",
-            include_str!("playground/index.html"),
-        )
-    } else {
-        interfaces(&shared, "")
+    match playground::FILES.iter().find(|file| file.path == "/") {
+        Some(file) if wants_page => page(file),
+        _ => interfaces(&shared, ""),
     }
 }
 
-async fn style() -> Response {
-    page(
-        "text/css; charset=utf-8",
-        include_str!("playground/style.css"),
-    )
-}
-
-async fn script() -> Response {
-    page(
-        "text/javascript; charset=utf-8",
-        include_str!("playground/app.js"),
-    )
-}
-
-fn page(kind: &'static str, text: &'static str) -> Response {
+fn page(file: &'static File) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_TYPE, file.content_type),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
     ];
-    (headers, Bytes::from_static(text.as_bytes())).into_response()
+    (headers, Bytes::from_static(file.body.as_bytes())).into_response()
 }
 
 async fn unknown(request: Request) -> Response {

@@ -17,6 +17,7 @@
 //! | `stream` | the open event stream |
 //! | `http` | authentication, dispatch, the order of the checks, the request log |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
+//! | `playground` | the page for browsers, embedded in the binary |
 //! | `clock` | time, and how tests move it |
 //!
 //! Voice, calls and injected faults are not here yet: those routes answer 501 after all their checks.
@@ -28,6 +29,7 @@ mod http;
 mod limits;
 mod log;
 mod params;
+mod playground;
 mod routes;
 mod server;
 mod stream;

@@ -53,7 +53,11 @@ fn cpu_per_event() {
             let mut burst = Vec::with_capacity(64 << 10);
             for _ in 0..EVENTS {
                 sequence += 1;
-                push_event(&mut burst, sequence, &message("a message like any other", sequence));
+                push_event(
+                    &mut burst,
+                    sequence,
+                    &message("a message like any other", sequence),
+                );
                 if burst.len() > 60 << 10 {
                     stream.write_all(&burst).expect("the host reads");
                     burst.clear();
@@ -121,7 +125,10 @@ fn start_up_and_memory() {
         millis[0],
         millis[millis.len() - 1]
     );
-    println!("resident with the sample scripts: {:.1} MiB", resident as f64 / 1024.0);
+    println!(
+        "resident with the sample scripts: {:.1} MiB",
+        resident as f64 / 1024.0
+    );
 }
 
 /// A folder with a config and either one script or the sample scripts.
@@ -170,15 +177,30 @@ impl Host {
     fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
         // The fields after the name, which is in parentheses, begin with number 3.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        let ticks: u64 = [11, 12].iter().map(|&i| fields[i].parse::<u64>().expect("ticks")).sum();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .collect();
+        let ticks: u64 = [11, 12]
+            .iter()
+            .map(|&i| fields[i].parse::<u64>().expect("ticks"))
+            .sum();
         Duration::from_millis(ticks * 10)
     }
 
     fn resident_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse().ok())
+            .expect("a number")
     }
 }
 
@@ -208,22 +230,34 @@ impl Server {
                 thread::spawn(move || serve(connection, &streams, &sends));
             }
         });
-        Self { port, streams, sends }
+        Self {
+            port,
+            streams,
+            sends,
+        }
     }
 
     fn next_stream(&mut self) -> TcpStream {
-        let mut stream = self.streams.recv_timeout(Duration::from_secs(20)).expect("the stream opens");
+        let mut stream = self
+            .streams
+            .recv_timeout(Duration::from_secs(20))
+            .expect("the stream opens");
         stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+            .write_all(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+            )
             .and_then(|()| {
-                stream.write_all(b"event: ready\ndata: {\"intents\":1,\"spaces\":[]}\nid: ready\n\n")
+                stream
+                    .write_all(b"event: ready\ndata: {\"intents\":1,\"spaces\":[]}\nid: ready\n\n")
             })
             .expect("the host reads");
         stream
     }
 
     fn next_send(&mut self) -> Instant {
-        self.sends.recv_timeout(Duration::from_secs(60)).expect("the script answers")
+        self.sends
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the script answers")
     }
 }
 
@@ -240,7 +274,11 @@ fn serve(connection: TcpStream, streams: &Sender<TcpStream>, sends: &Sender<Inst
         let arrived = Instant::now();
         let mut length = 0;
         let mut line = String::new();
-        while { line.clear(); reader.read_line(&mut line).unwrap_or(0) } > 2 {
+        while {
+            line.clear();
+            reader.read_line(&mut line).unwrap_or(0)
+        } > 2
+        {
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap_or(0);
             }
@@ -279,7 +317,11 @@ fn serve(connection: TcpStream, streams: &Sender<TcpStream>, sends: &Sender<Inst
 }
 
 fn push_event(out: &mut Vec<u8>, sequence: u64, payload: &str) {
-    write!(out, "event: messageCreate\ndata: {payload}\nid: {SPACE}_{sequence}\n\n").expect("a Vec");
+    write!(
+        out,
+        "event: messageCreate\ndata: {payload}\nid: {SPACE}_{sequence}\n\n"
+    )
+    .expect("a Vec");
 }
 
 /// A messageCreate of about 1.6 KB as the platform's server sends it: numbers for enums, nulls, entities.
