@@ -39,6 +39,12 @@ const handlers = {
 // A failed reading while the server is away is repeated by the next connect.
 const reading = (promise) => promise.catch((error) => byId("offline").hidden && notice(error.message));
 
+// The address belongs to person and channel: the link must not put its target there.
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("write").focus();
+});
+
 startSidebar();
 startTimeline({ reply: startReply, edit: startEdit });
 startComposer();

@@ -51,7 +51,8 @@ function label() {
   const here = channel();
   const voice = here?.type === "voice";
   byId("composer").hidden = voice;
-  write.placeholder = here ? `Message #${here.name} — / for commands` : "";
+  const hint = matchMedia("(max-width: 700px)").matches ? "" : ", or / for a command";
+  write.placeholder = here ? `Message #${here.name}${hint}` : "";
 }
 
 /** Begins a reply to a message. */

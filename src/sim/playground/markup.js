@@ -1,5 +1,5 @@
-// What a person types, as text with entities: **bold**, _italic_, `code`, ~~strike~~, ||spoiler||, web
-// addresses, @Name of a member or archetype, @everyone. A backslash keeps the next sign as it is. Offsets
+// What a person types, as text with entities: **bold**, _italic_, `code` (three backticks for lines of it),
+// ~~strike~~, ||spoiler||, web addresses, @Name of a member or archetype, @everyone. A backslash keeps the next sign as it is. Offsets
 // count UTF-16 code units, which is how JavaScript counts.
 
 import { space } from "./store.js";
@@ -9,6 +9,7 @@ const MARKS = [
   { mark: "~~", type: "strikethrough" },
   { mark: "||", type: "spoiler" },
   { mark: "_", type: "italic" },
+  { mark: "```", type: "monospace", raw: true },
   { mark: "`", type: "monospace", raw: true },
 ];
 const WORD = /[\p{L}\p{N}_]/u;
@@ -33,7 +34,8 @@ export function parseMarkup(source) {
       const marked = markAt(source, i, to);
       if (marked) {
         const start = text.length;
-        if (marked.raw) text += source.slice(marked.inner, marked.close);
+        // A fence on a line of its own does not count that line's end.
+        if (marked.raw) text += source.slice(marked.inner, marked.close).replace(/^\n|\n$/g, "");
         else read(marked.inner, marked.close);
         if (text.length > start) add(marked.type, start);
         i = marked.close + marked.mark.length;
@@ -64,14 +66,14 @@ export function parseMarkup(source) {
 }
 
 // A mark opens before a sign and closes after one; `_` does so only at the edge of a word, so that
-// snake_case stays what it is.
+// snake_case and __init__ stay what they are.
 function markAt(source, i, to) {
   for (const kind of MARKS) {
     const { mark, raw } = kind;
     if (!source.startsWith(mark, i)) continue;
     const inner = i + mark.length;
     if (/\s/.test(source[inner] ?? " ") && !raw) continue;
-    if (mark === "_" && WORD.test(source[i - 1] ?? "")) continue;
+    if (mark === "_" && (WORD.test(source[i - 1] ?? "") || source[inner] === "_")) continue;
     for (let close = source.indexOf(mark, inner); close >= 0 && close + mark.length <= to; close = source.indexOf(mark, close + 1)) {
       if (close === inner) continue;
       if (!raw && (/\s/.test(source[close - 1]) || source[close - 1] === "\\")) continue;

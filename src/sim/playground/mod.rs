@@ -3,6 +3,19 @@
 //! Plain ES modules and one style sheet, embedded in the binary as they are: no build step, no framework,
 //! and no request to any other server (the page's own content security policy forbids it). The page speaks
 //! the control API under `/_sim` and nothing else. It never turns text into HTML.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `app` | joins the others: whom each event of the server concerns |
+//! | `store` | what the page knows: world, messages, person, channel; one writer |
+//! | `api` | calls and the event stream, with reconnects |
+//! | `richtext`, `markup` | entities to DOM; typed markup to entities |
+//! | `timeline`, `message` | the list and its scrolling; one message |
+//! | `controls`, `modal`, `commands` | buttons and selects; a bot's form; slash commands and their options |
+//! | `interactions` | what waits for a bot, and how it ends |
+//! | `composer`, `typing` | the write box and its suggestions; who is typing |
+//! | `sidebar`, `requests` | channels, people, voice; the bots' calls |
+//! | `dom` | elements, avatars, popups |
 
 /// One file that the server hands out.
 pub struct File {

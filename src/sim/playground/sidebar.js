@@ -130,16 +130,16 @@ function renderPeople() {
     for (const { userId } of group) placed.add(userId);
     groups.push({ title: name, colour: cssColour(colour), group });
   }
+  const rolesOf = ({ archetypeIds }) => rarestFirst.filter(({ archetypeId }) => archetypeIds.includes(archetypeId)).map(({ name }) => name).join(", ");
   groups.push({ title: "Others", colour: null, group: members.filter((each) => !each.isBot && !placed.has(each.userId)) });
   groups.push({ title: "Bots", colour: null, group: members.filter((each) => each.isBot) });
   byId("member-list").replaceChildren(...groups.filter(({ group }) => group.length > 0).flatMap(({ title, colour, group }) => [
     h("h3", {}, colour ? h("span", { class: "dot", style: { background: colour } }) : null, `${title} · ${group.length}`),
-    h("ul", {}, group.map((each) => memberItem(each, here))),
+    h("ul", {}, group.map((each) => memberItem(each, rolesOf(each)))),
   ]));
 }
 
-function memberItem(each, here) {
-  const roles = each.archetypeIds.map((id) => here.archetypes.find(({ archetypeId }) => archetypeId === id)?.name).filter(Boolean).join(", ");
+function memberItem(each, roles) {
   const who = [avatar(each), h("span", { class: "name" }, h("b", {}, each.displayName), botBadge(each), h("small", {}, `@${each.username}${roles ? ` · ${roles}` : ""}`))];
   if (each.isBot) return h("li", { class: "member" }, h("div", { class: "who" }, who));
   const isMe = each.userId === state.me;
