@@ -25,8 +25,10 @@
 //! - `stream` to `script`, and either of them to the other's inside;
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
+pub mod check;
 pub mod config;
 pub mod contract;
+pub mod definitions;
 pub mod inbox;
 pub mod rest;
 pub mod script;
