@@ -1,0 +1,142 @@
+//! `argon.<interface>.<method>`: every route of the contract, one to one.
+//!
+//! A call is built, and so validated, where it is made; then it goes to the client on the host's
+//! runtime, and the coroutine sleeps. A call beyond [`PENDING_CALLS`] raises `too_many_calls`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mlua::{Lua, Table, Value};
+
+use super::Kit;
+use crate::contract::{self, Route};
+use crate::rest;
+use crate::script::errors::{Fault, failure, local_failure};
+use crate::script::guest::Guest;
+use crate::script::scheduler::{Finish, PENDING_CALLS, Wait};
+use crate::script::thread::Mail;
+
+/// The JSON parameters of a call.
+pub(super) type Params = serde_json::Map<String, serde_json::Value>;
+
+pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
+    let mut interfaces: BTreeMap<String, Table> = BTreeMap::new();
+    for route in contract::ROUTES {
+        let interface = match interfaces.entry(route.interface.luau_name()) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(new) => new.insert(kit.lua.create_table()?),
+        };
+        let function = if route.label() == "IEvents/Stream" {
+            kit.function(|_, _, (): ()| -> Result<(), Fault> {
+                Err(Fault::text(
+                    "argon.events.stream: the host has the event stream open already; use argon.on",
+                ))
+            })?
+        } else {
+            kit.waiting(move |guest, lua, params: Value| start(guest, lua, route, &params))?
+        };
+        interface.raw_set(route.luau_name(), function)?;
+    }
+    for (name, table) in interfaces {
+        kit.argon.raw_set(name, table)?;
+    }
+    Ok(())
+}
+
+fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Result<u64, Fault> {
+    let params = match params {
+        Value::Nil => Params::new(),
+        Value::Table(table) => guest
+            .codec
+            .encode_params(table, route)
+            .map_err(|error| invalid(guest, lua, route, error.to_string()))?,
+        other => {
+            let message = format!(
+                "the parameters must be a table, got {}",
+                super::type_name(other)
+            );
+            return Err(invalid(guest, lua, route, message));
+        }
+    };
+    guest.call(lua, route, params, None)
+}
+
+/// A mistake in the parameters, as the error value that a failed call has.
+pub(super) fn invalid(guest: &Guest, lua: &Lua, route: &Route, message: String) -> Fault {
+    guest.refusal(
+        lua,
+        &local_failure(&route.label(), "invalid_params", message),
+    )
+}
+
+impl Guest {
+    /// A failed call as an error to raise.
+    pub(super) fn refusal(&self, lua: &Lua, error: &rest::Error) -> Fault {
+        match failure(lua, &self.tools.failure, error) {
+            Ok(value) => Fault::Value(value),
+            Err(error) => Fault::Lua(error),
+        }
+    }
+
+    /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
+    /// the contract's shape.
+    pub(super) fn call(
+        &self,
+        lua: &Lua,
+        route: &'static Route,
+        params: Params,
+        finish: Option<Finish>,
+    ) -> Result<u64, Fault> {
+        // A modal that is opened must be known when it comes back.
+        let modal = super::controls::Modal::of_call(route, &params);
+        let call = rest::Call::new(route, params).map_err(|error| self.refusal(lua, &error))?;
+        let finish: Finish = finish.unwrap_or_else(|| {
+            Box::new(move |lua, guest, answer| {
+                let value = guest.decode(lua, route, answer)?;
+                if let (Some(modal), Value::Table(answer)) = (modal, &value) {
+                    guest
+                        .modals
+                        .borrow_mut()
+                        .opened(modal, answer.raw_get("modalInteractionId")?);
+                }
+                Ok(value)
+            })
+        });
+        if self.scheduler.borrow().calls() >= PENDING_CALLS {
+            let message = format!(
+                "{PENDING_CALLS} calls of this script wait for an answer: wait for some of them first"
+            );
+            let error = local_failure(&route.label(), "too_many_calls", message);
+            return Err(self.refusal(lua, &error));
+        }
+        let ticket = self
+            .scheduler
+            .borrow_mut()
+            .ticket(lua, Wait::Call(finish), None)?;
+        let client = self.rest.clone();
+        let call = call.caller(self.caller);
+        let mailbox = Arc::clone(&self.mailbox);
+        self.runtime.spawn(async move {
+            let answer = client.call(call).await;
+            mailbox.post(Mail::Answer(ticket, answer));
+        });
+        Ok(ticket)
+    }
+
+    /// An answer as the contract's shape; nil where the platform answers nothing.
+    pub(super) fn decode(
+        &self,
+        lua: &Lua,
+        route: &Route,
+        answer: &bytes::Bytes,
+    ) -> mlua::Result<Value> {
+        match route.response {
+            Some(shape) if !answer.is_empty() => self
+                .codec
+                .decode(lua, answer, shape)
+                .map(Value::Table)
+                .map_err(mlua::Error::external),
+            _ => Ok(Value::Nil),
+        }
+    }
+}

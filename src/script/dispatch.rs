@@ -1,0 +1,378 @@
+//! From an event to the handlers of one script.
+//!
+//! Guarantees: the handlers of an event start in the order of their registration, those of one event
+//! before those of the next; they run concurrently from their first wait on; a handler that is added
+//! by a handler does not see the same event; an event is done for this script when the last of its
+//! handlers is over. A payload is decoded once, and only if the script has a handler for its type;
+//! the handlers of one event share the table.
+//!
+//! The list of handlers of a type is built when the first such event comes and kept until a handler
+//! is added or removed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use mlua::{FromLua, Function, Lua, Table, Value};
+
+use super::api::controls::Pattern;
+use super::guest::Guest;
+use super::scheduler::Purpose;
+use crate::contract;
+use crate::inbox::Delivery;
+
+/// One event in the hands of a script's handlers.
+pub(super) struct EventRun {
+    /// The SSE id, for the log.
+    pub(super) id: String,
+    /// The event's type.
+    pub(super) kind: String,
+    delivery: Cell<Option<Delivery>>,
+    /// Handlers that are not over, and one while the event is being handed out.
+    remaining: Cell<usize>,
+}
+
+impl EventRun {
+    fn new(delivery: Delivery) -> Rc<Self> {
+        Rc::new(Self {
+            id: delivery.id.clone(),
+            kind: delivery.kind.clone(),
+            delivery: Cell::new(Some(delivery)),
+            remaining: Cell::new(1),
+        })
+    }
+
+    /// One handler is over.
+    pub(super) fn finished(&self) {
+        let remaining = self.remaining.get().saturating_sub(1);
+        self.remaining.set(remaining);
+        if remaining == 0
+            && let Some(delivery) = self.delivery.take()
+        {
+            delivery.done();
+        }
+    }
+}
+
+/// What a handler is for.
+pub(super) enum Kind {
+    /// `argon.on` and `argon.once`.
+    Event {
+        function: Function,
+        own: bool,
+        once: bool,
+    },
+    /// `argon.waitFor`; the ticket is known once the handler is in place.
+    Wait {
+        ticket: Cell<u64>,
+        predicate: Option<Function>,
+    },
+    /// `argon.command`: the name, lower-case, and the space if it is one space's.
+    Command {
+        function: Function,
+        name: String,
+        space: Option<String>,
+    },
+    /// `argon.onControl`, `onSelect`, `onModal`: what the event's field must match.
+    Identified {
+        function: Function,
+        field: &'static str,
+        pattern: Pattern,
+    },
+}
+
+struct Handler {
+    serial: u64,
+    kind: Kind,
+    off: Cell<bool>,
+}
+
+/// The handlers of a script.
+#[derive(Default)]
+pub(super) struct Handlers {
+    by_type: HashMap<String, Vec<Rc<Handler>>>,
+    any: Vec<Rc<Handler>>,
+    lists: HashMap<String, Rc<[Rc<Handler>]>>,
+    serial: u64,
+}
+
+impl Handlers {
+    /// Adds a handler for a type, or for every type (`*`). Answers its number.
+    pub(super) fn add(&mut self, event: &str, kind: Kind) -> u64 {
+        self.serial += 1;
+        let handler = Rc::new(Handler {
+            serial: self.serial,
+            kind,
+            off: Cell::new(false),
+        });
+        if event == "*" {
+            self.any.push(handler);
+            self.lists.clear();
+        } else {
+            self.lists.remove(event);
+            self.by_type
+                .entry(event.to_owned())
+                .or_default()
+                .push(handler);
+        }
+        self.serial
+    }
+
+    /// Gives a waiting handler its ticket.
+    pub(super) fn set_ticket(&mut self, event: &str, serial: u64, value: u64) {
+        let handlers = if event == "*" {
+            Some(&self.any)
+        } else {
+            self.by_type.get(event)
+        };
+        let handler = handlers.and_then(|all| all.iter().find(|one| one.serial == serial));
+        if let Some(Kind::Wait { ticket, .. }) = handler.map(|handler| &handler.kind) {
+            ticket.set(value);
+        }
+    }
+
+    /// Removes a handler; it does not even see the event that is being handed out.
+    pub(super) fn remove(&mut self, serial: u64) {
+        let drop_from = |list: &mut Vec<Rc<Handler>>| {
+            let at = list.iter().position(|handler| handler.serial == serial)?;
+            list[at].off.set(true);
+            list.remove(at);
+            Some(())
+        };
+        if drop_from(&mut self.any).is_some() {
+            self.lists.clear();
+            return;
+        }
+        for (event, list) in &mut self.by_type {
+            if drop_from(list).is_some() {
+                self.lists.remove(event);
+                return;
+            }
+        }
+    }
+
+    /// The handlers of a type in the order of registration.
+    fn of(&mut self, event: &str) -> Option<Rc<[Rc<Handler>]>> {
+        if let Some(list) = self.lists.get(event) {
+            return Some(Rc::clone(list));
+        }
+        let typed = self.by_type.get(event).map_or(&[][..], Vec::as_slice);
+        if typed.is_empty() && self.any.is_empty() {
+            return None;
+        }
+        let mut all: Vec<_> = typed.iter().chain(&self.any).cloned().collect();
+        all.sort_by_key(|handler| handler.serial);
+        let list: Rc<[Rc<Handler>]> = all.into();
+        self.lists.insert(event.to_owned(), Rc::clone(&list));
+        Some(list)
+    }
+}
+
+impl Guest {
+    /// Hands an event to its handlers.
+    pub(super) fn dispatch(&self, lua: &Lua, delivery: Delivery) {
+        let handlers = self.handlers.borrow_mut().of(&delivery.kind);
+        let Some(handlers) = handlers.filter(|list| !list.is_empty()) else {
+            return delivery.done();
+        };
+        let event = match self.event_value(lua, &delivery) {
+            Ok(event) => event,
+            Err(problem) => {
+                self.bad_payload(&delivery, &problem);
+                return delivery.done();
+            }
+        };
+        let own = delivery.kind == "messageCreate" && self.is_own(&event);
+        let command = if delivery.kind == "commandInteraction" {
+            self.command_of(&event)
+        } else {
+            None
+        };
+        let run = EventRun::new(delivery);
+        let mut handled = false;
+        for handler in handlers.iter().filter(|handler| !handler.off.get()) {
+            let function = match &handler.kind {
+                Kind::Wait { ticket, predicate } => {
+                    if !own {
+                        handled |= self.offer(ticket.get(), predicate.as_ref(), &event);
+                    }
+                    continue;
+                }
+                Kind::Event { own: false, .. } if own => continue,
+                Kind::Event { function, once, .. } => {
+                    if *once {
+                        self.handlers.borrow_mut().remove(handler.serial);
+                    }
+                    self.start(lua, function, &event, Value::Nil, &run);
+                    handled = true;
+                    continue;
+                }
+                Kind::Command {
+                    function,
+                    name,
+                    space,
+                } => {
+                    if command
+                        .as_ref()
+                        .is_none_or(|called| (&called.0, &called.1) != (name, space))
+                    {
+                        continue;
+                    }
+                    match self.command_options(lua, &event) {
+                        Ok(options) => {
+                            self.start(lua, function, &event, Value::Table(options), &run);
+                        }
+                        Err(error) => self.report(&error, Some(&run)),
+                    }
+                    handled = true;
+                    continue;
+                }
+                Kind::Identified {
+                    function,
+                    field,
+                    pattern,
+                } => match event.raw_get::<Option<String>>(*field) {
+                    Ok(Some(id)) if pattern.matches(&id) => function,
+                    _ => continue,
+                },
+            };
+            self.start(lua, function, &event, Value::Nil, &run);
+            handled = true;
+        }
+        if handled {
+            self.status.events.fetch_add(1, Ordering::Relaxed);
+        }
+        run.finished();
+    }
+
+    fn start(
+        &self,
+        lua: &Lua,
+        function: &Function,
+        event: &Table,
+        extra: Value,
+        run: &Rc<EventRun>,
+    ) {
+        run.remaining.set(run.remaining.get() + 1);
+        let purpose = Purpose::Handler(Rc::clone(run));
+        if extra.is_nil() {
+            self.begin(lua, function, event, purpose);
+        } else {
+            self.begin(lua, function, (event, extra), purpose);
+        }
+    }
+
+    /// Offers an event to a coroutine that waits for one. Answers whether it was taken.
+    fn offer(&self, ticket: u64, predicate: Option<&Function>, event: &Table) -> bool {
+        let verdict = match predicate {
+            None => Ok((true, Value::Boolean(true))),
+            Some(predicate) => self
+                .tools
+                .protected
+                .call::<(bool, Value)>((predicate, event)),
+        };
+        match verdict {
+            Ok((true, Value::Nil | Value::Boolean(false))) => false,
+            Ok((true, _)) => {
+                self.redeem(ticket, Ok(Value::Table(event.clone())));
+                true
+            }
+            Ok((false, error)) => {
+                self.redeem(ticket, Err(error));
+                true
+            }
+            Err(error) => {
+                self.report(&error, None);
+                false
+            }
+        }
+    }
+
+    /// The payload as a table, with `type`, `id` and the event methods.
+    fn event_value(&self, lua: &Lua, delivery: &Delivery) -> Result<Table, String> {
+        let payload = delivery.payload.as_bytes();
+        let event = match contract::event(&delivery.kind) {
+            Some(event) => self.codec.decode(lua, payload, event.payload),
+            None => self
+                .codec
+                .decode_any(lua, payload)
+                .and_then(|value| Ok(Table::from_lua(value, lua)?)),
+        }
+        .map_err(|error| error.to_string())?;
+        let finish = || {
+            event.raw_set("type", delivery.kind.as_str())?;
+            event.raw_set("id", delivery.id.as_str())?;
+            if delivery.kind == "modalSubmit" {
+                self.modals.borrow_mut().submitted(lua, &event)?;
+            }
+            event.set_metatable(Some(self.event_methods()))
+        };
+        finish().map_err(|error: mlua::Error| error.to_string())?;
+        Ok(event)
+    }
+
+    /// Whether the bot itself wrote the message.
+    pub(super) fn is_own(&self, event: &Table) -> bool {
+        let Some(identity) = self.shared.identity() else {
+            return false;
+        };
+        let sender = || -> mlua::Result<Option<String>> {
+            let Some(message) = event.raw_get::<Option<Table>>("message")? else {
+                return Ok(None);
+            };
+            let Some(sender) = message.raw_get::<Option<Table>>("sender")? else {
+                return Ok(None);
+            };
+            sender.raw_get("userId")
+        };
+        matches!(sender(), Ok(Some(id)) if id.eq_ignore_ascii_case(&identity.user_id))
+    }
+
+    fn bad_payload(&self, delivery: &Delivery, problem: &str) {
+        let first = self.bad_types.borrow_mut().insert(delivery.kind.clone());
+        if first {
+            tracing::error!(target: "script", script = %self.name, event = %delivery.kind,
+                event_id = %delivery.id,
+                "skipped an event whose payload cannot be read: {problem} (further ones of this type \
+                 are logged at debug level)");
+        } else {
+            tracing::debug!(target: "script", script = %self.name, event = %delivery.kind,
+                event_id = %delivery.id, "skipped an event whose payload cannot be read: {problem}");
+        }
+    }
+}
+
+/// The types whose unreadable payload has been logged.
+pub(super) type BadTypes = RefCell<std::collections::HashSet<String>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait() -> Kind {
+        Kind::Wait {
+            ticket: Cell::new(0),
+            predicate: None,
+        }
+    }
+
+    fn serials(handlers: &mut Handlers, event: &str) -> Vec<u64> {
+        handlers.of(event).map_or_else(Vec::new, |list| {
+            list.iter().map(|handler| handler.serial).collect()
+        })
+    }
+
+    #[test]
+    fn handlers_of_a_type_and_of_every_type_keep_their_order() {
+        let mut handlers = Handlers::default();
+        let first = handlers.add("ready", wait());
+        let any = handlers.add("*", wait());
+        let last = handlers.add("ready", wait());
+        assert_eq!(serials(&mut handlers, "ready"), [first, any, last]);
+        assert_eq!(serials(&mut handlers, "other"), [any]);
+        handlers.remove(any);
+        assert_eq!(serials(&mut handlers, "ready"), [first, last]);
+        assert!(serials(&mut handlers, "other").is_empty());
+    }
+}

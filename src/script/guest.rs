@@ -1,0 +1,209 @@
+//! One script as its own thread sees it: the state that every library of its API shares.
+//!
+//! A [`Guest`] lives on its thread and is never sent. No borrow of its cells is held while Luau runs:
+//! every Luau call may come back into it.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mlua::{Function, Lua, Table};
+use tokio::runtime;
+
+use super::api;
+use super::api::controls::Modals;
+use super::api::require::Modules;
+use super::commands::CommandSpec;
+use super::dispatch::{BadTypes, EventRun, Handlers};
+use super::errors::Trouble;
+use super::json::Codec;
+use super::registry::{Own, Shared, Status};
+use super::scheduler::{Purpose, Scheduler};
+use super::thread::Mailbox;
+use super::vm::{self, Tools};
+use crate::rest;
+
+/// What the host gives a script.
+pub(super) struct Birth {
+    pub(super) name: String,
+    /// The scripts folder, canonical.
+    pub(super) root: PathBuf,
+    /// The script's own file, canonical.
+    pub(super) entry: PathBuf,
+    pub(super) config: serde_json::Value,
+    pub(super) rest: rest::Client,
+    pub(super) caller: rest::Caller,
+    pub(super) runtime: runtime::Handle,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) status: Arc<Status>,
+    /// Handlers that may run at once.
+    pub(super) handlers: usize,
+}
+
+/// The state of one script.
+pub(super) struct Guest {
+    pub(super) name: String,
+    pub(super) config: serde_json::Value,
+    pub(super) rest: rest::Client,
+    pub(super) caller: rest::Caller,
+    pub(super) runtime: runtime::Handle,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) status: Arc<Status>,
+    pub(super) most_handlers: usize,
+    pub(super) codec: Codec,
+    pub(super) tools: Tools,
+    /// Metatable of events.
+    methods: Table,
+    /// The last reply to an event, by event; the keys are weak.
+    pub(super) replies: Table,
+    pub(super) scheduler: Rc<RefCell<Scheduler>>,
+    pub(super) handlers: Rc<RefCell<Handlers>>,
+    pub(super) modals: RefCell<Modals>,
+    pub(super) modules: RefCell<Modules>,
+    pub(super) bad_types: BadTypes,
+    own: RefCell<Own>,
+    own_changed: Cell<bool>,
+    /// The top level is over.
+    top_over: Cell<bool>,
+    /// Why it failed.
+    failure: Cell<Option<Trouble>>,
+}
+
+impl Guest {
+    /// Builds the VM and the script's API in it. Nothing of the script has run yet.
+    pub(super) fn new(birth: Birth) -> mlua::Result<(Lua, Rc<Self>)> {
+        let lua = vm::create()?;
+        let host = lua.create_table()?;
+        let tools = Tools::new(&lua, &host)?;
+        let weak = lua.create_table()?;
+        weak.raw_set("__mode", "k")?;
+        let replies = lua.create_table()?;
+        replies.set_metatable(Some(weak))?;
+        let guest = Rc::new(Self {
+            name: birth.name,
+            config: birth.config,
+            rest: birth.rest,
+            caller: birth.caller,
+            runtime: birth.runtime,
+            mailbox: birth.mailbox,
+            shared: birth.shared,
+            status: birth.status,
+            most_handlers: birth.handlers.max(1),
+            codec: Codec::new(&lua)?,
+            tools,
+            methods: lua.create_table()?,
+            replies,
+            scheduler: Rc::default(),
+            handlers: Rc::default(),
+            modals: RefCell::default(),
+            modules: RefCell::new(Modules::new(birth.root, birth.entry)),
+            bad_types: RefCell::default(),
+            own: RefCell::default(),
+            own_changed: Cell::new(false),
+            top_over: Cell::new(false),
+            failure: Cell::new(None),
+        });
+        api::install(&lua, &guest, &host)?;
+        lua.sandbox(true)?;
+        // The script's own globals, not the read-only ones behind them.
+        let globals = lua.globals();
+        globals.raw_set("_G", &globals)?;
+        Ok((lua, guest))
+    }
+
+    /// The prelude's tools.
+    pub(super) fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// Metatable of events.
+    pub(super) fn event_methods(&self) -> Table {
+        self.methods.clone()
+    }
+
+    /// Runs the script's top level as far as its first wait.
+    pub(super) fn run_top(&self, lua: &Lua) -> Result<(), Trouble> {
+        let chunk: Function = self
+            .modules
+            .borrow_mut()
+            .entry(lua)
+            .map_err(|problem| problem.into_trouble())?;
+        self.begin(lua, &chunk, (), Purpose::Top);
+        Ok(())
+    }
+
+    /// The top level is over, well or not.
+    pub(super) fn loaded(&self) {
+        self.top_over.set(true);
+    }
+
+    /// The top level ended with an error.
+    pub(super) fn failed(&self, trouble: Trouble) {
+        self.failure.set(Some(trouble));
+    }
+
+    /// Why the top level failed, if it did; asked once.
+    pub(super) fn take_failure(&self) -> Option<Trouble> {
+        self.failure.take()
+    }
+
+    /// Whether the top level is over.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.top_over.get()
+    }
+
+    /// The text of a line of one of the script's files.
+    pub(super) fn source_line(&self, file: &str, line: u32) -> Option<String> {
+        self.modules.borrow().line(file, line)
+    }
+
+    /// Logs an error that nobody caught.
+    pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
+        self.status.errors.fetch_add(1, Ordering::Relaxed);
+        match run {
+            Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
+                event_id = %run.id, "{trouble}"),
+            None => tracing::error!(target: "script", script = %self.name, "{trouble}"),
+        }
+    }
+
+    /// The script wants events of this type from now on.
+    pub(super) fn wants(&self, event: &str) {
+        if self.own.borrow_mut().events.insert(event.to_owned()) {
+            self.own_changed.set(true);
+        }
+    }
+
+    /// The script has a command.
+    pub(super) fn has_command(&self, command: CommandSpec) {
+        self.own.borrow_mut().commands.push(command);
+        self.own_changed.set(true);
+    }
+
+    /// Whether the script has a command of that name and scope already.
+    pub(super) fn knows_command(&self, name: &str, space: Option<&str>) -> bool {
+        self.own
+            .borrow()
+            .commands
+            .iter()
+            .any(|known| known.name == name && known.space_id.as_deref() == space)
+    }
+
+    /// Tells the host what the script registered, if that has changed.
+    pub(super) fn publish(&self) {
+        if self.own_changed.replace(false) {
+            self.shared.publish(&self.name, self.own.borrow().clone());
+        }
+    }
+
+    /// Drops every Luau value outside the VM.
+    pub(super) fn clear(&self) {
+        self.clear_scheduler();
+        self.handlers.take();
+        self.modules.borrow_mut().clear();
+    }
+}

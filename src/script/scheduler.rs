@@ -1,0 +1,547 @@
+//! Coroutines of one script: who waits for what, who runs next.
+//!
+//! Guarantees: a call that waits suspends only the coroutine that makes it, whatever that coroutine is
+//! (a handler, `task.spawn`, `coroutine.wrap`), and gives control back to whoever resumed it; a
+//! coroutine is resumed exactly once for each wait; timers fire in order of their time, equal ones in
+//! order of their setting; an error ends its own coroutine and nothing else.
+//!
+//! There is no executor. A binding that waits takes a **ticket** for the running coroutine and the
+//! prelude yields it; whoever resumed it goes on. Later [`Guest::redeem`] resumes that very coroutine
+//! with the prelude's private token and the result. mlua's async functions would instead yield a poll
+//! marker to the innermost resumer, which breaks as soon as that is a `coroutine.wrap` of the script.
+//! If the script itself resumes a coroutine that waits, the prelude misses the token, gives the ticket
+//! back and raises an error there.
+//!
+//! A **root** is a coroutine that the host began for a handler, the top level or a timer. It is over
+//! when it returns, fails, is cancelled, or yields without a ticket: then it is the script's to resume.
+//! Root coroutines are used again (a reset costs a tenth of a creation) unless the script has taken
+//! their handle with `coroutine.running`.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mlua::thread::ThreadStatus;
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Thread, Value};
+
+use super::dispatch::EventRun;
+use super::errors::{Fault, Trouble, failure};
+use super::guest::Guest;
+use crate::rest;
+
+/// Calls of one script that wait for an answer; one more raises `too_many_calls`.
+pub(super) const PENDING_CALLS: usize = 4096;
+/// Finished coroutines that are kept for the next handler.
+const POOL: usize = 64;
+
+/// Makes a Luau value of a call's answer.
+pub(super) type Finish = Box<dyn FnOnce(&Lua, &Guest, &Bytes) -> mlua::Result<Value>>;
+
+/// What a coroutine waits for.
+pub(super) enum Wait {
+    /// `task.wait` since this instant; it gets the seconds that passed.
+    Sleep(Instant),
+    /// An answer of the platform.
+    Call(Finish),
+    /// An event, or the end of the time for it; the handler of that number looks out for it.
+    Event(u64),
+    /// A module that another coroutine loads.
+    Module,
+    /// Nothing any more.
+    Over,
+}
+
+struct Waiting {
+    thread: Thread,
+    wait: Wait,
+    run: Option<Rc<EventRun>>,
+    timer: Option<TimerKey>,
+    /// A handler that waits for an event.
+    idle: bool,
+}
+
+/// What the host began a coroutine for.
+pub(super) enum Purpose {
+    /// The script's top level.
+    Top,
+    /// A handler of an event.
+    Handler(Rc<EventRun>),
+    /// A run of a repeating timer.
+    Every(u64),
+}
+
+struct Root {
+    purpose: Purpose,
+    /// The script has its handle: never used again.
+    exposed: bool,
+}
+
+/// When, and a serial number for order and uniqueness.
+type TimerKey = (Instant, u64);
+
+enum Timer {
+    /// Redeem a ticket: the sleep or the patience is over.
+    Ticket(u64),
+    /// Start or resume a coroutine of the script's own.
+    Start(Start),
+    /// A run of a repeating timer.
+    Every(u64),
+}
+
+struct Start {
+    thread: Thread,
+    arguments: MultiValue,
+    run: Option<Rc<EventRun>>,
+}
+
+struct Every {
+    period: Duration,
+    function: Function,
+    busy: bool,
+    timer: TimerKey,
+}
+
+/// Everything that a script's coroutines wait for.
+#[derive(Default)]
+pub(super) struct Scheduler {
+    tickets: HashMap<u64, Waiting>,
+    /// The ticket of a coroutine that waits; it can wait for one thing only.
+    asleep: HashMap<usize, u64>,
+    roots: HashMap<usize, Root>,
+    timers: BTreeMap<TimerKey, Timer>,
+    every: HashMap<u64, Every>,
+    deferred: VecDeque<Start>,
+    pool: Vec<Thread>,
+    serial: u64,
+    calls: usize,
+    handlers: usize,
+    /// Handlers among them that wait for an event.
+    idle: usize,
+    /// The event on whose behalf the running coroutine runs.
+    current: Option<Rc<EventRun>>,
+}
+
+/// A coroutine's identity while somebody holds it.
+fn key(thread: &Thread) -> usize {
+    thread.state() as usize
+}
+
+impl Scheduler {
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Handlers that have begun and not finished. Those that wait for an event do not count: they must
+    /// not keep it from coming, nor the script from ending.
+    pub(super) fn handlers(&self) -> usize {
+        self.handlers.saturating_sub(self.idle)
+    }
+
+    /// Calls that wait for their answer.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// Whether something can run at once.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.timers.first_key_value().map(|(key, _)| key.0)
+    }
+
+    fn set_timer(&mut self, at: Instant, timer: Timer) -> TimerKey {
+        let key = (at, self.next_serial());
+        self.timers.insert(key, timer);
+        key
+    }
+
+    /// A ticket for the running coroutine; `patience` redeems it with nil by itself.
+    pub(super) fn ticket(
+        &mut self,
+        lua: &Lua,
+        wait: Wait,
+        patience: Option<Duration>,
+    ) -> Result<u64, Fault> {
+        if matches!(wait, Wait::Call(_)) {
+            if self.calls >= PENDING_CALLS {
+                return Err(Fault::text(format!(
+                    "{PENDING_CALLS} calls wait for an answer already"
+                )));
+            }
+            self.calls += 1;
+        }
+        let thread = lua.current_thread();
+        let ticket = self.next_serial();
+        let timer = patience
+            .and_then(|patience| Instant::now().checked_add(patience))
+            .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
+        self.asleep.insert(key(&thread), ticket);
+        let run = self.current.clone();
+        let idle = matches!(wait, Wait::Event(_))
+            && matches!(self.roots.get(&key(&thread)),
+                Some(root) if matches!(root.purpose, Purpose::Handler(_)));
+        self.idle += usize::from(idle);
+        self.tickets.insert(
+            ticket,
+            Waiting {
+                thread,
+                wait,
+                run,
+                timer,
+                idle,
+            },
+        );
+        Ok(ticket)
+    }
+
+    /// Takes a ticket out of everything that knows it.
+    fn take(&mut self, ticket: u64) -> Option<Waiting> {
+        let waiting = self.tickets.remove(&ticket)?;
+        self.asleep.remove(&key(&waiting.thread));
+        if let Some(timer) = waiting.timer {
+            self.timers.remove(&timer);
+        }
+        if matches!(waiting.wait, Wait::Call(_)) {
+            self.calls -= 1;
+        }
+        self.idle -= usize::from(waiting.idle);
+        Some(waiting)
+    }
+
+    /// Starts `thread` at the end of this turn.
+    pub(super) fn defer(&mut self, thread: Thread, arguments: MultiValue) {
+        let run = self.current.clone();
+        self.deferred.push_back(Start {
+            thread,
+            arguments,
+            run,
+        });
+    }
+
+    /// Starts `thread` after a while.
+    pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
+        let run = self.current.clone();
+        if let Some(at) = Instant::now().checked_add(after) {
+            self.set_timer(
+                at,
+                Timer::Start(Start {
+                    thread,
+                    arguments,
+                    run,
+                }),
+            );
+        }
+    }
+
+    /// Calls `function` again and again; the answer is for [`Self::stop_every`].
+    pub(super) fn every(&mut self, period: Duration, function: Function) -> u64 {
+        let id = self.next_serial();
+        let at = Instant::now() + period;
+        let timer = self.set_timer(at, Timer::Every(id));
+        self.every.insert(
+            id,
+            Every {
+                period,
+                function,
+                busy: false,
+                timer,
+            },
+        );
+        id
+    }
+
+    /// Ends a repeating timer; a run that has begun goes on.
+    pub(super) fn stop_every(&mut self, id: u64) {
+        if let Some(every) = self.every.remove(&id) {
+            self.timers.remove(&every.timer);
+        }
+    }
+
+    /// Ends what only time would begin. For a script that is about to end.
+    pub(super) fn stop_timers(&mut self) {
+        self.every.clear();
+        self.timers
+            .retain(|_, timer| matches!(timer, Timer::Ticket(_)));
+    }
+
+    /// The script has this coroutine's handle from now on.
+    pub(super) fn expose(&mut self, thread: &Thread) {
+        if let Some(root) = self.roots.get_mut(&key(thread)) {
+            root.exposed = true;
+        }
+    }
+
+    /// The event on whose behalf the running coroutine runs.
+    pub(super) fn current(&self) -> Option<Rc<EventRun>> {
+        self.current.clone()
+    }
+}
+
+impl Guest {
+    /// A coroutine of the host's for `function`.
+    pub(super) fn begin(
+        &self,
+        lua: &Lua,
+        function: &Function,
+        arguments: impl IntoLuaMulti,
+        purpose: Purpose,
+    ) {
+        let run = match &purpose {
+            Purpose::Handler(run) => Some(Rc::clone(run)),
+            Purpose::Top | Purpose::Every(_) => None,
+        };
+        let reused = {
+            let mut scheduler = self.scheduler.borrow_mut();
+            scheduler.handlers += usize::from(run.is_some());
+            scheduler.pool.pop()
+        };
+        let thread = match reused {
+            Some(thread) => thread.reset(function.clone()).map(|()| thread),
+            None => lua.create_thread(function.clone()),
+        };
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                self.report(&error, run.as_deref());
+                self.over(purpose);
+                return;
+            }
+        };
+        self.scheduler.borrow_mut().roots.insert(
+            key(&thread),
+            Root {
+                purpose,
+                exposed: false,
+            },
+        );
+        self.resume(&thread, arguments, run);
+    }
+
+    /// Resumes a coroutine on behalf of an event and looks after what becomes of it.
+    pub(super) fn resume(
+        &self,
+        thread: &Thread,
+        arguments: impl IntoLuaMulti,
+        run: Option<Rc<EventRun>>,
+    ) {
+        let outer = std::mem::replace(&mut self.scheduler.borrow_mut().current, run);
+        let result = thread.resume::<()>(arguments);
+        let run = std::mem::replace(&mut self.scheduler.borrow_mut().current, outer);
+        let waits = result.is_ok() && thread.status() == ThreadStatus::Resumable;
+        let root = {
+            let mut scheduler = self.scheduler.borrow_mut();
+            if waits && scheduler.asleep.contains_key(&key(thread)) {
+                return;
+            }
+            let root = scheduler.roots.remove(&key(thread));
+            if let Some(root) = &root
+                && !waits
+                && !root.exposed
+                && scheduler.pool.len() < POOL
+            {
+                scheduler.pool.push(thread.clone());
+            }
+            root
+        };
+        if let Err(error) = &result {
+            if matches!(&root, Some(root) if matches!(root.purpose, Purpose::Top)) {
+                self.failed(self.read_error(error));
+            } else {
+                self.report(error, run.as_deref());
+            }
+        }
+        if let Some(root) = root {
+            self.over(root.purpose);
+        }
+    }
+
+    /// A root is over.
+    fn over(&self, purpose: Purpose) {
+        match purpose {
+            Purpose::Top => self.loaded(),
+            Purpose::Handler(run) => {
+                self.scheduler.borrow_mut().handlers -= 1;
+                run.finished();
+            }
+            Purpose::Every(id) => {
+                if let Some(every) = self.scheduler.borrow_mut().every.get_mut(&id) {
+                    every.busy = false;
+                }
+            }
+        }
+    }
+
+    /// A coroutine that will not be resumed by the host any more.
+    fn forget(&self, thread: &Thread) {
+        let root = self.scheduler.borrow_mut().roots.remove(&key(thread));
+        if let Some(root) = root {
+            self.over(root.purpose);
+        }
+    }
+
+    /// Resumes the coroutine that has the ticket: with the value, or raising the error.
+    pub(super) fn redeem(&self, ticket: u64, result: Result<Value, Value>) {
+        let waiting = self.scheduler.borrow_mut().take(ticket);
+        if let Some(waiting) = waiting {
+            self.wake(waiting, result);
+        }
+    }
+
+    fn wake(&self, waiting: Waiting, result: Result<Value, Value>) {
+        self.look_out_no_more(&waiting.wait);
+        if waiting.thread.status() != ThreadStatus::Resumable {
+            // The script closed it with coroutine.close.
+            self.forget(&waiting.thread);
+            return;
+        }
+        let (ok, value) = match result {
+            Ok(value) => (true, value),
+            Err(value) => (false, value),
+        };
+        let token = self.tools().token.clone();
+        self.resume(&waiting.thread, (token, ok, value), waiting.run);
+    }
+
+    /// The answer of a call has come.
+    pub(super) fn answered(&self, lua: &Lua, ticket: u64, answer: Result<Bytes, rest::Error>) {
+        let Some(mut waiting) = self.scheduler.borrow_mut().take(ticket) else {
+            return;
+        };
+        let Wait::Call(finish) = std::mem::replace(&mut waiting.wait, Wait::Over) else {
+            return;
+        };
+        let result = match answer {
+            Ok(bytes) => match finish(lua, self, &bytes) {
+                Ok(value) => Ok(value),
+                Err(error) => Err(Value::String(
+                    match lua.create_string(format!("an answer that cannot be read: {error}")) {
+                        Ok(text) => text,
+                        Err(error) => return self.report(&error, waiting.run.as_deref()),
+                    },
+                )),
+            },
+            Err(error) => match failure(lua, &self.tools().failure, &error) {
+                Ok(value) => Err(value),
+                Err(error) => return self.report(&error, waiting.run.as_deref()),
+            },
+        };
+        self.wake(waiting, result);
+    }
+
+    /// The prelude found that the script itself resumed the coroutine that has this ticket.
+    pub(super) fn abandon(&self, ticket: u64) {
+        let waiting = self.scheduler.borrow_mut().take(ticket);
+        if let Some(waiting) = waiting {
+            self.look_out_no_more(&waiting.wait);
+            self.forget(&waiting.thread);
+        }
+    }
+
+    fn look_out_no_more(&self, wait: &Wait) {
+        if let Wait::Event(handler) = wait {
+            self.handlers.borrow_mut().remove(*handler);
+        }
+    }
+
+    /// Takes back everything the host would do with a coroutine.
+    pub(super) fn cancel(&self, thread: &Thread) {
+        let at = key(thread);
+        let ticket = {
+            let mut scheduler = self.scheduler.borrow_mut();
+            scheduler.deferred.retain(|start| key(&start.thread) != at);
+            scheduler.timers.retain(
+                |_, timer| !matches!(timer, Timer::Start(start) if key(&start.thread) == at),
+            );
+            scheduler.asleep.get(&at).copied()
+        };
+        if let Some(ticket) = ticket {
+            self.abandon(ticket);
+        }
+        self.forget(thread);
+    }
+
+    /// Runs what was put off to the end of the turn; what is put off meanwhile waits for the next.
+    pub(super) fn run_deferred(&self) {
+        let due = std::mem::take(&mut self.scheduler.borrow_mut().deferred);
+        for start in due {
+            self.resume(&start.thread, start.arguments, start.run);
+        }
+    }
+
+    /// Runs the timers that are due at `now`. Answers whether there were any.
+    pub(super) fn run_timers(&self, lua: &Lua, now: Instant) -> bool {
+        let mut any = false;
+        loop {
+            let timer = {
+                let mut scheduler = self.scheduler.borrow_mut();
+                match scheduler.timers.first_entry() {
+                    Some(entry) if entry.key().0 <= now => entry.remove(),
+                    _ => return any,
+                }
+            };
+            any = true;
+            match timer {
+                Timer::Ticket(ticket) => self.patience_over(ticket, now),
+                Timer::Start(start) => self.resume(&start.thread, start.arguments, start.run),
+                Timer::Every(id) => self.run_every(lua, id, now),
+            }
+        }
+    }
+
+    fn patience_over(&self, ticket: u64, now: Instant) {
+        let waiting = self.scheduler.borrow_mut().take(ticket);
+        let Some(waiting) = waiting else { return };
+        let value = match waiting.wait {
+            Wait::Sleep(since) => Value::Number(now.duration_since(since).as_secs_f64()),
+            _ => Value::Nil,
+        };
+        self.wake(waiting, Ok(value));
+    }
+
+    fn run_every(&self, lua: &Lua, id: u64, now: Instant) {
+        let function = {
+            let mut scheduler = self.scheduler.borrow_mut();
+            let Some(every) = scheduler.every.get(&id) else {
+                return;
+            };
+            // Runs that are missed are left out, not made up for.
+            let mut next = every.timer.0 + every.period;
+            if next <= now {
+                next = now + every.period;
+            }
+            let timer = scheduler.set_timer(next, Timer::Every(id));
+            match scheduler.every.get_mut(&id) {
+                Some(every) => {
+                    every.timer = timer;
+                    if every.busy {
+                        return;
+                    }
+                    every.busy = true;
+                    every.function.clone()
+                }
+                None => return,
+            }
+        };
+        self.begin(lua, &function, (), Purpose::Every(id));
+    }
+
+    /// Logs an error that nobody caught.
+    pub(super) fn report(&self, error: &mlua::Error, run: Option<&EventRun>) {
+        self.trouble(&self.read_error(error), run);
+    }
+
+    fn read_error(&self, error: &mlua::Error) -> Trouble {
+        Trouble::read(error, |file, line| self.source_line(file, line))
+    }
+
+    /// Drops every Luau value, so that the VM can be closed.
+    pub(super) fn clear_scheduler(&self) {
+        let scheduler = std::mem::take(&mut *self.scheduler.borrow_mut());
+        drop(scheduler);
+    }
+}

@@ -1,0 +1,218 @@
+//! The thread of one script and its loop.
+//!
+//! A turn of the loop: answers that have come → timers that are due → what was deferred → one event of
+//! the inbox, while fewer handlers run than allowed → otherwise the thread parks until the next timer.
+//! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
+//! Luau, keeps scripts from delaying each other.
+//!
+//! The mailbox is bounded by what can be in it: one answer for each pending call
+//! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use bytes::Bytes;
+use mlua::Lua;
+use tokio::sync::watch;
+
+use super::Trouble;
+use super::guest::{Birth, Guest};
+use super::registry::State;
+use crate::inbox::{Inbox, Subscription};
+use crate::rest;
+
+/// Something for a script's thread.
+pub(super) enum Mail {
+    /// The answer to a call.
+    Answer(u64, Result<Bytes, rest::Error>),
+    /// Events may be handed out.
+    Open,
+    /// Take no more events; end when the handlers are over, at the latest then.
+    Stop(Instant),
+}
+
+/// Where a thread gets its mail.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    mail: Mutex<VecDeque<Mail>>,
+    thread: OnceLock<Thread>,
+}
+
+impl Mailbox {
+    /// Leaves mail and wakes the thread.
+    pub(super) fn post(&self, mail: Mail) {
+        self.mail
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(mail);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn take(&self) -> VecDeque<Mail> {
+        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Starts a script's thread. The sender tells how far it is, and is dropped when the thread ends.
+pub(super) fn spawn(
+    birth: Birth,
+    inbox: Arc<Inbox>,
+    state: watch::Sender<State>,
+) -> std::io::Result<()> {
+    let name = format!("script:{}", birth.name);
+    thread::Builder::new().name(name).spawn(move || {
+        let script = birth.name.clone();
+        let shared = Arc::clone(&birth.shared);
+        let fail = |trouble: Trouble| {
+            tracing::error!(target: "script", script = %script, "the script has failed: {trouble}");
+            shared.withdraw(&script);
+            state.send_replace(State::Failed(trouble));
+        };
+        // A panic is a mistake of the host's: it ends this script and no other.
+        match catch_unwind(AssertUnwindSafe(|| run(birth, &inbox, &state))) {
+            Ok(Ok(())) => {}
+            Ok(Err(trouble)) => fail(trouble),
+            Err(panic) => {
+                let message = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                fail(Trouble::plain(format!(
+                    "a mistake in argon-host ended it: {message}"
+                )));
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result<(), Trouble> {
+    // The thread is known before the mailbox is read, so that no mail is left lying.
+    let mailbox = Arc::clone(&birth.mailbox);
+    mailbox.thread.get_or_init(thread::current);
+    let inbox = inbox.subscribe(thread::current());
+    let (lua, guest) = Guest::new(birth)
+        .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
+    let result = Turns {
+        lua: &lua,
+        guest: &guest,
+        mailbox: &mailbox,
+        inbox: &inbox,
+        state,
+        stop: None,
+        loaded: false,
+    }
+    .run();
+    guest.clear();
+    result
+}
+
+struct Turns<'a> {
+    lua: &'a Lua,
+    guest: &'a Rc<Guest>,
+    mailbox: &'a Mailbox,
+    inbox: &'a Subscription,
+    state: &'a watch::Sender<State>,
+    /// When the thread ends, whatever still runs.
+    stop: Option<Instant>,
+    /// The host knows that the top level has ended.
+    loaded: bool,
+}
+
+impl Turns<'_> {
+    fn run(mut self) -> Result<(), Trouble> {
+        self.guest.run_top(self.lua)?;
+        loop {
+            let mut busy = self.read_mail();
+            let now = Instant::now();
+            busy |= self.guest.run_timers(self.lua, now);
+            self.guest.run_deferred();
+            busy |= self.take_event();
+            self.settle()?;
+            if self.is_over(now) {
+                return Ok(());
+            }
+            if !busy && !self.guest.scheduler.borrow().is_ready() {
+                self.park();
+            }
+        }
+    }
+
+    fn read_mail(&mut self) -> bool {
+        let mail = self.mailbox.take();
+        let any = !mail.is_empty();
+        for mail in mail {
+            match mail {
+                Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
+                // What it says is in `Shared::open`.
+                Mail::Open => {}
+                Mail::Stop(at) => {
+                    self.guest.scheduler.borrow_mut().stop_timers();
+                    self.stop = Some(at);
+                }
+            }
+        }
+        any
+    }
+
+    fn take_event(&self) -> bool {
+        if self.stop.is_some()
+            || !self.guest.shared.open.load(Ordering::Acquire)
+            || self.guest.scheduler.borrow().handlers() >= self.guest.most_handlers
+        {
+            return false;
+        }
+        match self.inbox.take() {
+            Some(delivery) => {
+                self.guest.dispatch(self.lua, delivery);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Tells what has changed in this turn.
+    fn settle(&mut self) -> Result<(), Trouble> {
+        if let Some(trouble) = self.guest.take_failure() {
+            return Err(trouble);
+        }
+        self.guest.publish();
+        if !self.loaded && self.guest.is_loaded() {
+            self.loaded = true;
+            self.state.send_replace(State::Loaded);
+        }
+        Ok(())
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let Some(stop) = self.stop else { return false };
+        let scheduler = self.guest.scheduler.borrow();
+        let (handlers, calls) = (scheduler.handlers(), scheduler.calls());
+        if handlers == 0 && calls == 0 && !scheduler.is_ready() {
+            return true;
+        }
+        if now >= stop {
+            tracing::warn!(target: "script", script = %self.guest.name, handlers, calls,
+                "the time to finish is over: handlers and calls that still run are cut off");
+            return true;
+        }
+        false
+    }
+
+    fn park(&self) {
+        let timer = self.guest.scheduler.borrow().next_timer();
+        let until = [timer, self.stop].into_iter().flatten().min();
+        match until {
+            Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+            None => thread::park(),
+        }
+    }
+}

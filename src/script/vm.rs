@@ -1,0 +1,177 @@
+//! The sandboxed Luau VM of one script, and the tools with which libraries are put into it.
+//!
+//! Guarantees: a script reaches nothing of the machine (no `io`, no `loadstring`, no bytecode, no
+//! environment of another function, `os` is clocks only), builtins and libraries are read-only, and
+//! a mistake in a call is raised at the line that made it. Limits of memory and CPU belong here, too,
+//! when they come: [`create`] is where a memory limit and an interrupt are set.
+
+use std::sync::OnceLock;
+
+use mlua::chunk::{ChunkMode, Compiler};
+use mlua::{
+    FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, StdLib, Table, Value,
+};
+
+use super::errors::{Fault, PRELUDE, answer};
+
+/// The prelude's source.
+const SOURCE: &str = include_str!("../../stdlib/prelude.luau");
+
+/// What the host keeps of the prelude.
+pub(super) struct Tools {
+    /// Wraps a host function that answers at once.
+    guard: Function,
+    /// Wraps a host function that answers with a ticket.
+    waits: Function,
+    /// The first value a coroutine gets when the scheduler resumes it.
+    pub(super) token: Table,
+    /// Metatable of failed calls.
+    pub(super) failure: Table,
+    /// `pcall`, to keep the error value of a function that the host calls.
+    pub(super) protected: Function,
+    /// The globals that are written in Luau.
+    pub(super) print: Function,
+    pub(super) require: Function,
+    pub(super) cancel: Function,
+}
+
+/// A new VM with the libraries that are safe.
+pub(super) fn create() -> mlua::Result<Lua> {
+    let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new())?;
+    lua.set_compiler(compiler());
+    let globals = lua.globals();
+    for name in ["getfenv", "setfenv", "loadstring", "require"] {
+        globals.raw_set(name, Value::Nil)?;
+    }
+    keep_only(&globals, "os", &["clock", "date", "difftime", "time"])?;
+    keep_only(&globals, "debug", &["info", "traceback"])?;
+    Ok(lua)
+}
+
+/// Inlining and the like, with line numbers for tracebacks.
+fn compiler() -> Compiler {
+    Compiler::new().set_optimization_level(1).set_debug_level(1)
+}
+
+fn keep_only(globals: &Table, library: &str, names: &[&str]) -> mlua::Result<()> {
+    let Some(table) = globals.raw_get::<Option<Table>>(library)? else {
+        return Ok(());
+    };
+    let extra: Vec<Value> = table
+        .pairs::<Value, Value>()
+        .filter_map(|pair| pair.ok().map(|(key, _)| key))
+        .filter(|key| {
+            !key.as_string()
+                .is_some_and(|key| names.iter().any(|name| *key == **name))
+        })
+        .collect();
+    for key in extra {
+        table.raw_set(key, Value::Nil)?;
+    }
+    Ok(())
+}
+
+/// Compiles a script's text. Bytecode is refused: it could break out of the VM.
+pub(super) fn load(lua: &Lua, name: &str, source: &[u8]) -> mlua::Result<Function> {
+    lua.load(source)
+        .set_name(format!("@{name}"))
+        .set_mode(ChunkMode::Text)
+        .set_compiler(compiler())
+        .into_function()
+}
+
+impl Tools {
+    /// Runs the prelude. `host` has what it calls.
+    pub(super) fn new(lua: &Lua, host: &Table) -> mlua::Result<Self> {
+        static BYTECODE: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
+        let bytecode = BYTECODE
+            .get_or_init(|| compiler().compile(SOURCE).map_err(|e| e.to_string()))
+            .as_ref()
+            .map_err(|e| mlua::Error::runtime(e.clone()))?;
+        let tools: Table = lua
+            .load(bytecode.as_slice())
+            .set_name(format!("={PRELUDE}"))
+            .set_mode(ChunkMode::Binary)
+            .call(host)?;
+        Ok(Self {
+            guard: tools.raw_get("guard")?,
+            waits: tools.raw_get("waits")?,
+            token: tools.raw_get("token")?,
+            failure: tools.raw_get("failure")?,
+            protected: tools.raw_get("try")?,
+            print: tools.raw_get("print")?,
+            require: tools.raw_get("require")?,
+            cancel: tools.raw_get("cancel")?,
+        })
+    }
+
+    /// A function that answers at once; a [`Fault`] becomes an error at its caller's line.
+    pub(super) fn function<A, R, F>(&self, lua: &Lua, call: F) -> mlua::Result<Function>
+    where
+        A: FromLuaMulti,
+        R: IntoLuaMulti,
+        F: Fn(&Lua, A) -> Result<R, Fault> + 'static,
+    {
+        self.guard.call(raw(lua, call)?)
+    }
+
+    /// A function whose caller sleeps until the ticket that `start` answers is redeemed. `start` is not
+    /// called where nothing can wait.
+    pub(super) fn waiting<A, F>(&self, lua: &Lua, start: F) -> mlua::Result<Function>
+    where
+        A: FromLuaMulti,
+        F: Fn(&Lua, A) -> Result<u64, Fault> + 'static,
+    {
+        self.waits.call(raw(lua, start)?)
+    }
+}
+
+/// A function that answers `true, results…` or `false, error`, for the prelude.
+pub(super) fn raw<A, R, F>(lua: &Lua, call: F) -> mlua::Result<Function>
+where
+    A: FromLuaMulti,
+    R: IntoLuaMulti,
+    F: Fn(&Lua, A) -> Result<R, Fault> + 'static,
+{
+    lua.create_function(move |lua, arguments: MultiValue| {
+        let result = A::from_lua_multi(arguments, lua)
+            .map_err(Fault::from)
+            .and_then(|arguments| call(lua, arguments));
+        answer(lua, result)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reaches_out_of_the_vm_is_gone() {
+        let lua = create().unwrap();
+        let found: Vec<String> = lua
+            .load(
+                "local found = {}
+                 for _, name in {'io', 'loadstring', 'loadfile', 'dofile', 'getfenv', 'setfenv',
+                                 'package', 'require'} do
+                     if _G[name] ~= nil then table.insert(found, name) end
+                 end
+                 for _, name in {'execute', 'exit', 'getenv', 'remove', 'rename'} do
+                     if os[name] ~= nil then table.insert(found, 'os.' .. name) end
+                 end
+                 for name in debug do
+                     if name ~= 'info' and name ~= 'traceback' then table.insert(found, 'debug.' .. name) end
+                 end
+                 return found",
+            )
+            .eval()
+            .unwrap();
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn bytecode_is_not_loaded_as_a_script() {
+        let lua = create().unwrap();
+        let bytecode = Compiler::new().compile("return 1").unwrap();
+        assert!(load(&lua, "x.luau", &bytecode).is_err());
+    }
+}
