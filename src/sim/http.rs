@@ -170,7 +170,7 @@ async fn serve(
     let now = shared.clock.now().mono;
     let slot = shared
         .limits
-        .admit(bot.user, route.interface, now)
+        .admit(bot.user, bot.verified, route.interface, now)
         .map_err(|_| Refused::Limit)?;
     if route.privileged && !bot.verified {
         return Err(Fault::code("not_verified").into());

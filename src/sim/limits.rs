@@ -6,7 +6,8 @@
 //! [`CONCURRENT_REQUESTS`] requests of a bot at the same time; the open event stream is one of them. A
 //! request that is refused for concurrency uses no permit.
 //!
-//! Verified bots get the same numbers here: the platform gives them more, but does not say how many.
+//! Verified bots get [`VERIFIED_FACTOR`] times the numbers: the platform gives them more, but does not
+//! say how many.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,9 @@ use uuid::Uuid;
 
 use crate::contract::Interface;
 use crate::contract::limits::{CONCURRENT_REQUESTS, RATE_SEGMENTS};
+
+/// What a verified bot may do more, as a factor. Our choice: the platform's numbers are not published.
+const VERIFIED_FACTOR: u32 = 2;
 
 /// One sliding window.
 #[derive(Debug)]
@@ -107,9 +111,11 @@ impl Limits {
     pub fn admit(
         &self,
         bot: Uuid,
+        verified: bool,
         interface: &'static Interface,
         now: Instant,
     ) -> Result<Slot, Refusal> {
+        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
         let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
         let bot = bots.entry(bot).or_default();
         // Only raised under the lock, so that the check and the raise are one step.
@@ -120,7 +126,7 @@ impl Limits {
             .windows
             .entry(interface.name)
             .or_insert_with(|| Window::new(now));
-        if !window.admit(now, self.segment, interface.per_minute) {
+        if !window.admit(now, self.segment, limit) {
             return Err(Refusal::Window);
         }
         bot.running.fetch_add(1, Ordering::AcqRel);
@@ -181,22 +187,34 @@ mod tests {
         let bot = Uuid::nil();
         let now = Instant::now();
         let mut slots: Vec<_> = (0..10)
-            .map(|_| limits.admit(bot, interface, now).expect("a free place"))
+            .map(|_| {
+                limits
+                    .admit(bot, false, interface, now)
+                    .expect("a free place")
+            })
             .collect();
         for _ in 0..20 {
             assert_eq!(
-                limits.admit(bot, interface, now).err(),
+                limits.admit(bot, false, interface, now).err(),
                 Some(Refusal::Concurrency)
             );
         }
         slots.pop();
-        slots.push(limits.admit(bot, interface, now).expect("a free place"));
+        slots.push(
+            limits
+                .admit(bot, false, interface, now)
+                .expect("a free place"),
+        );
         slots.clear();
         for _ in 0..4 {
-            drop(limits.admit(bot, interface, now).expect("15 a window"));
+            drop(
+                limits
+                    .admit(bot, false, interface, now)
+                    .expect("15 a window"),
+            );
         }
         assert_eq!(
-            limits.admit(bot, interface, now).err(),
+            limits.admit(bot, false, interface, now).err(),
             Some(Refusal::Window)
         );
         let other = Uuid::max();
