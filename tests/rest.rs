@@ -11,152 +11,18 @@ use argon_host::contract::{ROUTES, Retry, Route, Type, route};
 use argon_host::rest::{Call, Client, Error, Observer, Settings};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+
+#[path = "rest/server.rs"]
+mod server;
+
+use server::{Reply, Server, error, ok};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LW9mLXRoZS1ib3Q";
 
 /// Short windows, so that nothing waits for long.
 const SEGMENT: Duration = Duration::from_millis(100);
-
-/// One request as it came over the socket.
-#[derive(Debug, Clone)]
-struct Request {
-    method: String,
-    target: String,
-    headers: HashMap<String, String>,
-    body: String,
-}
-
-impl Request {
-    fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
-
-    fn query(&self) -> HashMap<String, String> {
-        let url = reqwest::Url::parse(&format!("http://x{}", self.target)).expect("a target");
-        url.query_pairs().into_owned().collect()
-    }
-}
-
-/// What the server does with a request.
-enum Reply {
-    /// Status, header lines, body.
-    Http(u16, &'static str, String),
-    /// Closes the connection without a word.
-    Close,
-    /// Answers when the gate has a permit.
-    Wait(Arc<Semaphore>),
-}
-
-fn ok(body: &str) -> Reply {
-    Reply::Http(200, "", body.to_owned())
-}
-
-fn error(status: u16, code: &str) -> Reply {
-    Reply::Http(
-        status,
-        "",
-        format!(r#"{{"error":"{code}","message":"said the server"}}"#),
-    )
-}
-
-type Script = dyn Fn(usize, &Request) -> Reply + Send + Sync;
-
-struct Server {
-    base: String,
-    seen: Arc<Mutex<Vec<Request>>>,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Server {
-    /// Starts a server; the script gets each request with its number.
-    async fn start(script: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let script: Arc<Script> = Arc::new(script);
-        let requests = Arc::clone(&seen);
-        let connections = Arc::new(AtomicUsize::new(0));
-        let accepted = Arc::clone(&connections);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                accepted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&requests)));
-            }
-        });
-        Self {
-            base,
-            seen,
-            connections,
-        }
-    }
-
-    fn seen(&self) -> Vec<Request> {
-        self.seen.lock().expect("not poisoned").clone()
-    }
-}
-
-async fn serve(
-    stream: TcpStream,
-    script: Arc<Script>,
-    seen: Arc<Mutex<Vec<Request>>>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 {
-            return Ok(());
-        }
-        let mut first = line.split_whitespace().map(str::to_owned);
-        let (method, target) = (
-            first.next().unwrap_or_default(),
-            first.next().unwrap_or_default(),
-        );
-        let mut headers = HashMap::new();
-        loop {
-            let mut line = String::new();
-            stream.read_line(&mut line).await?;
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) => headers.insert(name.to_lowercase(), value.to_owned()),
-                None => break,
-            };
-        }
-        let length = headers
-            .get("content-length")
-            .and_then(|length| length.parse().ok())
-            .unwrap_or(0);
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        let request = Request {
-            method,
-            target,
-            headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        };
-        let number = {
-            let mut seen = seen.lock().expect("not poisoned");
-            seen.push(request.clone());
-            seen.len() - 1
-        };
-        let mut reply = script(number, &request);
-        if let Reply::Wait(gate) = reply {
-            gate.acquire().await.expect("never closed").forget();
-            reply = ok("{}");
-        }
-        let Reply::Http(status, lines, body) = reply else {
-            return Ok(());
-        };
-        let head = format!(
-            "HTTP/1.1 {status} x\r\n{lines}content-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body.as_bytes()).await?;
-    }
-}
 
 #[derive(Default)]
 struct Seen {
@@ -726,7 +592,8 @@ async fn the_token_is_in_no_log_and_no_error() {
     })
     .await;
     let client = client(&server.base);
-    client.call(send()).await.expect("answered");
+    let patient = send().deadline(Duration::MAX);
+    client.call(patient).await.expect("answered");
     let quoted = client.call(send()).await.expect_err("refused");
     assert!(quoted.to_string().contains("[redacted]"), "{quoted}");
     for text in [quoted.to_string(), format!("{quoted:?}")] {

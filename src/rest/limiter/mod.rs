@@ -86,6 +86,8 @@ mod turns;
 mod model;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
 
 use std::time::Duration;
 
