@@ -17,6 +17,9 @@ use crate::config::Secret;
 use crate::contract::limits::CONCURRENT_REQUESTS;
 use crate::contract::{INTERFACES, Route};
 
+/// Deadlines are cut to this, a year, so that adding one to a clock cannot overflow.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How a client is set up.
 pub struct Settings {
     /// Base address; `{base}/{Interface}/v{N}/{Method}`. A trailing slash does no harm.
@@ -189,7 +192,7 @@ impl Inner {
             .position(|known| known.name == route.interface.name)
             .unwrap_or_default();
         let start = Instant::now();
-        let deadline = start + call.patience();
+        let deadline = start + call.patience().min(LONGEST_PATIENCE);
         let runtime = Handle::current();
         let mut course = Course::new(route, self.segment);
         // Sooner once a repetition is only safe for a while.
@@ -251,7 +254,8 @@ fn no_turn(call: &Call, refusal: Refusal, last: Option<Error>) -> Error {
             super::limiter::schedule::QUEUE
         ),
         Reason::TooLate => format!(
-            "the limit of {} calls in 60 s is used up, and the call could not start within {} s",
+            "the limit of {} calls in 60 s, or this script's share of it, is used up, and the call could \
+             not start within {} s",
             route.interface.per_minute,
             call.patience().as_secs_f64()
         ),
