@@ -163,17 +163,26 @@ impl Inbox {
         Arc::default()
     }
 
-    /// Appends an event; waits while the inbox is full. Cancelling the future before it completes
-    /// appends nothing. With no subscriber the event is counted and dropped.
+    /// Appends an event and wakes the subscribers; waits while the inbox is full. Cancelling the
+    /// future before it completes appends nothing. With no subscriber the event is counted and dropped.
     pub async fn append(&self, event: impl Into<Arc<Event>>) {
+        self.push(event).await;
+        self.wake();
+    }
+
+    /// As [`Inbox::append`], but leaves the subscribers asleep (unless the inbox is full): for an event
+    /// with more right behind it, the last of which is appended or followed by [`Inbox::wake`].
+    /// Waking a thread costs more than all else that happens to an event here.
+    pub async fn push(&self, event: impl Into<Arc<Event>>) {
         let mut event = event.into();
         let mut waited = false;
         loop {
-            event = match self.try_append(event) {
+            event = match self.try_push(event) {
                 Ok(()) => break,
                 Err(event) => event,
             };
             waited = true;
+            self.wake();
             // A `take` between the attempt and this line leaves a permit, so that it is not missed.
             self.room.notified().await;
         }
@@ -183,25 +192,26 @@ impl Inbox {
         }
     }
 
-    /// Gives the event back when there is no room.
-    fn try_append(&self, event: Arc<Event>) -> Result<(), Arc<Event>> {
-        let threads = {
-            let mut state = self.lock();
-            let bytes = event.payload.len();
-            if !state.has_room_for(bytes) {
-                return Err(event);
-            }
-            self.counters.appended.fetch_add(1, Ordering::Relaxed);
-            let takers = state.subscribers.len();
-            if takers == 0 {
-                return Ok(());
-            }
-            state.bytes += bytes;
-            state.log.push_back(Entry { event, takers });
-            Arc::clone(&state.threads)
-        };
+    /// Wakes every subscriber, to take what was pushed.
+    pub fn wake(&self) {
+        let threads = Arc::clone(&self.lock().threads);
         for thread in threads.iter() {
             thread.unpark();
+        }
+    }
+
+    /// Gives the event back when there is no room.
+    fn try_push(&self, event: Arc<Event>) -> Result<(), Arc<Event>> {
+        let mut state = self.lock();
+        let bytes = event.payload.len();
+        if !state.has_room_for(bytes) {
+            return Err(event);
+        }
+        self.counters.appended.fetch_add(1, Ordering::Relaxed);
+        let takers = state.subscribers.len();
+        if takers > 0 {
+            state.bytes += bytes;
+            state.log.push_back(Entry { event, takers });
         }
         Ok(())
     }

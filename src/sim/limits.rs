@@ -219,7 +219,7 @@ mod tests {
         );
         let other = Uuid::max();
         assert!(
-            limits.admit(other, interface, now).is_ok(),
+            limits.admit(other, false, interface, now).is_ok(),
             "bots are apart"
         );
     }

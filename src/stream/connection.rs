@@ -15,6 +15,7 @@
 //! - With carriage returns alone as line ends, an event is complete when the next byte comes, because
 //!   a line feed could follow. The platform sends line feeds.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -84,6 +85,9 @@ pub struct Message {
     pub payload: String,
 }
 
+/// The most events that are parsed ahead of the one being dealt with.
+const AHEAD: usize = 64;
+
 /// One connection, or the attempt to make it. Lives on a single-threaded runtime of its own, which is
 /// dropped with it: that closes the socket.
 pub struct Connection {
@@ -93,6 +97,8 @@ pub struct Connection {
     /// A byte order mark was met: it can only be at the beginning, so once.
     marked: bool,
     any_event: bool,
+    /// What the parser had ready beyond what was asked for; at most [`AHEAD`].
+    ahead: VecDeque<Signal>,
 }
 
 impl Connection {
@@ -131,18 +137,46 @@ impl Connection {
             opened: false,
             marked: false,
             any_event: false,
+            ahead: VecDeque::new(),
         })
     }
 
     /// What happens next. Cancelling the future loses nothing.
+    ///
+    /// Events that came in one piece are parsed in one go: so it is known whether another one is right
+    /// behind ([`Connection::more_at_hand`]).
     pub async fn next(&mut self) -> Signal {
-        poll_fn(|cx| self.poll(cx)).await
+        if let Some(signal) = self.ahead.pop_front() {
+            return signal;
+        }
+        let first = poll_fn(|cx| self.poll(cx)).await;
+        if matches!(first, Signal::Event(_)) {
+            poll_fn(|cx| {
+                while self.ahead.len() < AHEAD
+                    && let Poll::Ready(signal) = self.poll(cx)
+                {
+                    let last = !matches!(signal, Signal::Event(_));
+                    self.ahead.push_back(signal);
+                    if last {
+                        break;
+                    }
+                }
+                Poll::Ready(())
+            })
+            .await;
+        }
+        first
+    }
+
+    /// Whether [`Connection::next`] will answer without waiting.
+    pub fn more_at_hand(&self) -> bool {
+        !self.ahead.is_empty()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Signal> {
-        let source = self.source.as_mut();
         // Unwind safe: after a panic the source is polled again only when nothing of it is half done
         // (see `panicked`), else it is dropped.
+        let source = self.source.as_mut();
         let (polled, large) =
             size_guard::watch(|| catch_unwind(AssertUnwindSafe(|| source.poll_next(cx))));
         let Ok(polled) = polled else {

@@ -122,7 +122,12 @@ impl Runner {
             };
             match signal {
                 Signal::Opened => self.machine.opened(Instant::now()),
-                Signal::Event(message) => self.message(message).await,
+                Signal::Event(message) => {
+                    self.message(message).await;
+                    if !connection.more_at_hand() {
+                        self.inbox.wake();
+                    }
+                }
                 Signal::Damaged(what) => tracing::warn!("{what}"),
                 Signal::Ended(ending) => return ending,
                 Signal::Failed(error) => return connection.ending(*error).await,
@@ -221,11 +226,11 @@ impl Runner {
         })
     }
 
-    /// False when the bot was stopped while the inbox was full.
+    /// Leaves the scripts asleep. False when the bot was stopped while the inbox was full.
     async fn append(&mut self, event: &Arc<Event>) -> bool {
         select! {
             biased;
-            () = self.inbox.append(Arc::clone(event)) => {
+            () = self.inbox.push(Arc::clone(event)) => {
                 self.shared.appended.fetch_add(1, Relaxed);
                 true
             }
