@@ -1,5 +1,8 @@
 //! The type definitions, judged by Luau's own analyser.
 
+use std::path::Path;
+
+use argon_host::check;
 use argon_host::definitions;
 use argon_host::definitions::libraries::LIBRARIES;
 use luau_analysis::{
@@ -158,7 +161,76 @@ fn every_name_of_the_libraries_and_every_route_is_defined() {
             names.push(format!("argon.{}", route.permission_name()));
         }
     }
-    let script: String = names.iter().map(|name| format!("print({name})\n")).collect();
+    let script: String = names
+        .iter()
+        .map(|name| format!("print({name})\n"))
+        .collect();
     let said = analyse(&script);
     assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn the_reference_in_the_repository_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stdlib/REFERENCE.md");
+    let current = definitions::reference();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(&path, &current).expect("the reference is written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = committed
+        .lines()
+        .zip(current.lines())
+        .position(|(old, new)| old != new);
+    assert!(
+        committed == current,
+        "stdlib/REFERENCE.md is not current (line {:?}): run UPDATE_REFERENCE=1 cargo test --test definitions",
+        differs.map(|line| line + 1)
+    );
+}
+
+#[test]
+fn the_code_of_the_reference_passes_the_check() {
+    let reference = definitions::reference();
+    let blocks: Vec<&str> = reference
+        .split("```luau\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(blocks.len() > LIBRARIES.len());
+    for block in blocks {
+        let problems = check::text(Path::new("example.luau"), block);
+        assert!(problems.is_empty(), "{}\n{block}", problems[0]);
+        let said = analyse(block);
+        assert!(said.is_empty(), "{said:#?}\n{block}");
+    }
+}
+
+#[test]
+fn links_of_the_reference_lead_somewhere() {
+    let reference = definitions::reference();
+    let anchors: Vec<String> = reference
+        .lines()
+        .filter_map(|line| {
+            line.trim_start_matches('#')
+                .strip_prefix(' ')
+                .filter(|_| line.starts_with('#'))
+        })
+        .map(|title| {
+            let kept = title.to_lowercase();
+            let kept = kept
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.collect::<String>().replace(' ', "-")
+        })
+        .collect();
+    for link in reference
+        .split("](#")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+    {
+        assert!(
+            anchors.iter().any(|anchor| anchor == link),
+            "nothing is called #{link}"
+        );
+    }
 }

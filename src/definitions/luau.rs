@@ -44,19 +44,8 @@ pub fn luau() -> String {
         }
         out.push_str("}\n");
     }
-    let mut shapes = Shapes::default();
-    for route in ROUTES {
-        for field in route.params() {
-            shapes.reach(&field.ty);
-        }
-        shapes.reach_shape(route.response);
-    }
-    let of_routes: BTreeSet<_> = shapes.objects.keys().copied().collect();
-    for event in EVENTS {
-        for field in event.payload.fields {
-            shapes.reach(&field.ty);
-        }
-    }
+    let of_routes: BTreeSet<_> = Shapes::of_routes().objects.keys().copied().collect();
+    let shapes = Shapes::of_everything();
     for shape in shapes.objects.values() {
         let _ = write!(out, "\nexport type {} = {{\n", shape.name);
         let side = match of_routes.contains(shape.name) {
@@ -99,7 +88,7 @@ pub fn luaurc() -> String {
 
 /// Which way a value goes: scripts may give ids as numbers, and get them as strings.
 #[derive(Clone, Copy, PartialEq)]
-enum Side {
+pub(super) enum Side {
     /// A parameter.
     Question,
     /// Part of an answer.
@@ -112,12 +101,35 @@ enum Side {
 
 /// Objects and unions that routes and events carry, by name.
 #[derive(Default)]
-struct Shapes {
-    objects: BTreeMap<&'static str, &'static Shape>,
-    unions: BTreeMap<&'static str, &'static Union>,
+pub(super) struct Shapes {
+    pub(super) objects: BTreeMap<&'static str, &'static Shape>,
+    pub(super) unions: BTreeMap<&'static str, &'static Union>,
 }
 
 impl Shapes {
+    /// Those of the routes.
+    fn of_routes() -> Self {
+        let mut shapes = Self::default();
+        for route in ROUTES {
+            for field in route.params() {
+                shapes.reach(&field.ty);
+            }
+            shapes.reach_shape(route.response);
+        }
+        shapes
+    }
+
+    /// Those of the routes and events.
+    pub(super) fn of_everything() -> Self {
+        let mut shapes = Self::of_routes();
+        for event in EVENTS {
+            for field in event.payload.fields {
+                shapes.reach(&field.ty);
+            }
+        }
+        shapes
+    }
+
     fn reach_shape(&mut self, shape: Option<&'static Shape>) {
         if let Some(shape) = shape
             && self.objects.insert(shape.name, shape).is_none()
@@ -141,7 +153,7 @@ impl Shapes {
 }
 
 /// A type as Luau writes it.
-fn name_of(ty: &Type, side: Side) -> String {
+pub(super) fn name_of(ty: &Type, side: Side) -> String {
     match ty {
         Type::String | Type::Guid | Type::Time => "string".to_owned(),
         Type::Id64 if side == Side::Question => "Id".to_owned(),
@@ -223,30 +235,40 @@ fn event(out: &mut String, event: &Event) {
     out.push_str("}\n");
 }
 
-/// The methods that fit the event.
-fn methods(out: &mut String, event: &Event) {
+/// The methods that fit an event.
+pub(super) fn method_names(event: &Event) -> Vec<&'static str> {
     let payload = event.payload;
     let interaction = payload.field("interactionId").is_some();
     let message = payload.field("messageId").is_some() || payload.field("message").is_some();
+    let mut names = Vec::new();
     if interaction || message {
-        let answer = if interaction {
-            "ReplyResponse"
-        } else {
-            "SendMessageResponse"
-        };
-        let _ = writeln!(
-            out,
-            "\treply: (self: any, content: string | MessageContent, options: ReplyOptions?) -> {answer},"
-        );
-        out.push_str("\tedit: (self: any, content: string | MessageEdit) -> (),\n");
+        names.extend(["reply", "edit"]);
     }
     if message {
-        out.push_str("\treact: (self: any, emoji: string) -> (),\n");
+        names.push("react");
     }
     // A submitted modal takes none of these on the platform.
     if interaction && event.name != "modalSubmit" {
-        out.push_str("\tack: (self: any) -> (),\n\tdefer: (self: any) -> (),\n");
-        out.push_str("\tmodal: (self: any, definition: ModalDefinitionV1) -> ModalResponse,\n");
+        names.extend(["ack", "defer", "modal"]);
+    }
+    names
+}
+
+fn methods(out: &mut String, event: &Event) {
+    for name in method_names(event) {
+        let ty = match name {
+            "reply" if event.payload.field("interactionId").is_some() => {
+                "(self: any, content: string | MessageContent, options: ReplyOptions?) -> ReplyResponse"
+            }
+            "reply" => {
+                "(self: any, content: string | MessageContent, options: ReplyOptions?) -> SendMessageResponse"
+            }
+            "edit" => "(self: any, content: string | MessageEdit) -> ()",
+            "react" => "(self: any, emoji: string) -> ()",
+            "modal" => "(self: any, definition: ModalDefinitionV1) -> ModalResponse",
+            _ => "(self: any) -> ()",
+        };
+        let _ = writeln!(out, "\t{name}: {ty},");
     }
 }
 

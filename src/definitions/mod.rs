@@ -5,5 +5,7 @@
 
 pub mod libraries;
 mod luau;
+mod reference;
 
 pub use luau::{luau, luaurc};
+pub use reference::reference;
