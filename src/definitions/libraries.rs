@@ -68,7 +68,7 @@ const ANY: usize = usize::MAX;
 /// Every library.
 pub static LIBRARIES: &[Library] = &[
     Library {
-        name: "Events",
+        name: "Event handlers",
         doc: "Handlers of one script start in the order of the stream and run concurrently. The bot's own messages are left out unless the handler asks for them. An error in a handler is logged and harms nothing else.",
         members: &[
             function("argon.on", "(type, handler, options?) -> { off }", 2, 3, "Calls `handler(event)` for each event of the type; `\"*\"` is every type. `{ own = true }` includes what the bot did itself. `off()` ends it.").options(2, &["own"]),

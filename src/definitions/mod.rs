@@ -1,4 +1,11 @@
-//! What editors and people read about the script API, made from the contract and one table of
-//! libraries.
+//! What editors and people read about the script API, made from the contract, the table of config keys
+//! and one table of libraries: the type definitions ([`luau`], [`luaurc`]) and the reference
+//! ([`reference`]). Tests load the definitions into Luau's own analyser, and compare the reference with
+//! the file in the repository.
 
 pub mod libraries;
+mod luau;
+mod reference;
+
+pub use luau::{luau, luaurc};
+pub use reference::reference;

@@ -1,0 +1,330 @@
+//! `argon.d.luau`: type definitions for editors, the hand-written part around what the contract gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::contract::{
+    ENUMS, EVENTS, Event, FLAGS, Field, INTERFACES, ROUTES, Route, Shape, Type, Union,
+};
+
+/// The hand-written part, with the places where the generated ones go.
+const LIBRARIES: &str = include_str!("../../stdlib/libraries.d.luau");
+
+/// Fields of events that a script sees in another form than the wire has.
+const SEEN_AS: &[(&str, &str, &str)] = &[
+    // The platform's list, and each value under its component's customId.
+    ("modalSubmit", "values", "{ [any]: any }"),
+];
+
+/// Fields of events that the host adds.
+const ADDED: &[(&str, &str, &str)] = &[
+    ("ready", "synthetic", "boolean?"),
+    ("modalSubmit", "modalInteractionId", "string?"),
+];
+
+/// The whole of `argon.d.luau`.
+pub fn luau() -> String {
+    let mut out = String::from(
+        "-- Types of the argon-host script API. Made by `argon-host types`; do not edit.\n\n\
+         --- A 64-bit id: scripts get a string, and may pass a string or a whole number.\n\
+         export type Id = string | number\n",
+    );
+    for names in ENUMS {
+        let union = words(names.names());
+        let _ = write!(out, "\nexport type {} = {union}\n", names.name);
+    }
+    for flags in FLAGS {
+        let _ = write!(
+            out,
+            "\n--- A set: what is in it is true.\nexport type {} = {{\n",
+            flags.name
+        );
+        for (_, name) in flags.values {
+            let _ = writeln!(out, "\t{name}: boolean?,");
+        }
+        out.push_str("}\n");
+    }
+    let of_routes: BTreeSet<_> = Shapes::of_routes().objects.keys().copied().collect();
+    let shapes = Shapes::of_everything();
+    for shape in shapes.objects.values() {
+        let _ = write!(out, "\nexport type {} = {{\n", shape.name);
+        let side = match of_routes.contains(shape.name) {
+            true => Side::Answer,
+            false => Side::Event,
+        };
+        fields(&mut out, shape.fields, side);
+        out.push_str("}\n");
+    }
+    for union in shapes.unions.values() {
+        self::union(&mut out, union);
+    }
+    for event in EVENTS {
+        self::event(&mut out, event);
+    }
+    let all: Vec<_> = EVENTS.iter().map(|event| event.payload.name).collect();
+    let _ = write!(out, "\nexport type Event =\n\t{}\n", all.join("\n\t| "));
+    event_types(&mut out);
+    out.push('\n');
+    for line in LIBRARIES
+        .lines()
+        .skip_while(|line| !line.is_empty())
+        .skip(1)
+    {
+        match line.trim() {
+            "--@routes" => routes(&mut out),
+            _ => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+/// `.luaurc` for a folder of scripts.
+pub fn luaurc() -> String {
+    "{\n\t\"languageMode\": \"strict\",\n\t\"lint\": { \"*\": true }\n}\n".to_owned()
+}
+
+/// Which way a value goes: scripts may give ids as numbers, and get them as strings.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    /// A parameter.
+    Question,
+    /// Part of an answer.
+    Answer,
+    /// Part of an event alone. Elements of its lists are not typed: the analyser infers a handler's
+    /// parameter before it knows the event, and lists of two element types never fit each other, so
+    /// that right handlers without an annotation would be refused.
+    Event,
+}
+
+/// Objects and unions that routes and events carry, by name.
+#[derive(Default)]
+pub(super) struct Shapes {
+    pub(super) objects: BTreeMap<&'static str, &'static Shape>,
+    pub(super) unions: BTreeMap<&'static str, &'static Union>,
+}
+
+impl Shapes {
+    /// Those of the routes.
+    fn of_routes() -> Self {
+        let mut shapes = Self::default();
+        for route in ROUTES {
+            for field in route.params() {
+                shapes.reach(&field.ty);
+            }
+            shapes.reach_shape(route.response);
+        }
+        shapes
+    }
+
+    /// Those of the routes and events.
+    pub(super) fn of_everything() -> Self {
+        let mut shapes = Self::of_routes();
+        for event in EVENTS {
+            for field in event.payload.fields {
+                shapes.reach(&field.ty);
+            }
+        }
+        shapes
+    }
+
+    fn reach_shape(&mut self, shape: Option<&'static Shape>) {
+        if let Some(shape) = shape
+            && self.objects.insert(shape.name, shape).is_none()
+        {
+            for field in shape.fields {
+                self.reach(&field.ty);
+            }
+        }
+    }
+
+    fn reach(&mut self, ty: &Type) {
+        match ty {
+            Type::Object(shape) => self.reach_shape(Some(shape)),
+            Type::List(of) | Type::Map(of) => self.reach(of),
+            Type::Union(union) => {
+                self.unions.insert(union.name, union);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A type as Luau writes it.
+pub(super) fn name_of(ty: &Type, side: Side) -> String {
+    match ty {
+        Type::String | Type::Guid | Type::Time => "string".to_owned(),
+        Type::Id64 if side == Side::Question => "Id".to_owned(),
+        Type::Id64 => "string".to_owned(),
+        Type::Int32 | Type::Uint32 | Type::Int64 | Type::Float => "number".to_owned(),
+        Type::Bool => "boolean".to_owned(),
+        Type::Any => "any".to_owned(),
+        Type::Choice(known) => words(known.iter().copied()),
+        Type::Enum(names) => names.name.to_owned(),
+        Type::Flags(flags) => flags.name.to_owned(),
+        Type::Object(shape) => shape.name.to_owned(),
+        Type::Union(union) => union.name.to_owned(),
+        Type::List(_) if side == Side::Event => "{ any }".to_owned(),
+        Type::List(of) => format!("{{ {} }}", name_of(of, side)),
+        Type::Map(of) => format!("{{ [string]: {} }}", name_of(of, side)),
+    }
+}
+
+fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+    quoted.join(" | ")
+}
+
+/// The type of a field, with `?` when it may be absent.
+fn type_of(field: &Field, side: Side) -> String {
+    let name = name_of(&field.ty, side);
+    match (field.optional, field.ty) {
+        (true, Type::Any) | (false, _) => name,
+        (true, Type::Choice(_)) => format!("({name})?"),
+        (true, _) => format!("{name}?"),
+    }
+}
+
+fn fields(out: &mut String, fields: &[Field], side: Side) {
+    for field in fields {
+        let _ = writeln!(out, "\t{}: {},", field.name, type_of(field, side));
+    }
+}
+
+/// A union becomes one table with every field of its variants: editors complete that, and a literal
+/// is checked against it without the guesswork of a union of tables.
+fn union(out: &mut String, union: &Union) {
+    let _ = write!(out, "\nexport type {} = {{\n", union.name);
+    fields(out, union.common, Side::Question);
+    let own: BTreeMap<_, _> = union
+        .variants
+        .iter()
+        .flat_map(|variant| variant.fields)
+        .map(|field| (field.name, name_of(&field.ty, Side::Question)))
+        .collect();
+    for (name, ty) in own {
+        let _ = writeln!(out, "\t{name}: {ty}?,");
+    }
+    out.push_str("}\n");
+}
+
+fn event(out: &mut String, event: &Event) {
+    let payload = event.payload;
+    let _ = write!(
+        out,
+        "\n--- {}\nexport type {} = {{\n",
+        event.doc, payload.name
+    );
+    let _ = writeln!(out, "\ttype: \"{}\",\n\tid: string,", event.name);
+    for field in payload.fields {
+        let other = SEEN_AS
+            .iter()
+            .find(|(of, name, _)| *of == event.name && *name == field.name);
+        let ty = other.map_or_else(
+            || type_of(field, Side::Event),
+            |(_, _, ty)| (*ty).to_owned(),
+        );
+        let _ = writeln!(out, "\t{}: {ty},", field.name);
+    }
+    for (_, name, ty) in ADDED.iter().filter(|(of, _, _)| *of == event.name) {
+        let _ = writeln!(out, "\t{name}: {ty},");
+    }
+    methods(out, event);
+    out.push_str("}\n");
+}
+
+/// The methods that fit an event.
+pub(super) fn method_names(event: &Event) -> Vec<&'static str> {
+    let payload = event.payload;
+    let interaction = payload.field("interactionId").is_some();
+    let message = payload.field("messageId").is_some() || payload.field("message").is_some();
+    let mut names = Vec::new();
+    if interaction || message {
+        names.extend(["reply", "edit"]);
+    }
+    if message {
+        names.push("react");
+    }
+    // A submitted modal takes none of these on the platform.
+    if interaction && event.name != "modalSubmit" {
+        names.extend(["ack", "defer", "modal"]);
+    }
+    names
+}
+
+fn methods(out: &mut String, event: &Event) {
+    for name in method_names(event) {
+        let ty = match name {
+            "reply" if event.payload.field("interactionId").is_some() => {
+                "(self: any, content: string | MessageContent, options: ReplyOptions?) -> ReplyResponse"
+            }
+            "reply" => {
+                "(self: any, content: string | MessageContent, options: ReplyOptions?) -> SendMessageResponse"
+            }
+            "edit" => "(self: any, content: string | MessageEdit) -> ()",
+            "react" => "(self: any, emoji: string) -> ()",
+            "modal" => "(self: any, definition: ModalDefinitionV1) -> ModalResponse",
+            _ => "(self: any) -> ()",
+        };
+        let _ = writeln!(out, "\t{name}: {ty},");
+    }
+}
+
+/// The type of each event by its name, which `on`, `once` and `waitFor` look up. (An overload for each
+/// event would say the same, but 29 of them are more than Luau's analyser takes.)
+fn event_types(out: &mut String) {
+    out.push_str("\nexport type EventTypes = {\n\t[\"*\"]: any,\n");
+    for event in EVENTS {
+        let _ = writeln!(out, "\t{}: {},", event.name, event.payload.name);
+    }
+    out.push_str("}\n");
+}
+
+/// Every interface with its routes. The stream is the host's.
+fn routes(out: &mut String) {
+    for interface in INTERFACES {
+        let routes: Vec<&Route> = ROUTES
+            .iter()
+            .filter(|route| {
+                route.interface.name == interface.name && route.label() != "IEvents/Stream"
+            })
+            .collect();
+        if routes.is_empty() {
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "\t--- {}\n\t{}: {{",
+            interface.doc,
+            interface.luau_name()
+        );
+        for route in routes {
+            let answer = route.response.map_or("()", |shape| shape.name);
+            let params = params(route);
+            let _ = writeln!(
+                out,
+                "\t\t--- {}\n\t\t{}: ({params}) -> {answer},",
+                route.doc,
+                route.luau_name()
+            );
+        }
+        out.push_str("\t},\n");
+    }
+}
+
+fn params(route: &Route) -> String {
+    let fields: Vec<_> = route
+        .params()
+        .map(|field| format!("{}: {}", field.name, type_of(field, Side::Question)))
+        .collect();
+    let table = format!("{{ {} }}", fields.join(", "));
+    if fields.is_empty() {
+        "params: {}?".to_owned()
+    } else if route.params().all(|field| field.optional) {
+        format!("params: {table}?")
+    } else {
+        format!("params: {table}")
+    }
+}

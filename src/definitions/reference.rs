@@ -1,0 +1,416 @@
+//! `stdlib/REFERENCE.md`: every command, config key, library, route, event, type, limit and error code.
+
+use std::fmt::Write as _;
+
+use super::libraries::{LIBRARIES, Library};
+use super::luau::{Shapes, Side, method_names, name_of};
+use crate::config::keys;
+use crate::contract::{
+    self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
+    Interface, Limit, ROUTES, Route, Type, limits,
+};
+
+/// The commands of the program: usage and meaning.
+const COMMANDS: &[(&str, &str)] = &[
+    (
+        "argon-host run [CONFIG…]",
+        "Runs the bot of each config file (default `bot.toml`) until Ctrl-C or SIGTERM; a folder means every `*.toml` in it.",
+    ),
+    (
+        "argon-host check [CONFIG…]",
+        "Reads configs and scripts without connecting and prints every problem with its place and the way out.",
+    ),
+    (
+        "argon-host sim [--listen ADDR]",
+        "Runs the embedded Argon server alone, for any bot in any language.",
+    ),
+    (
+        "argon-host types [DIR]",
+        "Writes `argon.d.luau` and `.luaurc`, so that editors complete and check scripts.",
+    ),
+];
+
+/// How a call fails, and how a script goes on.
+const FAILURE: &str = r#"local ok, failure: any = pcall(function()
+	argon.messages.send{ channelId = "1", text = "Hi" }
+end)
+if not ok then
+	print(failure.route, failure.status, failure.code, failure.message, failure.retryAfter)
+end
+"#;
+
+/// The whole reference.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
+         [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Routes](#routes) · \
+         [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
+         [Error codes](#error-codes)\n",
+    );
+    commands(&mut out);
+    config(&mut out);
+    out.push_str("\n## Libraries\n");
+    for library in LIBRARIES {
+        self::library(&mut out, library);
+    }
+    routes(&mut out);
+    out.push_str(
+        "\n## Events\n\nEvery event has `type` and `id` beside its fields. Fields and events that are not listed \
+         here are passed through. Numbers of enums arrive as names, bit masks as sets, 64-bit ids as \
+         strings.\n",
+    );
+    for event in EVENTS {
+        self::event(&mut out, event);
+    }
+    intents(&mut out);
+    types(&mut out);
+    self::limits(&mut out);
+    out.push_str("\n## Error codes\n\nWhat `code` of a failed call may be, with its HTTP status. The host's own codes have the status 0.\n\n");
+    table(&mut out, &["Code", "Status", "Meaning"]);
+    for code in ERROR_CODES {
+        row(
+            &mut out,
+            &[&quoted(code.code), &code.status.to_string(), code.doc],
+        );
+    }
+    // Between a table and a heading one empty line is enough.
+    out.replace("\n\n\n", "\n\n")
+}
+
+fn commands(out: &mut String) {
+    out.push_str("\n## Commands\n\n");
+    table(out, &["Command", "Does"]);
+    for (usage, doc) in COMMANDS {
+        row(out, &[&quoted(usage), doc]);
+    }
+    out.push_str(
+        "\nExit codes: 0 done, 1 the work failed (a check found errors, the token was refused), 2 wrong usage or config.\n",
+    );
+}
+
+fn config(out: &mut String) {
+    out.push_str(
+        "\n## bot.toml\n\nPaths are relative to the file. `${VAR}` and `${VAR:-default}` in a string expand from the \
+         environment, `$$` is a dollar sign. Durations are written `\"500ms\"`, `\"10s\"`, `\"2m\"`, `\"1h\"`, sizes \
+         `\"512KiB\"`, `\"64MiB\"`, `\"1GiB\"`.\n",
+    );
+    for section in keys::SECTIONS {
+        let _ = write!(
+            out,
+            "\n### Section `[{}]`\n\n{}\n\n",
+            section.name, section.doc
+        );
+        table(out, &["Key", "Type", "Default", "Meaning"]);
+        for key in section.keys {
+            let default = match key.default {
+                "" => String::new(),
+                default => quoted(default),
+            };
+            let doc = match key.not_yet {
+                true => format!("{} *No effect in this version yet.*", key.doc),
+                false => key.doc.to_owned(),
+            };
+            row(out, &[&quoted(key.name), key.ty, &default, &doc]);
+        }
+    }
+}
+
+fn library(out: &mut String, library: &Library) {
+    let _ = write!(out, "\n### {}\n\n{}\n\n", library.name, library.doc);
+    for member in library.members {
+        let _ = writeln!(
+            out,
+            "- `{}{}`: {}",
+            member.path, member.signature, member.doc
+        );
+    }
+    code(out, library.example);
+}
+
+fn code(out: &mut String, text: &str) {
+    let _ = write!(out, "\n```luau\n{text}```\n");
+}
+
+fn routes(out: &mut String) {
+    out.push_str(
+        "\n## Routes\n\nEvery route of the platform is a function that takes one table of parameters and returns the \
+         platform's answer. It suspends the coroutine that calls it. Unknown or missing parameters, wrong types and values \
+         over a limit raise before anything is sent. `randomId` is filled in. A failed call raises an error value:\n",
+    );
+    code(out, FAILURE);
+    for interface in INTERFACES {
+        self::interface(out, interface);
+        for route in ROUTES
+            .iter()
+            .filter(|route| route.interface.name == interface.name)
+        {
+            self::route(out, route);
+        }
+    }
+}
+
+fn interface(out: &mut String, interface: &Interface) {
+    let _ = write!(
+        out,
+        "\n### argon.{}\n\n{} `{}` v{}, {} requests a minute.\n",
+        interface.luau_name(),
+        interface.doc,
+        interface.name,
+        interface.version,
+        interface.per_minute
+    );
+}
+
+fn route(out: &mut String, route: &Route) {
+    let _ = write!(
+        out,
+        "\n#### argon.{}\n\n{} `{} {}`",
+        route.permission_name(),
+        route.doc,
+        route.method.as_str(),
+        route.path()
+    );
+    if let Some(permission) = route.permission {
+        let _ = write!(out, ". Needs `{permission}`");
+    }
+    if route.privileged {
+        out.push_str(". Verified bots only");
+    }
+    out.push_str(".\n\n");
+    fields(out, "Parameter", route.params(), Side::Question);
+    let answer = match route.response {
+        Some(shape) => link(shape.name),
+        None => "nothing".to_owned(),
+    };
+    let _ = writeln!(out, "Returns {answer}.");
+    if !route.errors.is_empty() {
+        let codes: Vec<_> = route.errors.iter().map(|code| quoted(code)).collect();
+        let _ = writeln!(out, "Errors: {}.", codes.join(", "));
+    }
+}
+
+/// A table of fields, if there are any.
+fn fields<'f>(out: &mut String, title: &str, fields: impl Iterator<Item = &'f Field>, side: Side) {
+    let mut fields = fields.peekable();
+    if fields.peek().is_none() {
+        return;
+    }
+    let side_title = if side == Side::Question {
+        "Required"
+    } else {
+        "Always"
+    };
+    table(out, &[title, "Type", side_title, "Limit"]);
+    for field in fields {
+        let always = if field.optional { "no" } else { "yes" };
+        let limit = limit(field.limit);
+        row(
+            out,
+            &[
+                &quoted(field.name),
+                &type_text(&field.ty, side),
+                always,
+                &limit,
+            ],
+        );
+    }
+    out.push('\n');
+}
+
+/// A type with links to what it is made of.
+fn type_text(ty: &Type, side: Side) -> String {
+    match ty {
+        Type::Object(shape) => link(shape.name),
+        Type::Union(union) => link(union.name),
+        Type::Enum(names) => link(names.name),
+        Type::Flags(flags) => format!("set of {}", link(flags.name)),
+        Type::List(of) => format!("list of {}", type_text(of, side)),
+        Type::Map(of) => format!("table of {} by name", type_text(of, side)),
+        Type::Id64 if side == Side::Question => "id (string or number)".to_owned(),
+        Type::Id64 => "id (string)".to_owned(),
+        Type::Guid => "id (string)".to_owned(),
+        Type::Time => "time (ISO 8601)".to_owned(),
+        Type::Int32 | Type::Uint32 | Type::Int64 => "whole number".to_owned(),
+        Type::Choice(_) => name_of(ty, side),
+        other => name_of(other, side),
+    }
+}
+
+fn limit(limit: Limit) -> String {
+    match limit {
+        Limit::None => String::new(),
+        Limit::Length(least, most) => format!("{least} to {most} characters"),
+        Limit::Count(least, most) => format!("{least} to {most} elements"),
+        Limit::Range(least, most) => format!("{least} to {most}"),
+        Limit::Below(least, most) => format!("{least} to below {most}"),
+    }
+}
+
+fn event(out: &mut String, event: &Event) {
+    let intent = match event.intent {
+        Some(intent) => format!("Intent {}.", quoted(intent)),
+        None => "Comes whatever the intents.".to_owned(),
+    };
+    let _ = write!(out, "\n### {}\n\n{} {intent}", event.name, event.doc);
+    let methods: Vec<_> = method_names(event)
+        .iter()
+        .map(|name| quoted(name))
+        .collect();
+    if !methods.is_empty() {
+        let _ = write!(out, " Methods: {}.", methods.join(", "));
+    }
+    out.push_str("\n\n");
+    fields(out, "Field", event.payload.fields.iter(), Side::Answer);
+}
+
+fn intents(out: &mut String) {
+    out.push_str("\n## Intents\n\nWith `intents = \"auto\"` the host asks for those that the scripts' handlers need.\n\n");
+    table(out, &["Intent", "Bit", "Verified bots only", "Events"]);
+    for intent in INTENTS {
+        let events = EVENTS
+            .iter()
+            .filter(|event| event.intent == Some(intent.name));
+        let events: Vec<_> = events.map(|event| link(event.name)).collect();
+        let privileged = if intent.privileged { "yes" } else { "no" };
+        row(
+            out,
+            &[
+                &quoted(intent.name),
+                &intent.bit.to_string(),
+                privileged,
+                &events.join(", "),
+            ],
+        );
+    }
+}
+
+fn types(out: &mut String) {
+    out.push_str("\n## Types\n");
+    let shapes = Shapes::of_everything();
+    for shape in shapes.objects.values() {
+        let _ = write!(out, "\n### {}\n\n", shape.name);
+        fields(out, "Field", shape.fields.iter(), Side::Answer);
+    }
+    for union in shapes.unions.values() {
+        let _ = write!(
+            out,
+            "\n### {}\n\nIts `{}` says which fields it has.\n\n",
+            union.name, union.tag
+        );
+        fields(out, "Field of all", union.common.iter(), Side::Question);
+        table(out, &["Kind", "Fields beside"]);
+        for tag in union.tags.names() {
+            let own: Vec<_> = union
+                .own_fields(tag)
+                .iter()
+                .map(|field| {
+                    format!(
+                        "{}: {}",
+                        quoted(field.name),
+                        type_text(&field.ty, Side::Question)
+                    )
+                })
+                .collect();
+            row(out, &[&quoted(tag), &own.join(", ")]);
+        }
+    }
+    for names in ENUMS {
+        let _ = write!(out, "\n### {}\n\n", names.name);
+        let values: Vec<_> = names
+            .values
+            .iter()
+            .map(|(number, name)| format!("{} ({number})", quoted(name)))
+            .collect();
+        let _ = writeln!(out, "One of {}.", values.join(", "));
+    }
+    // Intents have a section of their own.
+    for flags in FLAGS.iter().filter(|flags| flags.name != INTENT_FLAGS.name) {
+        let _ = write!(out, "\n### {}\n\n", flags.name);
+        let values: Vec<_> = flags
+            .values
+            .iter()
+            .map(|(mask, name)| format!("{} (bit {})", quoted(name), mask.trailing_zeros()))
+            .collect();
+        let _ = writeln!(out, "Any of {}.", values.join(", "));
+    }
+}
+
+fn limits(out: &mut String) {
+    out.push_str("\n## Limits\n\n");
+    let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+    let rows: &[(&str, String)] = &[
+        ("Window of the rate limits", seconds(limits::RATE_WINDOW)),
+        ("Segments of a window", limits::RATE_SEGMENTS.to_string()),
+        (
+            "Requests of a bot at the same time, its event stream included",
+            limits::CONCURRENT_REQUESTS.to_string(),
+        ),
+        (
+            "An interaction can be answered for",
+            seconds(limits::INTERACTION_LIFETIME),
+        ),
+        (
+            "A `randomId` is remembered for",
+            seconds(limits::RANDOM_ID_LIFETIME),
+        ),
+        (
+            "Typing ends by itself after",
+            seconds(limits::TYPING_LIFETIME),
+        ),
+        (
+            "Rows of controls on a message",
+            limits::CONTROL_ROWS.to_string(),
+        ),
+        (
+            "Buttons in a row; a select stands alone",
+            limits::BUTTONS_PER_ROW.to_string(),
+        ),
+        (
+            "Components of a modal",
+            limits::MODAL_COMPONENTS.to_string(),
+        ),
+        (
+            "Commands in one scope (global, or one space)",
+            limits::COMMANDS_PER_SCOPE.to_string(),
+        ),
+        (
+            "Different emoji on a message",
+            limits::REACTIONS_PER_MESSAGE.to_string(),
+        ),
+        (
+            "Messages in a page of history, and without `limit`",
+            format!("{} and {}", limits::HISTORY_PAGE.0, limits::HISTORY_PAGE.1),
+        ),
+    ];
+    table(out, &["What", "Limit"]);
+    for (what, limit) in rows {
+        row(out, &[what, limit]);
+    }
+    out.push_str("\nRequests a minute of a bot that is not verified:\n\n");
+    table(out, &["Interface", "Requests"]);
+    for interface in contract::INTERFACES {
+        let name = quoted(&format!("argon.{}", interface.luau_name()));
+        row(out, &[&name, &interface.per_minute.to_string()]);
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn link(name: &str) -> String {
+    format!("[{name}](#{})", name.to_lowercase())
+}
+
+fn table(out: &mut String, titles: &[&str]) {
+    row(out, titles);
+    row(out, &vec!["---"; titles.len()]);
+}
+
+/// A line of a table; a `|` in a cell would end it.
+fn row(out: &mut String, cells: &[&str]) {
+    for cell in cells {
+        let _ = write!(out, "| {} ", cell.replace('|', "\\|"));
+    }
+    out.push_str("|\n");
+}

@@ -1,0 +1,236 @@
+//! The type definitions, judged by Luau's own analyser.
+
+use std::path::Path;
+
+use argon_host::check;
+use argon_host::definitions;
+use argon_host::definitions::libraries::LIBRARIES;
+use luau_analysis::{
+    DefinitionEnvironment, FileResolver, Frontend, FrontendOptions, ModuleName, NullConfigResolver,
+    SourceCode, SourceCodeType,
+};
+use luau_common::BString;
+
+struct Script(BString);
+
+impl FileResolver for Script {
+    fn read_source(&mut self, name: &ModuleName) -> Option<SourceCode> {
+        (name == "main").then(|| SourceCode {
+            source: self.0.clone(),
+            kind: SourceCodeType::Module,
+        })
+    }
+}
+
+/// What the analyser says of a script, `line: message`.
+fn analyse(script: &str) -> Vec<String> {
+    let name = BString::from("main");
+    let mut frontend = Frontend::new(
+        Script(BString::from(format!("--!strict\n{script}"))),
+        NullConfigResolver::default(),
+        FrontendOptions {
+            retain_full_type_graphs: true,
+            ..FrontendOptions::default()
+        },
+    );
+    frontend
+        .register_builtin_globals(DefinitionEnvironment::Globals)
+        .expect("Luau's own globals");
+    let scope = frontend.global_scope(DefinitionEnvironment::Globals);
+    let loaded = frontend
+        .load_definition_file(scope, definitions::luau(), "@argon", false)
+        .expect("the definitions are read");
+    let errors = &loaded.source_module.parse_errors;
+    assert!(loaded.success, "the definitions do not load: {errors:?}");
+    let result = frontend.check(&name, None).expect("a check");
+    let model = frontend.semantic_model(&name).expect("a model");
+    result
+        .errors
+        .iter()
+        .map(|error| {
+            format!(
+                "{}: {}",
+                error.location.begin.line,
+                model.error_message(error)
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_definitions_load() {
+    assert_eq!(analyse("return 1"), Vec::<String>::new());
+}
+
+#[test]
+fn the_examples_of_the_reference_have_the_right_types() {
+    for library in LIBRARIES {
+        let said = analyse(library.example);
+        assert!(
+            said.is_empty(),
+            "{}: {said:#?}\n{}",
+            library.name,
+            library.example
+        );
+    }
+}
+
+#[test]
+fn planted_mistakes_are_found() {
+    for (script, part) in [
+        (
+            "argon.on(\"messageCreated\", function(event) end)",
+            "messageCreated",
+        ),
+        (
+            "argon.on(\"messageCreate\", function(event) print(event.mesage) end)",
+            "mesage",
+        ),
+        (
+            "argon.on(\"messageCreate\", function(event) local n: number = event.message.text end)",
+            "number",
+        ),
+        (
+            "argon.on(\"messageCreate\", function(event) event:ack() end)",
+            "ack",
+        ),
+        (
+            "local e = argon.waitFor(\"ready\", nil, 5)\nif e then print(e.spces) end",
+            "spces",
+        ),
+        (
+            "argon.messages.send({ channelId = \"1\", text = 5 })",
+            "number",
+        ),
+        ("argon.messages.send({ channelId = \"1\" })", "text"),
+        (
+            "local a = argon.messages.send({ channelId = \"1\", text = \"x\" })\nprint(a.messageid)",
+            "messageid",
+        ),
+        ("argon.messages.sned({})", "sned"),
+        (
+            "argon.channels.create({ spaceId = \"1\", name = \"x\", channelType = \"voise\" })",
+            "voise",
+        ),
+        (
+            "argon.command{ name = \"a\", description = \"b\", run = function(i, o) i:replay(\"\") end }",
+            "replay",
+        ),
+        ("argon.onModal(\"a\", function(i) i:defer() end)", "defer"),
+        ("script.nam = 1", "nam"),
+        ("task.wait(\"1\")", "string"),
+        ("local n: number = argon.time.format()", "number"),
+    ] {
+        let said = analyse(script);
+        assert!(
+            said.iter().any(|said| said.contains(part)),
+            "{script}\n{said:#?}"
+        );
+    }
+}
+
+#[test]
+fn right_scripts_have_the_right_types() {
+    for script in [
+        "argon.on(\"*\", function(event) print(event.anything) end)",
+        "argon.on(\"ready\", function(event) print(event.synthetic, event.spaces[1].grantedEntitlements.manageChannels) end, { own = true })",
+        "argon.messages.send({ channelId = \"1\", text = \"x\", replyTo = 5, entities = { { type = \"bold\", offset = 0, length = 1 } } })",
+        "argon.botSelf.getMe()\nargon.messages.history({ channelId = \"1\" })",
+        "local page = argon.messages.history({ channelId = \"1\", from = \"5\", limit = 100 })\nlocal id: string = page.messages[1].messageId",
+        "argon.onModal(\"a\", function(i) i:reply(i.values.name) end)",
+        "argon.on(\"callIncoming\", function(event) argon.calls.accept({ callId = event.callId }) end)",
+        "local ok, e = pcall(argon.spaces.get, { spaceId = \"1\" })\nif not ok then print((e :: CallError).code) end",
+        "task.spawn(function(a: number) return a end, 1)\ntask.cancel(task.delay(1, print, \"x\"))",
+        "argon.on(\"messageCreate\", function(event) for _, e in event.message.entities or {} do print(e.type) end end)",
+        "argon.onSelect(\"a\", function(i) i:reply(i.values[1] .. \"!\") end)",
+        "argon.once(\"presenceUpdate\", function(event) if event.presence.status == \"online\" then event = event end end)",
+        "local function handle(event: MessageCreateEvent) return event:reply(\"x\") end\nargon.on(\"messageCreate\", handle)",
+    ] {
+        let said = analyse(script);
+        assert!(said.is_empty(), "{script}\n{said:#?}");
+    }
+}
+
+#[test]
+fn every_name_of_the_libraries_and_every_route_is_defined() {
+    let members = LIBRARIES.iter().flat_map(|library| library.members);
+    let mut names: Vec<String> = members.map(|member| member.path.to_owned()).collect();
+    names.retain(|name| !name.starts_with("event:"));
+    for route in argon_host::contract::ROUTES {
+        if route.label() != "IEvents/Stream" {
+            names.push(format!("argon.{}", route.permission_name()));
+        }
+    }
+    let script: String = names
+        .iter()
+        .map(|name| format!("print({name})\n"))
+        .collect();
+    let said = analyse(&script);
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn the_reference_in_the_repository_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stdlib/REFERENCE.md");
+    let current = definitions::reference();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(&path, &current).expect("the reference is written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = committed
+        .lines()
+        .zip(current.lines())
+        .position(|(old, new)| old != new);
+    assert!(
+        committed == current,
+        "stdlib/REFERENCE.md is not current (line {:?}): run UPDATE_REFERENCE=1 cargo test --test definitions",
+        differs.map(|line| line + 1)
+    );
+}
+
+#[test]
+fn the_code_of_the_reference_passes_the_check() {
+    let reference = definitions::reference();
+    let blocks: Vec<&str> = reference
+        .split("```luau\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(blocks.len() > LIBRARIES.len());
+    for block in blocks {
+        let problems = check::text(Path::new("example.luau"), block);
+        assert!(problems.is_empty(), "{}\n{block}", problems[0]);
+        let said = analyse(block);
+        assert!(said.is_empty(), "{said:#?}\n{block}");
+    }
+}
+
+#[test]
+fn links_of_the_reference_lead_somewhere() {
+    let reference = definitions::reference();
+    let anchors: Vec<String> = reference
+        .lines()
+        .filter_map(|line| {
+            line.trim_start_matches('#')
+                .strip_prefix(' ')
+                .filter(|_| line.starts_with('#'))
+        })
+        .map(|title| {
+            let kept = title.to_lowercase();
+            let kept = kept
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.collect::<String>().replace(' ', "-")
+        })
+        .collect();
+    for link in reference
+        .split("](#")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+    {
+        assert!(
+            anchors.iter().any(|anchor| anchor == link),
+            "nothing is called #{link}"
+        );
+    }
+}
