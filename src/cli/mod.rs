@@ -5,6 +5,7 @@
 mod check;
 mod run;
 mod sim;
+mod types;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,12 @@ enum Command {
     },
     /// Run the embedded Argon server alone, for any bot in any language.
     Sim(sim::Options),
+    /// Write the type definitions that editors complete and check scripts with.
+    Types {
+        /// Where to write argon.d.luau and .luaurc.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
 }
 
 /// How a command ended badly.
@@ -64,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run { configs } => run::run(&configs),
         Command::Check { configs } => check::run(&configs),
         Command::Sim(options) => sim::run(&options),
+        Command::Types { dir } => types::run(&dir),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
