@@ -1,95 +1,29 @@
-//! seam (to be replaced by the rest room)
-use crate::config::Secret;
-use crate::contract::Route;
-use bytes::Bytes;
-use serde_json::{Map, Value};
-use std::sync::Arc;
-use std::time::Duration;
+//! The REST client of one bot: validation, the rate limiter, sending, retries, errors.
+//!
+//! What the room guarantees:
+//! - **Nothing invalid is sent.** [`Call::new`] checks every parameter against the contract, the
+//!   platform's cross-field rules included, and reports each problem with its path. What it builds is
+//!   placed and encoded as the server wants it: query or JSON body, enums as integers, 64-bit ids as
+//!   exact integers.
+//! - **Nothing is refused for its rate.** Every request, retries included, waits for its turn in the
+//!   [`limiter`], whose module doc holds the proof.
+//! - **Nothing happens twice.** A request is repeated only if the platform cannot have acted on it, or
+//!   if its route says that repeating is harmless; see the `retry` module.
+//! - **The token stays in one header.** It is marked sensitive, so that the HTTP stack's own trace
+//!   output leaves it out; errors carry no address and no header.
+//!
+//! The requests run on the tokio runtime in which the client was built, so that pooled connections
+//! outlive the script threads that ask for them; [`Client::call`] may be awaited on any executor.
 
-/// How a client is set up.
-pub struct Settings {
-    /// Base address without a trailing slash; `{base}/{Interface}/v{N}/{Method}`.
-    pub base_url: String,
-    /// The bot's token.
-    pub token: Secret,
-    /// Length of a rate limit segment: the contract's 10 s; tests shorten platform and client alike.
-    pub segment: Duration,
-    /// Told what succeeded.
-    pub observer: Arc<dyn Observer>,
-}
+mod call;
+mod client;
+mod error;
+mod exchange;
+pub mod limiter;
+mod retry;
+mod validate;
 
-/// Hears of what the client did, for those who must know (the stream's deafness check).
-pub trait Observer: Send + Sync {
-    /// A call succeeded with this JSON answer (empty for an empty body).
-    fn succeeded(&self, route: &'static Route, response: &Bytes);
-    /// The server refused the token: the bot must stop.
-    fn unauthorized(&self);
-}
-
-/// The REST client of one bot. Cheap to clone.
-#[derive(Clone)]
-pub struct Client;
-
-/// A script as the limiter sees it, for fair shares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Caller(pub u32);
-
-/// One validated request.
-pub struct Call;
-
-impl Call {
-    /// Validates the parameters against the contract and places them (query, body).
-    pub fn new(route: &'static Route, params: Map<String, Value>) -> Result<Self, Error> {
-        let _ = (route, params);
-        unimplemented!()
-    }
-    /// Says which script asks.
-    pub fn caller(self, caller: Caller) -> Self {
-        let _ = caller;
-        self
-    }
-    /// How long it may wait for its turn; the default is 60 s.
-    pub fn deadline(self, deadline: Duration) -> Self {
-        let _ = deadline;
-        self
-    }
-}
-
-impl Client {
-    /// Builds the client.
-    pub fn new(settings: Settings) -> Result<Self, Error> {
-        let _ = settings;
-        unimplemented!()
-    }
-    /// A new caller whose use of each limit is at most `share` of it (0–1].
-    pub fn caller(&self, share: f64) -> Caller {
-        let _ = share;
-        unimplemented!()
-    }
-    /// Makes the call: waits for its turn, sends, retries where that is safe. The answer is JSON text,
-    /// empty when the platform answers without a body.
-    pub async fn call(&self, call: Call) -> Result<Bytes, Error> {
-        let _ = call;
-        unimplemented!()
-    }
-    /// Whether the event stream is open: it takes one of the ten concurrent requests.
-    pub fn set_stream_open(&self, open: bool) {
-        let _ = open;
-    }
-}
-
-/// Why a call failed; what a script sees as `status`, `code`, `message`, `route`, `retryAfter`.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{route}: {status} {code}: {message:?}")]
-pub struct Error {
-    /// HTTP status; 0 when there was no answer or the call was not sent.
-    pub status: u16,
-    /// The platform's `error`, or one of ours: `invalid_params`, `rate_limited`, `unreachable`, …
-    pub code: String,
-    /// A sentence for people.
-    pub message: Option<String>,
-    /// `IMessages/Send`.
-    pub route: String,
-    /// Seconds after which it may work.
-    pub retry_after: Option<f64>,
-}
+pub use call::Call;
+pub use client::{Client, Observer, Settings};
+pub use error::Error;
+pub use limiter::{Caller, InterfaceStats, Stats};

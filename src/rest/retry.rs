@@ -1,0 +1,223 @@
+//! When a request is sent again: the rules, without clock or socket.
+//!
+//! | what happened | again? |
+//! |---|---|
+//! | never sent (no connection) | yes |
+//! | 429 | yes, through the limiter, until the deadline; it took no effect |
+//! | sent, no answer; 502, 503, 504 | if the contract says that repeating is harmless |
+//! | any other answer | no |
+//!
+//! Repeating is harmless for idempotent routes, for those that the platform de-duplicates by
+//! `randomId` (as long as it remembers the id), and for those whose second request is refused with a
+//! code that proves that the first took effect: that refusal is then turned into the success it is.
+//! At most [`ATTEMPTS`] attempts that are not 429s, with full jitter: a pause drawn evenly between
+//! nothing and a bound that doubles.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Error;
+use crate::contract::limits::RANDOM_ID_LIFETIME;
+use crate::contract::{Retry, Route};
+
+/// Attempts in all, refusals with 429 not counted.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// How a platform's memory of a `randomId` is used: a repetition starts this long before it forgets,
+/// which leaves time for a slow connection.
+const RANDOM_ID_RESERVE: Duration = Duration::from_secs(30);
+
+/// What one attempt came to.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// A 2xx answer.
+    Success(Bytes),
+    /// A 429 with its `Retry-After`.
+    Refused(Error),
+    /// Any other answer; a pause the server asked for.
+    Failed(Error, Option<Duration>),
+    /// Nothing was sent.
+    Unsent(Error),
+    /// It was sent; no answer, or only a part of one.
+    Lost(Error),
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The call is over.
+    Done(Result<Bytes, Error>),
+    /// Again after a pause; the error if there is no time left.
+    Again {
+        /// The bound of the pause, to be drawn below.
+        below: Duration,
+        /// The least pause, asked for by the server.
+        least: Duration,
+        /// What the call failed with if it ends here.
+        otherwise: Error,
+    },
+    /// Again as soon as the limiter allows it.
+    Queue(Error),
+}
+
+/// The course of one call over its attempts.
+#[derive(Debug)]
+pub(super) struct Course {
+    route: &'static Route,
+    /// The first bound of a pause.
+    pause: Duration,
+    /// The largest bound.
+    longest: Duration,
+    attempts: u32,
+    /// An earlier attempt may have taken effect.
+    unclear: bool,
+}
+
+impl Course {
+    pub fn new(route: &'static Route, segment: Duration) -> Self {
+        Self {
+            route,
+            // 250 ms and 5 s on the platform; tests that shorten its windows shorten these alike.
+            pause: segment / 40,
+            longest: segment / 2,
+            attempts: 0,
+            unclear: false,
+        }
+    }
+
+    /// How long after the first attempt that may have taken effect a repetition may still start.
+    pub fn repeat_within(&self) -> Option<Duration> {
+        (self.unclear && self.route.retry == Retry::RandomId)
+            .then(|| RANDOM_ID_LIFETIME - RANDOM_ID_RESERVE)
+    }
+
+    /// Decides after an attempt.
+    pub fn next(&mut self, attempt: Attempt) -> Next {
+        match attempt {
+            Attempt::Success(body) => Next::Done(Ok(body)),
+            Attempt::Refused(error) => Next::Queue(error),
+            Attempt::Unsent(error) => self.again(true, Duration::ZERO, error),
+            Attempt::Lost(error) => {
+                self.unclear = true;
+                self.again(self.route.retry != Retry::Never, Duration::ZERO, error)
+            }
+            Attempt::Failed(error, least) if matches!(error.status, 502..=504) => {
+                self.unclear = true;
+                let least = least.unwrap_or_default();
+                self.again(self.route.retry != Retry::Never, least, error)
+            }
+            Attempt::Failed(error, _) => Next::Done(match self.route.retry {
+                Retry::Settles { code, body } if self.unclear && error.code == code => {
+                    Ok(Bytes::from_static(body.as_bytes()))
+                }
+                _ => Err(error),
+            }),
+        }
+    }
+
+    fn again(&mut self, allowed: bool, least: Duration, error: Error) -> Next {
+        self.attempts += 1;
+        if !allowed || self.attempts >= ATTEMPTS {
+            return Next::Done(Err(error));
+        }
+        Next::Again {
+            below: (self.pause * (1 << (self.attempts - 1))).min(self.longest),
+            least,
+            otherwise: error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::route;
+
+    fn course(interface: &str, name: &str) -> Course {
+        let route = route(interface, name).expect("the contract has it");
+        Course::new(route, Duration::from_secs(10))
+    }
+
+    fn failed(course: &Course, status: u16, code: &str) -> Attempt {
+        let body = format!(r#"{{"error":"{code}"}}"#);
+        Attempt::Failed(Error::answer(course.route, status, body.as_bytes()), None)
+    }
+
+    fn lost(course: &Course) -> Attempt {
+        Attempt::Lost(Error::local(course.route, "lost_response", ""))
+    }
+
+    #[test]
+    fn a_lost_kick_is_never_repeated() {
+        let mut course = course("IMembers", "Kick");
+        let attempt = lost(&course);
+        assert!(matches!(course.next(attempt), Next::Done(Err(_))));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_repeated_four_times_at_most_with_doubling_bounds() {
+        let mut course = course("IMembers", "Kick");
+        let mut bounds = Vec::new();
+        loop {
+            let error = Error::local(course.route, "unreachable", "");
+            match course.next(Attempt::Unsent(error)) {
+                Next::Again { below, .. } => bounds.push(below.as_millis()),
+                Next::Done(result) => {
+                    assert!(result.is_err());
+                    break;
+                }
+                Next::Queue(_) => panic!("not a 429"),
+            }
+        }
+        assert_eq!(bounds, [250, 500, 1000]);
+    }
+
+    #[test]
+    fn a_refusal_settles_only_an_unclear_attempt() {
+        let mut first = course("IReactions", "Add");
+        let attempt = failed(&first, 409, "already_reacted");
+        assert!(matches!(first.next(attempt), Next::Done(Err(_))));
+
+        let mut second = course("IReactions", "Add");
+        let attempt = lost(&second);
+        assert!(matches!(second.next(attempt), Next::Again { .. }));
+        let attempt = failed(&second, 409, "already_reacted");
+        match second.next(attempt) {
+            Next::Done(Ok(body)) => assert_eq!(&body[..], b"{}"),
+            other => panic!("{other:?}"),
+        }
+
+        let mut third = course("IReactions", "Add");
+        let error = Error::local(third.route, "unreachable", "");
+        assert!(matches!(
+            third.next(Attempt::Unsent(error)),
+            Next::Again { .. }
+        ));
+        let attempt = failed(&third, 409, "already_reacted");
+        assert!(matches!(third.next(attempt), Next::Done(Err(_))));
+    }
+
+    #[test]
+    fn a_random_id_is_repeated_only_while_the_platform_remembers_it() {
+        let mut course = course("IMessages", "Send");
+        assert_eq!(course.repeat_within(), None);
+        let attempt = lost(&course);
+        assert!(matches!(course.next(attempt), Next::Again { .. }));
+        assert_eq!(course.repeat_within(), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_bare_500_is_final_everywhere() {
+        for (interface, name) in [
+            ("IMessages", "Send"),
+            ("ISpaces", "Get"),
+            ("IMembers", "Kick"),
+        ] {
+            let mut course = course(interface, name);
+            let error = Error::answer(course.route, 500, b"");
+            let next = course.next(Attempt::Failed(error, None));
+            assert!(matches!(next, Next::Done(Err(_))));
+        }
+    }
+}
