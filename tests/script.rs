@@ -116,6 +116,8 @@ async fn tasks_run_in_the_documented_order() {
         print(coroutine.status(sleeper), type(slow))
         print(pcall(task.cancel, coroutine.running()))
         print(pcall(task.spawn, 5))
+        task.defer(coroutine.running(), "again")
+        print(coroutine.yield())
         print("top")"#,
     )])
     .await;
@@ -126,8 +128,9 @@ async fn tasks_run_in_the_documented_order() {
             "dead\tthread",
             "false\ttask.cancel: a coroutine that runs cannot be cancelled; return from it instead",
             "false\ttask.spawn: what it starts must be a function or a coroutine, got number",
-            "top",
             "deferred\t1",
+            "again",
+            "top",
             "delayed\t2",
             "waited\ttrue",
         ],

@@ -115,11 +115,6 @@ impl Guest {
         Ok((lua, guest))
     }
 
-    /// The prelude's tools.
-    pub(super) fn tools(&self) -> &Tools {
-        &self.tools
-    }
-
     /// Metatable of events.
     pub(super) fn event_methods(&self) -> Table {
         self.methods.clone()
