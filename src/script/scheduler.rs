@@ -119,8 +119,8 @@ pub(super) struct Scheduler {
     timers: BTreeMap<TimerKey, Timer>,
     every: HashMap<u64, Every>,
     deferred: VecDeque<Start>,
-    /// How often a coroutine is among `deferred` and the timers.
-    scheduled: HashMap<usize, u32>,
+    /// Where a coroutine is among the timers, and (`None`) in `deferred`.
+    scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
     pool: Vec<Thread>,
     serial: u64,
     calls: usize,
@@ -212,7 +212,7 @@ impl Scheduler {
 
     /// Starts `thread` at the end of this turn.
     pub(super) fn defer(&mut self, thread: Thread, arguments: MultiValue) {
-        self.schedule(&thread);
+        self.scheduled.entry(key(&thread)).or_default().push(None);
         let run = self.current.clone();
         self.deferred.push_back(Start {
             thread,
@@ -225,28 +225,40 @@ impl Scheduler {
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
         let run = self.current.clone();
         if let Some(at) = Instant::now().checked_add(after) {
-            self.schedule(&thread);
-            self.set_timer(
-                at,
-                Timer::Start(Start {
-                    thread,
-                    arguments,
-                    run,
-                }),
-            );
+            let coroutine = key(&thread);
+            let start = Start {
+                thread,
+                arguments,
+                run,
+            };
+            let timer = self.set_timer(at, Timer::Start(start));
+            let scheduled = self.scheduled.entry(coroutine).or_default();
+            scheduled.push(Some(timer));
         }
     }
 
-    fn schedule(&mut self, thread: &Thread) {
-        *self.scheduled.entry(key(thread)).or_default() += 1;
+    /// A coroutine is about to start from there.
+    fn unschedule(&mut self, thread: &Thread, place: Option<TimerKey>) {
+        if let Some(places) = self.scheduled.get_mut(&key(thread)) {
+            if let Some(at) = places.iter().position(|known| *known == place) {
+                places.swap_remove(at);
+            }
+            if places.is_empty() {
+                self.scheduled.remove(&key(thread));
+            }
+        }
     }
 
-    /// A coroutine is about to start, or has been taken back.
-    fn unschedule(&mut self, thread: &Thread) {
-        if let Some(times) = self.scheduled.get_mut(&key(thread)) {
-            *times -= 1;
-            if *times == 0 {
-                self.scheduled.remove(&key(thread));
+    /// Takes back every start of a coroutine.
+    fn take_back(&mut self, coroutine: usize) {
+        for place in self.scheduled.remove(&coroutine).unwrap_or_default() {
+            match place {
+                Some(timer) => {
+                    self.timers.remove(&timer);
+                }
+                None => self
+                    .deferred
+                    .retain(|start| key(&start.thread) != coroutine),
             }
         }
     }
@@ -283,12 +295,18 @@ impl Scheduler {
     /// Ends what only time would begin. For a script that is about to end.
     pub(super) fn stop_timers(&mut self) {
         self.every.clear();
-        self.timers
-            .retain(|_, timer| matches!(timer, Timer::Ticket(_)));
-        self.scheduled.clear();
-        for start in &self.deferred {
-            *self.scheduled.entry(key(&start.thread)).or_default() += 1;
-        }
+        let roots = &self.roots;
+        self.timers.retain(|_, timer| match timer {
+            Timer::Ticket(_) => true,
+            // A handler that has arranged to be resumed may finish.
+            Timer::Start(start) => roots.contains_key(&key(&start.thread)),
+            Timer::Every(_) => false,
+        });
+        let timers = &self.timers;
+        self.scheduled.retain(|_, places| {
+            places.retain(|place| place.is_none_or(|timer| timers.contains_key(&timer)));
+            !places.is_empty()
+        });
     }
 
     /// The script has this coroutine's handle from now on.
@@ -477,11 +495,7 @@ impl Guest {
         let at = key(thread);
         let ticket = {
             let mut scheduler = self.scheduler.borrow_mut();
-            scheduler.deferred.retain(|start| key(&start.thread) != at);
-            scheduler.timers.retain(
-                |_, timer| !matches!(timer, Timer::Start(start) if key(&start.thread) == at),
-            );
-            scheduler.scheduled.remove(&at);
+            scheduler.take_back(at);
             scheduler.asleep.get(&at).copied()
         };
         if let Some(ticket) = ticket {
@@ -497,12 +511,12 @@ impl Guest {
         for _ in 0..due {
             let start = self.scheduler.borrow_mut().deferred.pop_front();
             let Some(start) = start else { return };
-            self.start_later(start);
+            self.start_later(start, None);
         }
     }
 
-    fn start_later(&self, start: Start) {
-        self.scheduler.borrow_mut().unschedule(&start.thread);
+    fn start_later(&self, start: Start, place: Option<TimerKey>) {
+        self.scheduler.borrow_mut().unschedule(&start.thread, place);
         self.resume(&start.thread, start.arguments, start.run);
     }
 
@@ -510,17 +524,17 @@ impl Guest {
     pub(super) fn run_timers(&self, lua: &Lua, now: Instant) -> bool {
         let mut any = false;
         loop {
-            let timer = {
+            let (at, timer) = {
                 let mut scheduler = self.scheduler.borrow_mut();
                 match scheduler.timers.first_entry() {
-                    Some(entry) if entry.key().0 <= now => entry.remove(),
+                    Some(entry) if entry.key().0 <= now => entry.remove_entry(),
                     _ => return any,
                 }
             };
             any = true;
             match timer {
                 Timer::Ticket(ticket) => self.patience_over(ticket, now),
-                Timer::Start(start) => self.start_later(start),
+                Timer::Start(start) => self.start_later(start, Some(at)),
                 Timer::Every(id) => self.run_every(lua, id, now),
             }
         }
