@@ -320,3 +320,51 @@ async fn more_calls_than_allowed_are_refused_at_the_call() {
     bot.said("greedy", &["false\ttoo_many_calls"]).await;
     bot.take_host().stop(Duration::ZERO).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_no_json_is_an_error_value_too() {
+    let bot = Bot::start_with(
+        &[(
+            "garbled.luau",
+            r#"local ok, e = pcall(argon.spaces.get, { spaceId = "s" })
+            print(ok, e.code, e.route)"#,
+        )],
+        |_| axum::response::IntoResponse::into_response("<html>"),
+    )
+    .await;
+    bot.said("garbled", &["false\tinvalid_response\tISpaces/Get"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_scripts_with_one_command_name_are_told_apart_by_the_platforms_id() {
+    let command = |scope: &str, text: &str| {
+        format!(
+            "argon.command{{ name = 'roll', description = 'Roll', {scope} run = function() \
+             print('{text}') end }}"
+        )
+    };
+    let (everywhere, here) = (command("", "global"), command("spaceId = 's1',", "here"));
+    let bot = Bot::start(&[("roll_all.luau", &everywhere), ("roll_here.luau", &here)]).await;
+    let key = |script: &str, space: Option<&str>| commands::Registered {
+        id: script.into(),
+        key: argon_host::script::CommandKey {
+            name: "roll".into(),
+            space_id: space.map(str::to_owned),
+            script: script.into(),
+        },
+    };
+    bot.host()
+        .commands_are(&[key("roll_all", None), key("roll_here", Some("s1"))]);
+    for id in ["roll_here", "roll_all"] {
+        bot.event(
+            "commandInteraction",
+            json!({"channelId": "c1", "commandId": id, "commandName": "roll",
+                "interactionId": "i", "spaceId": "s1", "user": {"userId": "u"}}),
+        )
+        .await;
+    }
+    bot.done(4).await;
+    assert_eq!(bot.log.of("roll_here"), ["here"]);
+    assert_eq!(bot.log.of("roll_all"), ["global"]);
+}
