@@ -25,8 +25,15 @@
 //! - `stream` to `script`, and either of them to the other's inside;
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
+pub mod app;
+pub mod check;
+pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod definitions;
 pub mod inbox;
+pub mod observe;
 pub mod rest;
 pub mod script;
+pub mod sim;
+pub mod stream;

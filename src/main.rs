@@ -1,2 +1,7 @@
-//! The argon-host binary: parses the command line and calls [`argon_host::cli`]; nothing else.
-fn main() {}
+//! The argon-host binary: hands over to [`argon_host::cli`], nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    argon_host::cli::main()
+}

@@ -3,10 +3,11 @@
 //! Guarantees: every subscriber gets every event that was appended after it subscribed, in the order
 //! of appending, exactly once. An event is kept until the last subscriber has taken it.
 //!
-//! Events are kept in memory. The inbox is bounded by [`CAPACITY_EVENTS`] and [`CAPACITY_BYTES`] of
-//! events that some subscriber has not taken yet; when it is full, [`Inbox::append`] waits, the stream
-//! stops reading its socket, and the platform keeps what comes. One event is always accepted by an
-//! empty inbox, whatever its size.
+//! Events are kept in memory, in one log with a counter of takers on each. The inbox is bounded by
+//! [`CAPACITY_EVENTS`] and [`CAPACITY_BYTES`] of events that some subscriber has not taken yet; when it
+//! is full, [`Inbox::append`] waits, the stream stops reading its socket, and the platform keeps what
+//! comes. One event is always accepted by an empty inbox, whatever its size. So a subscriber that
+//! stops taking stops everybody once the inbox is full: who owns a subscription takes, or drops it.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -98,40 +99,61 @@ pub struct Inbox {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Events that some subscriber has not taken; the first has the position `first`.
-    log: VecDeque<Arc<Event>>,
+    /// Events that some subscriber has not taken; the first has the position `first`. The front
+    /// always has a taker left, and takers only shrink along a subscriber's way, so that every
+    /// subscriber's next position is `first` or later.
+    log: VecDeque<Entry>,
     first: u64,
+    /// Payload bytes in `log`.
     bytes: usize,
     subscribers: Vec<Subscriber>,
+    /// The threads of `subscribers`, shared so that they are woken outside the lock.
+    threads: Arc<[Thread]>,
     next_key: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    event: Arc<Event>,
+    /// Subscribers that have not taken it. Only those count that were there when it was appended.
+    takers: usize,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     key: u64,
-    /// Position of the next event it takes.
-    next: u64,
-    /// Its thread, unparked when there is something to take.
     thread: Thread,
 }
 
 impl State {
-    /// Drops what every subscriber has taken.
-    fn trim(&mut self) {
-        let end = self.first + self.log.len() as u64;
-        let oldest = self.subscribers.iter().map(|s| s.next).min().unwrap_or(end);
-        while self.first < oldest {
-            let Some(event) = self.log.pop_front() else {
-                break;
-            };
-            self.bytes -= event.payload.len();
-            self.first += 1;
+    /// Drops the events at the front that every subscriber has taken; whether there were any.
+    fn trim(&mut self) -> bool {
+        let before = self.first;
+        while self.log.front().is_some_and(|entry| entry.takers == 0) {
+            if let Some(entry) = self.log.pop_front() {
+                self.bytes -= entry.event.payload.len();
+                self.first += 1;
+            }
         }
+        self.first != before
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {
         self.log.is_empty()
             || (self.log.len() < CAPACITY_EVENTS && self.bytes + bytes <= CAPACITY_BYTES)
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.log.len() as u64
+    }
+
+    fn index_of(&self, position: u64) -> usize {
+        // At most `CAPACITY_EVENTS`, so it fits; the fallback is past the end.
+        usize::try_from(position.saturating_sub(self.first)).unwrap_or(usize::MAX)
+    }
+
+    fn share_threads(&mut self) {
+        self.threads = self.subscribers.iter().map(|s| s.thread.clone()).collect();
     }
 }
 
@@ -142,30 +164,46 @@ impl Inbox {
     }
 
     /// Appends an event; waits while the inbox is full. Cancelling the future before it completes
-    /// appends nothing.
-    pub async fn append(&self, event: Event) {
-        let bytes = event.payload.len();
-        let mut event = Some(Arc::new(event));
+    /// appends nothing. With no subscriber the event is counted and dropped.
+    pub async fn append(&self, event: impl Into<Arc<Event>>) {
+        let mut event = event.into();
+        let mut waited = false;
         loop {
-            let room = self.room.notified();
-            {
-                let mut state = self.lock();
-                if state.has_room_for(bytes) {
-                    if let Some(event) = event.take() {
-                        self.counters.appended.fetch_add(1, Ordering::Relaxed);
-                        if !state.subscribers.is_empty() {
-                            state.bytes += bytes;
-                            state.log.push_back(event);
-                        }
-                        for subscriber in &state.subscribers {
-                            subscriber.thread.unpark();
-                        }
-                    }
-                    return;
-                }
-            }
-            room.await;
+            event = match self.try_append(event) {
+                Ok(()) => break,
+                Err(event) => event,
+            };
+            waited = true;
+            // A `take` between the attempt and this line leaves a permit, so that it is not missed.
+            self.room.notified().await;
         }
+        if waited {
+            // There may be room for one more, and the permit that woke this call is used up.
+            self.room.notify_one();
+        }
+    }
+
+    /// Gives the event back when there is no room.
+    fn try_append(&self, event: Arc<Event>) -> Result<(), Arc<Event>> {
+        let threads = {
+            let mut state = self.lock();
+            let bytes = event.payload.len();
+            if !state.has_room_for(bytes) {
+                return Err(event);
+            }
+            self.counters.appended.fetch_add(1, Ordering::Relaxed);
+            let takers = state.subscribers.len();
+            if takers == 0 {
+                return Ok(());
+            }
+            state.bytes += bytes;
+            state.log.push_back(Entry { event, takers });
+            Arc::clone(&state.threads)
+        };
+        for thread in threads.iter() {
+            thread.unpark();
+        }
+        Ok(())
     }
 
     /// A subscription to every event from now on. `thread` is unparked after each append; it takes
@@ -174,11 +212,12 @@ impl Inbox {
         let mut state = self.lock();
         let key = state.next_key;
         state.next_key += 1;
-        let next = state.first + state.log.len() as u64;
-        state.subscribers.push(Subscriber { key, next, thread });
+        state.subscribers.push(Subscriber { key, thread });
+        state.share_threads();
         Subscription {
             inbox: Arc::clone(self),
             key,
+            next: AtomicU64::new(state.end()),
         }
     }
 
@@ -198,30 +237,30 @@ impl Inbox {
     }
 }
 
-/// One subscriber's place in the inbox. Dropping it ends the subscription.
+/// One subscriber's place in the inbox. Dropping it ends the subscription; what it had not taken is
+/// not kept for it.
 #[derive(Debug)]
 pub struct Subscription {
     inbox: Arc<Inbox>,
     key: u64,
+    /// Position of the next event it takes. Only touched under the inbox's lock.
+    next: AtomicU64,
 }
 
 impl Subscription {
     /// The next event, if there is one. Never waits.
     pub fn take(&self) -> Option<Delivery> {
-        let mut state = self.inbox.lock();
-        let first = state.first;
-        let subscriber = state.subscribers.iter_mut().find(|s| s.key == self.key)?;
-        let index = usize::try_from(subscriber.next - first).ok()?;
-        let position = subscriber.next;
-        subscriber.next += 1;
-        let Some(event) = state.log.get(index).cloned() else {
-            if let Some(subscriber) = state.subscribers.iter_mut().find(|s| s.key == self.key) {
-                subscriber.next = position;
-            }
-            return None;
+        let (event, freed) = {
+            let mut state = self.inbox.lock();
+            let position = self.next.load(Ordering::Relaxed);
+            let index = state.index_of(position);
+            let entry = state.log.get_mut(index)?;
+            entry.takers -= 1;
+            let event = Arc::clone(&entry.event);
+            self.next.store(position + 1, Ordering::Relaxed);
+            (event, index == 0 && state.trim())
         };
-        if index == 0 {
-            state.trim();
+        if freed {
             self.inbox.room.notify_one();
         }
         Some(Delivery {
@@ -234,9 +273,19 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut state = self.inbox.lock();
-        state.subscribers.retain(|s| s.key != self.key);
-        state.trim();
+        {
+            let mut state = self.inbox.lock();
+            state.subscribers.retain(|s| s.key != self.key);
+            state.share_threads();
+            let index = state.index_of(self.next.load(Ordering::Relaxed));
+            for entry in state.log.iter_mut().skip(index) {
+                entry.takers -= 1;
+            }
+            state.trim();
+        }
         self.inbox.room.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

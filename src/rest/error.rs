@@ -135,6 +135,11 @@ impl Error {
         self.code == "invalid_params"
     }
 
+    /// The server could not be reached, was busy or had a fault of its own: the same call may work later.
+    pub fn may_pass_by_waiting(&self) -> bool {
+        matches!(self.status, 0 | 429 | 500..=599) && !self.is_invalid_params()
+    }
+
     /// The platform may have acted although the call failed: it was sent and the answer is missing,
     /// or a proxy answered in the platform's place.
     pub fn may_have_taken_effect(&self) -> bool {

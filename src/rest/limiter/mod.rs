@@ -76,7 +76,7 @@
 //! # Parts
 //!
 //! [`schedule`] and [`gate`] are pure: no clock, no runtime; time goes in as the duration since some start.
-//! [`turns`] puts a lock, a clock and one task around them.
+//! `turns` puts a lock, a clock and one task around them.
 
 pub mod gate;
 pub mod schedule;

@@ -1,0 +1,361 @@
+//! One bot from start to end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Map;
+use tokio::runtime;
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use super::hub::Hub;
+use super::{SHUTDOWN_DRAIN, Shutdown};
+use crate::config::{self, Config, Intents, Secret};
+use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
+use crate::contract::{self, INTENTS};
+use crate::inbox::Inbox;
+use crate::rest::{self, Call, Client};
+use crate::script::commands::{self, SyncError};
+use crate::script::{self, Registrations, ScriptSettings};
+use crate::stream;
+
+/// First and longest pause between attempts to reach a server that does not answer at start.
+const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Where a bot connects to.
+pub(super) struct Connection {
+    pub(super) base_url: String,
+    pub(super) token: Secret,
+    pub(super) embedded: bool,
+}
+
+/// Why a bot ended that should have gone on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(
+        "the server refused the token (401): put a valid one into token or token_file under [bot], \
+         or reset it in the platform's developer settings"
+    )]
+    TokenRefused,
+    #[error("{0}")]
+    StreamRefused(stream::Refusal),
+    #[error("the event stream ended by itself")]
+    StreamEnded,
+    #[error(transparent)]
+    Stream(#[from] stream::Error),
+    #[error(transparent)]
+    Scripts(#[from] script::LoadError),
+    #[error("the HTTP client cannot be built: {0}")]
+    Client(rest::Error),
+    #[error("the bot's profile cannot be read: {0}")]
+    Profile(rest::Error),
+    #[error("the server's answer to IBotSelf/GetMe has no user id: {0}")]
+    ProfileShape(serde_json::Error),
+}
+
+/// The bot's own profile.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    user_id: String,
+    username: String,
+}
+
+/// Runs one bot until `shutdown` or a failure that cannot be mended by waiting.
+pub(super) async fn run(
+    config: Config,
+    connection: Connection,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    tokio::select! {
+        started = start(&config, connection) => {
+            let bot = started?;
+            let result = bot.live(&config, &shutdown).await;
+            bot.stop().await;
+            result
+        }
+        () = shutdown.requested() => Ok(()),
+    }
+}
+
+struct Bot {
+    client: Client,
+    hub: Arc<Hub>,
+    scripts: script::Host,
+    state: watch::Receiver<stream::State>,
+    intents: watch::Sender<u64>,
+    registrations: watch::Receiver<Registrations>,
+    /// Whether the commands known at start are in place.
+    synced: bool,
+}
+
+async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
+    let begun = Instant::now();
+    let hub = Arc::new(Hub::new());
+    let client = Client::new(rest::Settings {
+        base_url: connection.base_url.clone(),
+        token: connection.token.clone(),
+        segment: RATE_WINDOW / RATE_SEGMENTS,
+        observer: hub.clone(),
+    })
+    .map_err(Error::Client)?;
+    hub.set_client(client.clone());
+
+    let profile = profile(&client).await?;
+    let kind = if connection.embedded {
+        " (embedded)"
+    } else {
+        ""
+    };
+    tracing::info!(
+        "signed in as {} at {}{kind}",
+        profile.username,
+        connection.base_url
+    );
+
+    let inbox = Inbox::new();
+    let scripts = script::Host::load(
+        script_settings(config),
+        client.clone(),
+        inbox.clone(),
+        runtime::Handle::current(),
+    )
+    .await?;
+    announce_scripts(&scripts);
+
+    let mut registrations = scripts.registrations();
+    let known = registrations.borrow_and_update().clone();
+    let (intents, intents_seen) = watch::channel(mask(config, &known));
+    let commands = sync_commands(&client, &scripts, &known).await;
+    if let Err(error) = &commands {
+        tracing::warn!("{error}; trying again");
+    }
+
+    scripts.open(script::Identity {
+        user_id: profile.user_id.clone(),
+        username: profile.username,
+    });
+    let stream = stream::spawn(
+        stream::Settings {
+            base_url: connection.base_url,
+            token: connection.token,
+            user_id: profile.user_id,
+            timings: stream::Timings::default(),
+        },
+        inbox,
+        intents_seen,
+        hub.clone(),
+    )?;
+    let state = stream.state();
+    hub.set_stream(stream);
+    let synced = commands.is_ok();
+    if let Ok(ids) = commands {
+        hub.set_commands(ids);
+    }
+    let announce = announce_live(begun, *intents.borrow(), state.clone(), hub.clone());
+    tokio::spawn(announce.in_current_span());
+    Ok(Bot {
+        client,
+        hub,
+        scripts,
+        state,
+        intents,
+        registrations,
+        synced,
+    })
+}
+
+impl Bot {
+    /// Follows the scripts until the end is asked for or the platform refuses the bot.
+    async fn live(&self, config: &Config, shutdown: &Shutdown) -> Result<(), Error> {
+        tokio::select! {
+            () = shutdown.requested() => Ok(()),
+            () = self.hub.unauthorized() => Err(Error::TokenRefused),
+            error = self.stream_over() => Err(error),
+            never = self.follow_registrations(config) => match never {},
+        }
+    }
+
+    /// Completes when the stream is over for good.
+    async fn stream_over(&self) -> Error {
+        let mut state = self.state.clone();
+        let over = |state: &stream::State| {
+            matches!(state, stream::State::Refused(_) | stream::State::Stopped)
+        };
+        match state.wait_for(over).await.as_deref() {
+            Ok(stream::State::Refused(refusal)) => Error::StreamRefused(refusal.clone()),
+            _ => Error::StreamEnded,
+        }
+    }
+
+    /// What scripts register after their start: intents and commands.
+    async fn follow_registrations(&self, config: &Config) -> Infallible {
+        let mut registrations = self.registrations.clone();
+        let mut synced = self.synced;
+        let mut pause = UNREACHABLE_PAUSE.0;
+        loop {
+            if synced && registrations.changed().await.is_err() {
+                // The scripts have ended; nothing will be registered any more.
+                std::future::pending::<()>().await;
+            }
+            let now = registrations.borrow_and_update().clone();
+            let mask = mask(config, &now);
+            self.intents
+                .send_if_modified(|current| std::mem::replace(current, mask) != mask);
+            match sync_commands(&self.client, &self.scripts, &now).await {
+                Ok(ids) => {
+                    self.hub.set_commands(ids);
+                    synced = true;
+                    pause = UNREACHABLE_PAUSE.0;
+                }
+                Err(error) => {
+                    synced = false;
+                    tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(UNREACHABLE_PAUSE.1);
+                }
+            }
+        }
+    }
+
+    async fn stop(self) {
+        if let Some(stream) = self.hub.take_stream() {
+            stream.stop().await;
+        }
+        self.scripts.stop(SHUTDOWN_DRAIN).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The bot's own profile. A server that cannot be reached is asked again until it answers.
+async fn profile(client: &Client) -> Result<Profile, Error> {
+    let mut pause = UNREACHABLE_PAUSE.0;
+    loop {
+        let error = match get_me(client).await {
+            Ok(answer) => return serde_json::from_slice(&answer).map_err(Error::ProfileShape),
+            Err(error) => error,
+        };
+        if error.is_unauthorized() {
+            return Err(Error::TokenRefused);
+        }
+        if !error.may_pass_by_waiting() {
+            return Err(Error::Profile(error));
+        }
+        tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(UNREACHABLE_PAUSE.1);
+    }
+}
+
+async fn get_me(client: &Client) -> Result<Bytes, rest::Error> {
+    let route = contract::route("IBotSelf", "GetMe").expect("the contract has IBotSelf/GetMe");
+    client.call(Call::new(route, Map::new())?).await
+}
+
+/// The sections of the config that scripts need, as their room wants them.
+fn script_settings(config: &Config) -> script::Settings {
+    let of = |script: &config::Script| ScriptSettings {
+        enabled: script.enabled,
+        config: script.config.clone(),
+        rate_share: script.rate_share,
+        handlers: script.limits.handlers,
+    };
+    script::Settings {
+        dir: config.scripts.dir.clone(),
+        scripts: config
+            .script
+            .iter()
+            .map(|(name, script)| (name.clone(), of(script)))
+            .collect(),
+        default: of(&config.script("")),
+        load_time: config.limits.load_time,
+    }
+}
+
+/// The stream's intents: what the config names, or what the scripts need.
+fn mask(config: &Config, registrations: &Registrations) -> u64 {
+    match &config.events.intents {
+        Intents::Auto => registrations.intents(),
+        Intents::Only(intents) => intents.iter().fold(0, |mask, intent| mask | intent.mask()),
+    }
+}
+
+/// Brings the platform's commands in line with the scripts', and tells the scripts their ids.
+async fn sync_commands(
+    client: &Client,
+    scripts: &script::Host,
+    registrations: &Registrations,
+) -> Result<Vec<String>, SyncError> {
+    for conflict in &registrations.conflicts {
+        tracing::error!("{conflict}");
+    }
+    let synced = commands::sync(client, &registrations.commands).await?;
+    for refused in &synced.refused {
+        tracing::error!("{refused}");
+    }
+    scripts.commands_are(&synced.commands);
+    if synced.changes > 0 {
+        let mut names: Vec<_> = synced
+            .commands
+            .iter()
+            .map(|c| format!("/{}", c.key.name))
+            .collect();
+        names.sort();
+        tracing::info!("commands in place: {}", names.join(" "));
+    }
+    Ok(synced
+        .commands
+        .into_iter()
+        .map(|command| command.id)
+        .collect())
+}
+
+/// Says which scripts run and which do not.
+fn announce_scripts(scripts: &script::Host) {
+    let mut loaded = Vec::new();
+    for report in scripts.reports() {
+        match report.state {
+            script::State::Failed(_) => {}
+            script::State::Loading | script::State::Loaded => loaded.push(report.name),
+        }
+    }
+    match loaded.len() {
+        0 => tracing::warn!("no script is loaded"),
+        count => tracing::info!("{count} scripts loaded: {}", loaded.join(", ")),
+    }
+}
+
+/// Says when the first connection of the stream is open.
+async fn announce_live(
+    begun: Instant,
+    mask: u64,
+    mut state: watch::Receiver<stream::State>,
+    hub: Arc<Hub>,
+) {
+    let live = |state: &stream::State| matches!(state, stream::State::Live { .. });
+    if state.wait_for(live).await.is_ok() {
+        if INTENTS
+            .iter()
+            .any(|intent| intent.privileged && mask & intent.mask() != 0)
+        {
+            hub.bot_is_verified();
+        }
+        let names: Vec<_> = INTENTS
+            .iter()
+            .filter(|intent| mask & intent.mask() != 0)
+            .map(|intent| intent.name)
+            .collect();
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        tracing::info!(
+            "live after {} ms; intents: {names}",
+            begun.elapsed().as_millis()
+        );
+    }
+}

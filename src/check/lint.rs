@@ -1,0 +1,544 @@
+//! The walk over one script.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use luau_syntax::ast::{
+    AstVisitor, Expression, ExpressionKind, Function, LocalId, Statement, TableItem,
+};
+use luau_syntax::location::Location;
+use luau_syntax::parser::ParsedSource;
+
+use super::commands::{self, Commands};
+use super::files;
+use super::literal::{Fields, Literal, literal, range, text};
+use super::params;
+use crate::config::suggest::did_you_mean;
+use crate::config::{Problem, Severity, Source};
+use crate::contract::{self, EVENTS, Route};
+use crate::definitions::libraries::{self, GLOBALS, NOT_YET, WITHHELD};
+
+/// Where problems of one file go.
+pub struct Notes<'s> {
+    source: &'s Source<'s>,
+    problems: Vec<Problem>,
+}
+
+impl Notes<'_> {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.source.path()
+    }
+
+    /// Notes an error.
+    pub fn error(&mut self, at: Location, message: impl Into<String>, help: Option<String>) {
+        self.note(Severity::Error, at, message.into(), help);
+    }
+
+    /// Notes a warning.
+    pub fn warn(&mut self, at: Location, message: impl Into<String>, help: Option<String>) {
+        self.note(Severity::Warning, at, message.into(), help);
+    }
+
+    fn note(&mut self, severity: Severity, at: Location, message: String, help: Option<String>) {
+        let problem = self
+            .source
+            .problem(severity, range(self.source, at), message);
+        self.problems.push(problem.maybe_help(help));
+    }
+}
+
+/// Every problem of a parsed script.
+pub fn lint<'s>(
+    source: &'s Source<'s>,
+    parsed: &'s ParsedSource,
+    root: &Path,
+    commands: &mut Commands,
+) -> Vec<Problem> {
+    let mut assigned = Assigned::default();
+    parsed.root().visit(&mut assigned);
+    let mut linter = Linter {
+        notes: Notes {
+            source,
+            problems: Vec::new(),
+        },
+        root,
+        commands,
+        assigned,
+        names: HashMap::new(),
+    };
+    parsed.root().visit(&mut linter);
+    linter.notes.problems
+}
+
+/// What a script assigns to after it was declared: such a local has no fixed meaning, such a global
+/// is the script's own.
+#[derive(Default)]
+struct Assigned {
+    locals: HashSet<LocalId>,
+    globals: HashSet<Vec<u8>>,
+}
+
+impl Assigned {
+    fn target(&mut self, target: Expression<'_>) {
+        match target.kind() {
+            ExpressionKind::Local { local, .. } => {
+                self.locals.insert(local.identity());
+            }
+            ExpressionKind::Global(name) => {
+                self.globals.insert(name.bytes().to_vec());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<'ast> AstVisitor<'ast> for Assigned {
+    fn visit_assign_statement(&mut self, statement: Statement<'ast>) -> bool {
+        for target in statement.as_assign().map_or(&[][..], |assign| assign.vars) {
+            self.target(*target);
+        }
+        true
+    }
+
+    fn visit_compound_assign_statement(&mut self, statement: Statement<'ast>) -> bool {
+        if let Some(assign) = statement.as_compound_assign() {
+            self.target(assign.var);
+        }
+        true
+    }
+
+    fn visit_function_declaration_statement(&mut self, statement: Statement<'ast>) -> bool {
+        if let Some(declaration) = statement.as_function_declaration() {
+            self.target(declaration.name);
+        }
+        true
+    }
+}
+
+struct Linter<'s, 'c> {
+    notes: Notes<'s>,
+    root: &'c Path,
+    commands: &'c mut Commands,
+    assigned: Assigned,
+    /// Locals that stand for a name: `argon.messages`, or `event` for an event.
+    names: HashMap<LocalId, String>,
+}
+
+/// What the locals that hold an event stand for.
+const EVENT: &str = "event";
+
+impl Linter<'_, '_> {
+    /// The name an expression stands for: `argon.messages.send`.
+    fn name(&self, expression: Expression<'_>) -> Option<String> {
+        match expression.kind() {
+            ExpressionKind::Grouped(inner) => self.name(inner),
+            ExpressionKind::TypeAssertion { expr, .. } => self.name(expr),
+            ExpressionKind::Global(name) => {
+                Some(String::from_utf8_lossy(name.bytes()).into_owned())
+            }
+            ExpressionKind::Local { local, .. } => self.names.get(&local.identity()).cloned(),
+            ExpressionKind::IndexName { expr, index, .. } => {
+                let name = String::from_utf8_lossy(index.bytes());
+                Some(format!("{}.{name}", self.name(expr)?))
+            }
+            ExpressionKind::IndexExpr { expr, index } => {
+                Some(format!("{}.{}", self.name(expr)?, text(index)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets a local stand for a name, if it always does.
+    fn bind(&mut self, local: LocalId, name: String) {
+        if !self.assigned.locals.contains(&local) {
+            self.names.insert(local, name);
+        }
+    }
+
+    /// The first parameter of a function literal is an event.
+    fn handler(&mut self, function: Option<Expression<'_>>) {
+        let parameter = function
+            .and_then(Expression::as_function)
+            .and_then(|function: &Function<'_>| function.args.first().copied());
+        if let Some(parameter) = parameter {
+            self.bind(parameter.identity(), EVENT.to_owned());
+        }
+    }
+
+    /// `parent.name` is used: is there such a thing?
+    fn member(&mut self, parent: &str, name: &str, at: Location) {
+        let path = format!("{parent}.{name}");
+        if let Some((_, instead)) = WITHHELD.iter().find(|(withheld, _)| *withheld == path) {
+            let message = format!("there is no {path} in scripts");
+            self.notes.error(at, message, Some((*instead).to_owned()));
+            return;
+        }
+        if !matches!(parent.split('.').next(), Some("argon" | "script" | "task")) {
+            return;
+        }
+        if NOT_YET.contains(&path.as_str()) {
+            let message = format!("{path} is not in this version yet");
+            self.notes.error(at, message, None);
+            return;
+        }
+        let known = libraries::children(parent);
+        if known.is_empty() || known.iter().any(|child| child == name) {
+            return;
+        }
+        let help = did_you_mean(name, known.iter().map(String::as_str)).or_else(|| {
+            let home = self.home_of(name)?;
+            Some(format!("did you mean {home}?"))
+        });
+        let help = help.unwrap_or_else(|| format!("{parent} has {}", known.join(", ")));
+        self.notes
+            .error(at, format!("unknown name {path}"), Some(help));
+    }
+
+    /// The one route or function of that name anywhere.
+    fn home_of(&self, name: &str) -> Option<String> {
+        let routes = contract::ROUTES
+            .iter()
+            .filter(|route| route.luau_name() == name)
+            .map(|route| format!("argon.{}", route.permission_name()));
+        let members = libraries::members()
+            .filter(|member| member.path.rsplit(['.', ':']).next() == Some(name))
+            .map(|member| member.path.to_owned());
+        let mut homes = routes.chain(members);
+        let home = homes.next()?;
+        homes.next().is_none().then_some(home)
+    }
+
+    fn call(&mut self, expression: Expression<'_>) {
+        let Some(call) = expression.as_call() else {
+            return;
+        };
+        if call.self_call {
+            self.method(call.func, call.args);
+            return;
+        }
+        let Some(path) = self.name(call.func) else {
+            return;
+        };
+        let args = call.args;
+        if let Some(route) = route(&path) {
+            self.route(route, &path, args, call.func.location());
+            return;
+        }
+        let Some(member) = libraries::member(&path) else {
+            return;
+        };
+        self.count(&path, member.arguments, args, call.func.location());
+        if let Some((at, known)) = member.options
+            && let Some(Literal::Table(items)) = args.get(at).copied().map(literal)
+        {
+            self.options(&path, known, items);
+        }
+        match path.as_str() {
+            "argon.on" | "argon.once" | "argon.waitFor" => {
+                self.event_type(&path, args.first().copied());
+                self.handler(args.get(1).copied());
+            }
+            "argon.onControl" | "argon.onSelect" | "argon.onModal" => {
+                self.identifier(&path, args.first().copied());
+                self.handler(args.get(1).copied());
+            }
+            "argon.command" => self.command(args.first().copied()),
+            "require" => self.require(args.first().copied()),
+            _ => {}
+        }
+    }
+
+    /// `event:reply(…)`.
+    fn method(&mut self, func: Expression<'_>, args: &[Expression<'_>]) {
+        let ExpressionKind::IndexName {
+            expr,
+            index,
+            index_location,
+            ..
+        } = func.kind()
+        else {
+            return;
+        };
+        let Some(object) = self.name(expr) else {
+            return;
+        };
+        let name = String::from_utf8_lossy(index.bytes()).into_owned();
+        if object != EVENT {
+            if matches!(object.split('.').next(), Some("argon" | "task" | "script")) {
+                let path = format!("{object}.{name}");
+                if route(&path).is_some() || libraries::member(&path).is_some() {
+                    let help = format!("write {path}(…)");
+                    let message = format!("{path} is called with a dot, not a colon");
+                    self.notes.error(index_location, message, Some(help));
+                }
+            }
+            return;
+        }
+        let known = libraries::children(EVENT);
+        if !known.contains(&name) {
+            let help = did_you_mean(&name, known.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("events have {}", known.join(", ")));
+            let message = format!("events have no method \"{name}\"");
+            self.notes.error(index_location, message, Some(help));
+            return;
+        }
+        let path = format!("event:{name}");
+        if let Some(member) = libraries::member(&path) {
+            self.count(&path, member.arguments, args, index_location);
+        }
+        if name == "modal"
+            && let Some(route) = contract::route("IInteractions", "Modal")
+            && let Some(field) = route.param("modal")
+            && let contract::Type::Object(shape) = field.ty
+            && let Some(argument) = args.first()
+            && let Literal::Table(items) = literal(*argument)
+        {
+            let fields: Vec<_> = shape.fields.iter().collect();
+            params::table(
+                &mut self.notes,
+                "event:modal",
+                &fields,
+                &[],
+                items,
+                argument.location(),
+            );
+        }
+    }
+
+    /// Whether a call has as many arguments as it needs. Its last one may have many values.
+    fn count(
+        &mut self,
+        path: &str,
+        arguments: Option<(usize, usize)>,
+        args: &[Expression<'_>],
+        at: Location,
+    ) {
+        let Some((least, most)) = arguments else {
+            return;
+        };
+        let open = args.last().is_some_and(|last| {
+            last.as_call().is_some() || matches!(last.kind(), ExpressionKind::Varargs)
+        });
+        if args.len() < least && !open {
+            let message = format!("{path} needs {least} argument(s), it gets {}", args.len());
+            let help = libraries::member(path).map(|member| format!("{path}{}", member.signature));
+            self.notes.error(at, message, help);
+        } else if args.len() > most {
+            let message = format!("{path} takes {most} argument(s), it gets {}", args.len());
+            let help = libraries::member(path).map(|member| format!("{path}{}", member.signature));
+            self.notes.error(at, message, help);
+        }
+    }
+
+    fn route(&mut self, route: &'static Route, path: &str, args: &[Expression<'_>], at: Location) {
+        if route.label() == "IEvents/Stream" {
+            let help = "the host has it open already: use argon.on".to_owned();
+            self.notes.error(
+                at,
+                format!("{path} cannot be called by a script"),
+                Some(help),
+            );
+            return;
+        }
+        let fields: Vec<_> = route.params().collect();
+        match args {
+            [] => {
+                for field in fields.iter().filter(|field| !field.optional) {
+                    let message = format!("{path}: \"{}\" is missing", field.name);
+                    let help = format!("write {path}{{ {} = … }}", field.name);
+                    self.notes.error(at, message, Some(help));
+                }
+            }
+            [argument] => match literal(*argument) {
+                Literal::Table(items) => {
+                    let at = argument.location();
+                    params::table(&mut self.notes, path, &fields, &[], items, at);
+                }
+                Literal::Computed | Literal::Nil => {}
+                other => {
+                    let message =
+                        format!("{path} takes a table of parameters, not {}", other.kind());
+                    let example = fields.first().map_or("", |field| field.name);
+                    let help = format!("write {path}{{ {example} = … }}");
+                    self.notes.error(argument.location(), message, Some(help));
+                }
+            },
+            [_, second, ..] => {
+                let message = format!(
+                    "{path} takes one table of parameters, it gets {}",
+                    args.len()
+                );
+                self.notes.error(second.location(), message, None);
+            }
+        }
+    }
+
+    fn options(&mut self, path: &str, known: &[&str], items: &[TableItem<'_>]) {
+        for (name, at, _) in Fields::of(items).named {
+            if !known.contains(&name.as_str()) {
+                let help = did_you_mean(&name, known.iter().copied())
+                    .unwrap_or_else(|| format!("it has {}", known.join(", ")));
+                let message = format!("{path}: unknown option \"{name}\"");
+                self.notes.error(at, message, Some(help));
+            }
+        }
+    }
+
+    fn event_type(&mut self, path: &str, argument: Option<Expression<'_>>) {
+        let Some(argument) = argument else { return };
+        let at = argument.location();
+        let name = match literal(argument) {
+            Literal::Text(name) => name,
+            Literal::Computed => return,
+            other => {
+                let message = format!(
+                    "{path}: the event type must be a string, not {}",
+                    other.kind()
+                );
+                self.notes.error(at, message, None);
+                return;
+            }
+        };
+        if name == "*" || contract::event(&name).is_some() {
+            return;
+        }
+        match did_you_mean(&name, EVENTS.iter().map(|event| event.name)) {
+            Some(help) => {
+                self.notes
+                    .error(at, format!("unknown event \"{name}\""), Some(help));
+            }
+            None => {
+                // The platform adds events over time, and unknown ones are passed through.
+                let message = format!("\"{name}\" is no event that is known today");
+                let help = "the reference lists the events; \"*\" is every event".to_owned();
+                self.notes.warn(at, message, Some(help));
+            }
+        }
+    }
+
+    fn identifier(&mut self, path: &str, argument: Option<Expression<'_>>) {
+        let Some(argument) = argument else { return };
+        let at = argument.location();
+        match literal(argument) {
+            Literal::Text(id) => {
+                let length = id.trim_end_matches('*').encode_utf16().count();
+                if id.is_empty() || length > contract::limits::CUSTOM_ID {
+                    let most = contract::limits::CUSTOM_ID;
+                    let message =
+                        format!("{path}: an id has 1 to {most} characters, this has {length}");
+                    self.notes.error(at, message, None);
+                }
+            }
+            Literal::Computed => {}
+            other => {
+                let message = format!("{path}: the id must be a string, not {}", other.kind());
+                self.notes.error(at, message, None);
+            }
+        }
+    }
+
+    fn command(&mut self, definition: Option<Expression<'_>>) {
+        let Some(definition) = definition else { return };
+        match literal(definition) {
+            Literal::Table(items) => {
+                let at = definition.location();
+                commands::definition(&mut self.notes, self.commands, items, at);
+                self.handler(Fields::of(items).get("run"));
+            }
+            Literal::Computed => {}
+            other => {
+                let message = format!("argon.command takes a table, not {}", other.kind());
+                self.notes.error(definition.location(), message, None);
+            }
+        }
+    }
+
+    fn require(&mut self, path: Option<Expression<'_>>) {
+        let Some(path) = path else { return };
+        let Some(wanted) = text(path) else { return };
+        let at = path.location();
+        if wanted.starts_with("@std/") {
+            let message = format!("require: {wanted} is not in this version yet");
+            self.notes.error(at, message, None);
+            return;
+        }
+        if let Err(why) = files::resolve(self.root, self.notes.path(), &wanted) {
+            let name = wanted.rsplit('/').next().unwrap_or_default();
+            let near = files::neighbours(self.notes.path(), &wanted);
+            let help = did_you_mean(name, near.iter().map(String::as_str))
+                .unwrap_or_else(|| "\"./\" is the folder of this file".to_owned());
+            let message = format!("require: {wanted}: {why}");
+            self.notes.error(at, message, Some(help));
+        }
+    }
+}
+
+fn route(path: &str) -> Option<&'static Route> {
+    let (interface, name) = path.strip_prefix("argon.")?.split_once('.')?;
+    contract::luau_route(interface, name)
+}
+
+impl<'ast> AstVisitor<'ast> for Linter<'_, '_> {
+    fn visit_local_statement(&mut self, statement: Statement<'ast>) -> bool {
+        let Some(local) = statement.as_local() else {
+            return true;
+        };
+        for (binding, value) in local.bindings.iter().zip(local.values) {
+            let waits = value
+                .as_call()
+                .and_then(|call| self.name(call.func))
+                .is_some_and(|path| path == "argon.waitFor");
+            if waits {
+                self.bind(binding.identity(), EVENT.to_owned());
+            } else if let Some(name) = self.name(*value)
+                && matches!(
+                    name.split('.').next(),
+                    Some("argon" | "script" | "task" | "require")
+                )
+            {
+                self.bind(binding.identity(), name);
+            }
+        }
+        true
+    }
+
+    fn visit_call_expression(&mut self, expression: Expression<'ast>) -> bool {
+        self.call(expression);
+        true
+    }
+
+    fn visit_index_name_expression(&mut self, expression: Expression<'ast>) -> bool {
+        if let ExpressionKind::IndexName {
+            expr,
+            index,
+            index_location,
+            ..
+        } = expression.kind()
+            && let Some(parent) = self.name(expr)
+            && parent != EVENT
+        {
+            let name = String::from_utf8_lossy(index.bytes()).into_owned();
+            self.member(&parent, &name, index_location);
+        }
+        true
+    }
+
+    fn visit_global_expression(&mut self, expression: Expression<'ast>) -> bool {
+        if let ExpressionKind::Global(name) = expression.kind()
+            && !self.assigned.globals.contains(name.bytes())
+        {
+            let name = String::from_utf8_lossy(name.bytes()).into_owned();
+            let at = expression.location();
+            if let Some((_, instead)) = WITHHELD.iter().find(|(withheld, _)| *withheld == name) {
+                let message = format!("there is no {name} in scripts");
+                self.notes.error(at, message, Some((*instead).to_owned()));
+            } else if !GLOBALS.contains(&name.as_str()) {
+                let help = did_you_mean(&name, GLOBALS.iter().copied());
+                let message = format!("\"{name}\" is not defined");
+                self.notes.warn(at, message, help);
+            }
+        }
+        true
+    }
+}

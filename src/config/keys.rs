@@ -1,0 +1,255 @@
+//! The keys of bot.toml as one table: the reader refuses what is not in it, the reference prints it.
+
+/// One key of a section.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value is, for people: `duration`, `list of strings`.
+    pub ty: &'static str,
+    /// The default as it would be written in the file; empty when there is none.
+    pub default: &'static str,
+    /// One line for the reference.
+    pub doc: &'static str,
+    /// Whether this version reads and validates the key but does not act on it yet. Setting such a
+    /// key is reported ([`super::Config::not_yet`]), so that nothing is ignored in silence.
+    pub not_yet: bool,
+}
+
+/// One section of bot.toml.
+#[derive(Debug)]
+pub struct SectionKeys {
+    /// Its header without brackets; `NAME` stands for a script's name.
+    pub name: &'static str,
+    /// One line for the reference.
+    pub doc: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+impl SectionKeys {
+    /// The key of that name.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Every key's name.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+const fn key(
+    name: &'static str,
+    ty: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        ty,
+        default,
+        doc,
+        not_yet: false,
+    }
+}
+
+impl Key {
+    /// The same key, without effect so far.
+    const fn not_yet(mut self) -> Self {
+        self.not_yet = true;
+        self
+    }
+}
+
+/// `[bot]`.
+pub static BOT: SectionKeys = SectionKeys {
+    name: "bot",
+    doc: "Who the bot is.",
+    keys: &[
+        key(
+            "name",
+            "string",
+            "",
+            "Label in logs and metrics; default: the file's name without `.toml`.",
+        ),
+        key(
+            "token",
+            "string",
+            "",
+            "The bot's token, best as `\"${ARGON_TOKEN}\"`. Not needed with the embedded server.",
+        ),
+        key(
+            "token_file",
+            "path",
+            "",
+            "A file that holds the token, instead of `token`.",
+        ),
+    ],
+};
+
+/// `[server]`.
+pub static SERVER: SectionKeys = SectionKeys {
+    name: "server",
+    doc: "Which Argon server the bot talks to.",
+    keys: &[
+        key(
+            "url",
+            "string",
+            "\"embedded\"",
+            "`\"embedded\"`, or the base URL of a server, such as `\"https://gateway.argon.zone\"`.",
+        ),
+        key(
+            "listen",
+            "address",
+            "\"127.0.0.1:7400\"",
+            "Where the embedded server listens (playground and API); port 0 is any free port.",
+        ),
+    ],
+};
+
+/// `[events]`.
+pub static EVENTS: SectionKeys = SectionKeys {
+    name: "events",
+    doc: "What the bot hears.",
+    keys: &[key(
+        "intents",
+        "\"auto\" or list of intents",
+        "\"auto\"",
+        "`\"auto\"` asks for what the scripts' handlers need; a list asks for exactly that.",
+    )],
+};
+
+/// `[scripts]`.
+pub static SCRIPTS: SectionKeys = SectionKeys {
+    name: "scripts",
+    doc: "Where the scripts are and how they are replaced.",
+    keys: &[
+        key(
+            "dir",
+            "path",
+            "\"scripts\"",
+            "The folder of the scripts: every `.luau` and `.lua` file directly in it, and every folder with an init file.",
+        ),
+        key(
+            "reload",
+            "boolean",
+            "true",
+            "Whether a changed script is loaded again by itself.",
+        )
+        .not_yet(),
+        key(
+            "drain",
+            "duration",
+            "\"10s\"",
+            "How long handlers of a replaced version may go on.",
+        )
+        .not_yet(),
+    ],
+};
+
+/// `[limits]` and `[script.NAME.limits]`.
+pub static LIMITS: SectionKeys = SectionKeys {
+    name: "limits",
+    doc: "What each script may use; `[script.NAME.limits]` overrides it for one script.",
+    keys: &[
+        key("memory", "size", "\"64MiB\"", "Memory of the script's VM.").not_yet(),
+        key(
+            "cpu_per_event",
+            "duration",
+            "\"2s\"",
+            "CPU time of one handler run, all its slices together.",
+        )
+        .not_yet(),
+        key(
+            "load_time",
+            "duration",
+            "\"5s\"",
+            "How long a script's top level may take.",
+        ),
+        key(
+            "handlers",
+            "integer",
+            "1000",
+            "Handler runs of one script at the same time; further events wait.",
+        ),
+    ],
+};
+
+/// `[script.NAME]`.
+pub static SCRIPT: SectionKeys = SectionKeys {
+    name: "script.NAME",
+    doc: "One script; NAME is its file's or folder's name without extension.",
+    keys: &[
+        key(
+            "enabled",
+            "boolean",
+            "true",
+            "Whether the script is loaded.",
+        ),
+        key(
+            "config",
+            "anything",
+            "{}",
+            "Arrives in the script as `script.config`.",
+        ),
+        key(
+            "allow",
+            "list of routes",
+            "[\"*\"]",
+            "API calls it may make: `\"messages.send\"`, `\"reactions.*\"`, `\"*\"`.",
+        )
+        .not_yet(),
+        key(
+            "deny",
+            "list of routes",
+            "[]",
+            "API calls it may not make; wins over `allow`.",
+        )
+        .not_yet(),
+        key(
+            "http",
+            "list of hosts",
+            "[]",
+            "Hosts that it may call over HTTP; none by default.",
+        )
+        .not_yet(),
+        key(
+            "rate_share",
+            "number",
+            "1.0",
+            "The most of each rate limit that it may use, above 0 and at most 1.",
+        ),
+        key("limits", "table", "", "As `[limits]`, for this script."),
+    ],
+};
+
+/// `[state]`.
+pub static STATE: SectionKeys = SectionKeys {
+    name: "state",
+    doc: "What survives a restart.",
+    keys: &[key(
+        "dir",
+        "path",
+        "\".argon\"",
+        "The folder of the durable inbox, the key-value store and the cursor.",
+    )
+    .not_yet()],
+};
+
+/// `[admin]`.
+pub static ADMIN: SectionKeys = SectionKeys {
+    name: "admin",
+    doc: "Health, metrics and dashboard over local HTTP.",
+    keys: &[key("listen", "address", "", "Where to listen; off when absent.").not_yet()],
+};
+
+/// Every section, in the order of the reference.
+pub static SECTIONS: &[&SectionKeys] = &[
+    &BOT, &SERVER, &EVENTS, &SCRIPTS, &LIMITS, &SCRIPT, &STATE, &ADMIN,
+];
+
+/// Names that may stand at the top of the file.
+pub(super) const TOP_LEVEL: &[&str] = &[
+    "bot", "server", "events", "scripts", "limits", "script", "state", "admin",
+];

@@ -1,0 +1,345 @@
+//! What a script can call beside the platform's routes, as one table: the checker refuses other
+//! names, the reference prints it, and a test compares the type definitions with it.
+
+/// A group of names that belong together.
+#[derive(Debug)]
+pub struct Library {
+    /// Its heading in the reference.
+    pub name: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its names.
+    pub members: &'static [Member],
+    /// A script that uses it, and that `check` accepts.
+    pub example: &'static str,
+}
+
+/// A function or a value.
+#[derive(Debug)]
+pub struct Member {
+    /// The whole name: `argon.json.encode`, `script.name`. A method has a colon: `event:reply`.
+    pub path: &'static str,
+    /// Arguments and result for people.
+    pub signature: &'static str,
+    /// One or two sentences.
+    pub doc: &'static str,
+    /// The least and the most arguments; `None` for a value.
+    pub arguments: Option<(usize, usize)>,
+    /// The argument (from 0) that is a table of options, and the options it knows.
+    pub options: Option<(usize, &'static [&'static str])>,
+}
+
+const fn function(
+    path: &'static str,
+    signature: &'static str,
+    least: usize,
+    most: usize,
+    doc: &'static str,
+) -> Member {
+    Member {
+        path,
+        signature,
+        doc,
+        arguments: Some((least, most)),
+        options: None,
+    }
+}
+
+const fn value(path: &'static str, signature: &'static str, doc: &'static str) -> Member {
+    Member {
+        path,
+        signature,
+        doc,
+        arguments: None,
+        options: None,
+    }
+}
+
+impl Member {
+    const fn options(mut self, at: usize, names: &'static [&'static str]) -> Self {
+        self.options = Some((at, names));
+        self
+    }
+}
+
+/// As many arguments as you like.
+const ANY: usize = usize::MAX;
+
+/// Every library.
+pub static LIBRARIES: &[Library] = &[
+    Library {
+        name: "Events",
+        doc: "Handlers of one script start in the order of the stream and run concurrently. The bot's own messages are left out unless the handler asks for them. An error in a handler is logged and harms nothing else.",
+        members: &[
+            function("argon.on", "(type, handler, options?) -> { off }", 2, 3, "Calls `handler(event)` for each event of the type; `\"*\"` is every type. `{ own = true }` includes what the bot did itself. `off()` ends it.").options(2, &["own"]),
+            function("argon.once", "(type, handler, options?) -> { off }", 2, 3, "As `argon.on`, for the next event only.").options(2, &["own"]),
+            function("argon.waitFor", "(type, predicate?, timeout?) -> event | nil", 1, 3, "Suspends until an event comes for which `predicate(event)` is true; nil after `timeout` seconds."),
+        ],
+        example: r#"argon.on("messageCreate", function(event)
+	if event.message.text == "!ping" then
+		event:reply("pong")
+	end
+end)
+
+argon.on("ready", function()
+	local event = argon.waitFor("memberJoin", nil, 60)
+	if event then
+		print(event.user.displayName .. " was the first to join")
+	end
+end)
+"#,
+    },
+    Library {
+        name: "Event methods",
+        doc: "`content` is a string, or a table `{ text, entities, controls }`. Methods that do not fit an event's type raise.",
+        members: &[
+            function("event:reply", "(content, options?) -> { messageId }", 1, 2, "Answers a message (a `messages.send` with `replyTo`) or an interaction (an `interactions.reply`). `options` are further parameters of that route."),
+            function("event:react", "(emoji)", 1, 1, "Reacts to the message that the event is about."),
+            function("event:ack", "()", 0, 0, "Confirms an interaction without an answer."),
+            function("event:defer", "()", 0, 0, "Shows that the answer to an interaction will take a while."),
+            function("event:modal", "(definition) -> { modalInteractionId }", 1, 1, "Answers an interaction with a form; its submission arrives at `argon.onModal`."),
+            function("event:edit", "(content)", 1, 1, "Changes the message that has the control, or the last reply to this event."),
+        ],
+        example: r#"argon.on("messageCreate", function(event)
+	if event.message.text == "!count" then
+		event:react("⏳")
+		event:reply("three")
+		task.wait(1)
+		event:edit("two")
+	end
+end)
+"#,
+    },
+    Library {
+        name: "Interactions",
+        doc: "The commands of all scripts together are brought in line with the server when the bot starts. An interaction can be answered for 60 seconds.",
+        members: &[
+            function("argon.command", "(definition)", 1, 1, "Registers a slash command. The definition has the parameters of `commands.register` and `run(interaction, options)`; `options` has the values by name."),
+            function("argon.onControl", "(id, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody clicks the button with that id; `\"poll:*\"` matches every id that begins with `poll:`."),
+            function("argon.onSelect", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody chooses from that select; `interaction.values` is the list of what was chosen."),
+            function("argon.onModal", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when that modal is sent; `interaction.values.<customId>` is a string, a list or a boolean, as the component is."),
+        ],
+        example: r#"argon.command{
+	name = "roll",
+	description = "Roll dice",
+	options = {
+		{ name = "sides", type = "integer", description = "How many sides", required = false },
+	},
+	run = function(interaction, options)
+		interaction:reply({
+			text = "You rolled " .. math.random(options.sides or 6),
+			controls = {
+				{ controls = { { type = "button", variant = "callback", id = "roll:again", label = "Again" } } },
+			},
+		})
+	end,
+}
+
+argon.onControl("roll:*", function(interaction)
+	interaction:reply("You rolled " .. math.random(6))
+end)
+"#,
+    },
+    Library {
+        name: "Tasks and time",
+        doc: "What waits suspends only the coroutine that called it. Times are in seconds.",
+        members: &[
+            function("task.spawn", "(f, ...) -> thread", 1, ANY, "Runs a function (or a suspended coroutine) at once, in a coroutine of its own."),
+            function("task.defer", "(f, ...) -> thread", 1, ANY, "The same at the end of the current turn."),
+            function("task.delay", "(seconds, f, ...) -> thread", 2, ANY, "The same after a while."),
+            function("task.wait", "(seconds?) -> seconds", 0, 1, "Suspends for a while; returns how long it really was."),
+            function("task.cancel", "(thread)", 1, 1, "Ends a coroutine that waits."),
+            function("argon.every", "(seconds, f) -> { off }", 2, 2, "Runs a function again and again; the first time after one period. A run that is not over when the next is due takes its place."),
+            function("argon.time.now", "() -> seconds", 0, 0, "Seconds since 1970-01-01T00:00:00Z, with fraction."),
+            function("argon.time.parse", "(iso) -> seconds", 1, 1, "The same of an ISO 8601 text; without an offset it is UTC."),
+            function("argon.time.format", "(seconds?, pattern?, timezone?) -> string", 0, 3, "ISO 8601 in UTC, or a `strftime` pattern in a time zone of the IANA database. Now, if no time is given."),
+        ],
+        example: r#"argon.every(3600, function()
+	argon.log.info("an hour has passed", { at = argon.time.format(nil, "%H:%M", "Europe/Berlin") })
+end)
+
+local reminder = task.delay(10, function()
+	print("ten seconds later")
+end)
+task.cancel(reminder)
+print(argon.time.now() - argon.time.parse("2026-01-31T09:30:00Z"))
+"#,
+    },
+    Library {
+        name: "JSON",
+        doc: "JSON null is nil.",
+        members: &[
+            function("argon.json.encode", "(value) -> string", 1, 1, "A value as JSON. Tables with the keys 1 to n are arrays."),
+            function("argon.json.decode", "(text) -> value", 1, 1, "The value of a JSON text; raises when it is none."),
+        ],
+        example: r#"local text = argon.json.encode({ list = { 1, 2, 3 }, done = true })
+print(argon.json.decode(text).list[2])
+"#,
+    },
+    Library {
+        name: "Log",
+        doc: "Lines carry the script's name. `fields` is a table of plain values.",
+        members: &[
+            function("print", "(...)", 0, ANY, "Writes to the log at level info."),
+            function("argon.log.debug", "(message, fields?)", 1, 2, "Writes to the log at level debug."),
+            function("argon.log.info", "(message, fields?)", 1, 2, "Writes to the log at level info."),
+            function("argon.log.warn", "(message, fields?)", 1, 2, "Writes to the log at level warn."),
+            function("argon.log.error", "(message, fields?)", 1, 2, "Writes to the log at level error."),
+        ],
+        example: r#"print("loaded", script.name)
+argon.log.warn("the list is long", { entries = 2000 })
+"#,
+    },
+    Library {
+        name: "Script",
+        doc: "What the script knows of itself, and its modules.",
+        members: &[
+            value("script.name", ": string", "The file's or folder's name without extension."),
+            value("script.config", ": any", "`config` of the script's section in bot.toml, read-only; an empty table without it."),
+            function("require", "(path) -> value", 1, 1, "A module's value: `\"./file\"` and `\"../lib/x\"` from the requiring file, `\"@self/x\"` inside a folder script. A module runs once for each script."),
+        ],
+        example: r#"local greeting = script.config.greeting or "Hello"
+argon.on("messageCreate", function(event)
+	if event.message.text == "!hello" then
+		event:reply(greeting)
+	end
+end)
+"#,
+    },
+];
+
+/// Names of the interface that this version does not have yet. Using one is an error of the script,
+/// because it would raise at run time.
+pub static NOT_YET: &[&str] = &[
+    "argon.calls.answer",
+    "argon.cron",
+    "argon.http",
+    "argon.kv",
+    "argon.voice.get",
+    "argon.voice.join",
+    "script.onUnload",
+    "script.state",
+];
+
+/// Every member.
+pub fn members() -> impl Iterator<Item = &'static Member> {
+    LIBRARIES.iter().flat_map(|library| library.members)
+}
+
+/// The member with that whole name.
+pub fn member(path: &str) -> Option<&'static Member> {
+    members().find(|member| member.path == path)
+}
+
+/// The names below a prefix (`argon`, `argon.json`, `script`, `event:`), routes included, those of
+/// later versions not.
+pub fn children(prefix: &str) -> Vec<String> {
+    let mut names: Vec<String> = members()
+        .filter_map(|member| child(member.path, prefix))
+        .map(str::to_owned)
+        .collect();
+    for route in crate::contract::ROUTES {
+        let path = format!("argon.{}", route.permission_name());
+        names.extend(child(&path, prefix).map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The part of `path` that follows `prefix` and its separator.
+fn child<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix)?
+        .strip_prefix(['.', ':'])?
+        .split('.')
+        .next()
+}
+
+/// The global names of a script: Luau's own that the sandbox keeps, and ours.
+pub static GLOBALS: &[&str] = &[
+    "_G",
+    "_VERSION",
+    "argon",
+    "assert",
+    "bit32",
+    "buffer",
+    "coroutine",
+    "debug",
+    "error",
+    "gcinfo",
+    "getmetatable",
+    "ipairs",
+    "math",
+    "newproxy",
+    "next",
+    "os",
+    "pairs",
+    "pcall",
+    "print",
+    "rawequal",
+    "rawget",
+    "rawlen",
+    "rawset",
+    "require",
+    "script",
+    "select",
+    "setmetatable",
+    "string",
+    "table",
+    "task",
+    "tonumber",
+    "tostring",
+    "type",
+    "typeof",
+    "unpack",
+    "utf8",
+    "vector",
+    "xpcall",
+];
+
+/// Names that other Lua hosts have and a sandboxed script does not, with what to use instead.
+pub static WITHHELD: &[(&str, &str)] = &[
+    ("collectgarbage", "memory is collected by itself"),
+    ("dofile", "use require(\"./file\")"),
+    ("getfenv", "environments are closed"),
+    ("io", "scripts have no files"),
+    ("load", "scripts cannot compile text"),
+    ("loadfile", "use require(\"./file\")"),
+    ("loadstring", "scripts cannot compile text"),
+    ("os.execute", "scripts cannot run programs"),
+    ("os.exit", "return from the script instead"),
+    (
+        "os.getenv",
+        "pass values as [script.NAME] config in bot.toml, where ${VAR} expands",
+    ),
+    ("os.remove", "scripts have no files"),
+    ("os.rename", "scripts have no files"),
+    ("package", "use require(\"./file\")"),
+    ("setfenv", "environments are closed"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_one_step_below() {
+        assert_eq!(children("argon.json"), ["decode", "encode"]);
+        assert!(children("argon").iter().any(|name| name == "messages"));
+        assert!(children("argon.messages").iter().any(|name| name == "send"));
+        assert!(children("event").iter().any(|name| name == "reply"));
+        assert_eq!(children("script"), ["config", "name"]);
+    }
+
+    #[test]
+    fn nothing_is_both_here_and_not_yet() {
+        for path in NOT_YET {
+            assert!(member(path).is_none(), "{path}");
+            let (parent, name) = path.rsplit_once('.').unwrap_or_default();
+            assert!(
+                !children(parent).iter().any(|child| child == name),
+                "{path}"
+            );
+        }
+    }
+}

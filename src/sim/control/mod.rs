@@ -1,0 +1,126 @@
+//! `/_sim/*`: the world for the playground and for tests. JSON in and out; errors are
+//! `{error, message}` with 400 or 404. Ids of messages are texts. Enums are the contract's names.
+//!
+//! | route | does |
+//! |---|---|
+//! | `GET state` | `{spaces:[{spaceId, name, description, channels, archetypes, members}]}` |
+//! | `GET messages?channelId&limit` | `{messages}`, oldest first; limit 1 to 500, 100 if it is not given |
+//! | `POST message {userId, channelId, text, entities?, replyTo?}` | writes as a person: `{messageId}` |
+//! | `POST edit {userId, channelId, messageId, text}` | edits one's own message |
+//! | `POST react {userId, channelId, messageId, emoji, remove?}` | reacts, or takes it back |
+//! | `POST typing {userId, channelId, kind?, stop?}` | types, or stops |
+//! | `POST voice {userId, channelId, leave?}` | joins or leaves a voice channel |
+//! | `POST member {spaceId, displayName}` or `{userId, leave: true}` | somebody comes (`{userId}`) or goes; a bot that goes is uninstalled |
+//! | `GET commands?spaceId` | `{commands}` that people can use in the space |
+//! | `POST command {userId, channelId, commandId or name, options}` | runs a slash command: `{interactionId}` |
+//! | `POST click {userId, channelId, messageId, controlId}` | clicks a button: `{interactionId}` |
+//! | `POST select {userId, channelId, messageId, customId, values}` | chooses from a select: `{interactionId}` |
+//! | `POST submit {userId, modalInteractionId, values: {customId: [text]}}` | submits a modal: `{interactionId}` |
+//! | `GET events` | server-sent events for a page, one JSON object each; see [`view::shown`] |
+//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, ms}]}`, the last 10,000, never a token |
+//! | `POST emit {type, payload or raw, spaceId?, bot?}` | a raw event to every bot of the space, or to one bot (user id or name); `raw` is sent as it is |
+//! | `POST flood {channelId, userId, count, text}` | writes many messages as fast as the open streams take them: `{written}` |
+//! | `POST time {advance: seconds}` | lets the world's time pass at once; everything that is over by then has ended when the answer comes |
+//!
+//! Only pages and programs of this machine may call: see [`guard`].
+
+mod acts;
+pub mod guard;
+mod people;
+mod tools;
+pub mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::http::refusal;
+use super::server::Shared;
+use super::world::Fault;
+
+/// The control API, below `/_sim`.
+pub fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/state", get(view::state))
+        .route("/messages", get(view::messages))
+        .route("/commands", get(view::commands))
+        .route("/events", get(view::events))
+        .route("/message", act(acts::message))
+        .route("/edit", act(acts::edit))
+        .route("/react", act(acts::react))
+        .route("/command", act(acts::command))
+        .route("/click", act(acts::click))
+        .route("/select", act(acts::select))
+        .route("/submit", act(acts::submit))
+        .route("/typing", act(people::typing))
+        .route("/voice", act(people::voice))
+        .route("/member", act(people::member))
+        .route("/emit", act(tools::emit))
+        .route("/time", act(tools::time))
+        .route("/flood", post(tools::flood))
+        .route("/requests", get(tools::requests))
+}
+
+/// A POST route that reads its JSON body and does something.
+fn act<T: DeserializeOwned + Send + 'static>(
+    act: fn(&Shared, T) -> Result<Value, Fault>,
+) -> axum::routing::MethodRouter<Arc<Shared>> {
+    post(
+        move |State(shared): State<Arc<Shared>>, body: Bytes| async move {
+            reply(read(&body).and_then(|request| act(&shared, request)))
+        },
+    )
+}
+
+/// Reads a JSON body; unknown fields are errors, so that a misspelt one is not ignored.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|error| Fault::bad(error.to_string()))
+}
+
+fn reply(result: Result<Value, Fault>) -> Response {
+    match result {
+        Ok(value) => axum::Json(value).into_response(),
+        Err(fault) => refusal(&fault),
+    }
+}
+
+/// The query of a GET route.
+type Parameters = Query<HashMap<String, String>>;
+
+/// The parameter's value, read as what is asked for.
+fn parameter<T: std::str::FromStr>(
+    query: &HashMap<String, String>,
+    name: &str,
+) -> Result<Option<T>, Fault> {
+    query
+        .get(name)
+        .map(|text| {
+            text.parse()
+                .map_err(|_| Fault::bad(format!("{name} has no valid value")))
+        })
+        .transpose()
+}
+
+/// A message id: a text, or an integer.
+#[derive(Debug, Clone, Copy)]
+struct MessageId(i64);
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = match Value::deserialize(deserializer)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_i64(),
+        };
+        number
+            .map(MessageId)
+            .ok_or_else(|| D::Error::custom("a message id is a text of digits"))
+    }
+}

@@ -1,0 +1,304 @@
+//! The world as the playground sees it: names instead of numbers, ids of messages as texts.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{Parameters, Shared, parameter, reply};
+use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MESSAGE_ENTITY, MODAL_DEFINITION};
+use crate::contract::{CHANNEL_TYPE, Type};
+use crate::sim::world::{Channel, Command, Fault, Id, Message, Show, Space, User, World};
+
+/// Messages of a channel when no limit is given, and at most.
+const PAGE: (usize, usize) = (100, 500);
+
+pub async fn state(State(shared): State<Arc<Shared>>) -> Response {
+    let state = shared.state();
+    let spaces: Vec<Value> = state
+        .world
+        .spaces()
+        .iter()
+        .map(|space| space_view(&state.world, space))
+        .collect();
+    axum::Json(json!({ "spaces": spaces })).into_response()
+}
+
+fn space_view(world: &World, space: &Space) -> Value {
+    let channels = space.channels.iter().map(|channel| {
+        json!({
+            "channelId": channel.id,
+            "description": channel.description,
+            "name": channel.name,
+            "type": CHANNEL_TYPE.name_of(channel.kind),
+        })
+    });
+    let archetypes = space.archetypes.iter().map(|archetype| {
+        json!({
+            "archetypeId": archetype.id,
+            "colour": archetype.colour,
+            "name": archetype.name,
+        })
+    });
+    let members = space.members.iter().filter_map(|member| {
+        let user = world.user(member.user)?;
+        let mut view = user_view(user);
+        view["archetypeIds"] = json!(member.archetypes);
+        view["avatarUrl"] = json!(user.avatar_url);
+        view["verified"] = user.is_verified().into();
+        view["voiceChannelId"] = json!(world.voice_state(user.id).map(|at| at.channel));
+        Some(view)
+    });
+    json!({
+        "archetypes": archetypes.collect::<Vec<_>>(),
+        "channels": channels.collect::<Vec<_>>(),
+        "description": space.description,
+        "members": members.collect::<Vec<_>>(),
+        "name": space.name,
+        "spaceId": space.id,
+    })
+}
+
+fn user_view(user: &User) -> Value {
+    json!({
+        "displayName": user.display_name,
+        "isBot": user.is_bot(),
+        "userId": user.id,
+        "username": user.username,
+    })
+}
+
+pub async fn messages(State(shared): State<Arc<Shared>>, Query(query): Parameters) -> Response {
+    let page = || {
+        let channel: Option<Id> = parameter(&query, "channelId")?;
+        let limit: Option<usize> = parameter(&query, "limit")?;
+        let limit = limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+        let state = shared.state();
+        let (space, channel) = channel
+            .and_then(|id| state.world.channel(id))
+            .ok_or_else(|| Fault::missing("there is no such channel"))?;
+        let skip = channel.messages.len().saturating_sub(limit);
+        let messages: Vec<Value> = channel
+            .messages
+            .iter()
+            .skip(skip)
+            .map(|message| message_view(&state.world, space, channel, message))
+            .collect();
+        Ok(json!({ "messages": messages }))
+    };
+    reply(page())
+}
+
+fn message_view(world: &World, space: &Space, channel: &Channel, message: &Message) -> Value {
+    let sender = world.user(message.sender).map(user_view);
+    let entities = message.entities.iter();
+    let entities: Vec<Value> = entities
+        .map(|entity| named(entity, &Type::Union(&MESSAGE_ENTITY)))
+        .collect();
+    let controls = message.controls.as_ref().map(|rows| {
+        let rows = rows
+            .iter()
+            .map(|row| named(row, &Type::Object(&CONTROL_ROW)));
+        rows.collect::<Vec<_>>()
+    });
+    json!({
+        "channelId": channel.id,
+        "controls": controls,
+        "edited": message.edited,
+        "entities": entities,
+        "messageId": message.id.to_string(),
+        "reactions": reactions_view(message),
+        "replyTo": message.reply_to.map(|id| id.to_string()),
+        "sender": sender,
+        "spaceId": space.id,
+        "text": message.text,
+        "timeSent": message.sent.to_string(),
+    })
+}
+
+fn reactions_view(message: &Message) -> Vec<Value> {
+    let reactions = message.reactions.iter();
+    reactions
+        .map(|reaction| {
+            json!({
+                "count": reaction.users.len(),
+                "emoji": reaction.emoji,
+                "userIds": reaction.users,
+            })
+        })
+        .collect()
+}
+
+pub async fn commands(State(shared): State<Arc<Shared>>, Query(query): Parameters) -> Response {
+    let list = || {
+        let state = shared.state();
+        let space: Option<Id> = parameter(&query, "spaceId")?;
+        let space = space
+            .or_else(|| state.world.default_space())
+            .filter(|&space| state.world.space(space).is_some())
+            .ok_or_else(|| Fault::missing("there is no such space"))?;
+        let commands: Vec<Value> = state
+            .world
+            .commands_in(space)
+            .map(|command| command_view(&state.world, command))
+            .collect();
+        Ok(json!({ "commands": commands }))
+    };
+    reply(list())
+}
+
+fn command_view(world: &World, command: &Command) -> Value {
+    let options = command.options.iter().flatten();
+    let options: Vec<Value> = options
+        .map(|option| {
+            let mut view = named(option, &Type::Object(&BOT_COMMAND_OPTION));
+            view["required"] = (view["required"] == true).into();
+            if !view["choices"].is_array() {
+                view["choices"] = json!([]);
+            }
+            view
+        })
+        .collect();
+    json!({
+        "botId": command.bot,
+        "botName": name_of(world, command.bot),
+        "commandId": command.id,
+        "description": command.description,
+        "name": command.name,
+        "options": options,
+    })
+}
+
+fn name_of(world: &World, user: Id) -> Option<&str> {
+    world.user(user).map(|user| &*user.display_name)
+}
+
+/// A value with the names of its enums instead of their numbers; 64-bit ids as texts.
+fn named(value: &Value, ty: &Type) -> Value {
+    match (ty, value) {
+        (Type::Enum(known), Value::Number(number)) => number
+            .as_i64()
+            .and_then(|number| known.name_of(number))
+            .map_or_else(|| value.clone(), Value::from),
+        (Type::Id64, Value::Number(number)) => number.to_string().into(),
+        (Type::List(inner), Value::Array(items)) => {
+            items.iter().map(|item| named(item, inner)).collect()
+        }
+        (Type::Object(shape), Value::Object(map)) => {
+            named_fields(map, |name| shape.field(name).map(|field| field.ty))
+        }
+        (Type::Union(union), Value::Object(map)) => {
+            named_fields(map, |name| union.any_field(name).map(|field| field.ty))
+        }
+        _ => value.clone(),
+    }
+}
+
+fn named_fields(map: &Map<String, Value>, ty: impl Fn(&str) -> Option<Type>) -> Value {
+    let fields = map.iter().map(|(name, value)| {
+        let value = ty(name).map_or_else(|| value.clone(), |ty| named(value, &ty));
+        (name.clone(), value)
+    });
+    Value::Object(fields.collect())
+}
+
+/// One object of `GET /_sim/events`: `message`, `edit`, `reactions`, `typing`, `typingStop`,
+/// `commands`, `world`, `ack`, `defer`, `modal`, `expired`; a page that was too slow gets `reload`.
+/// `None` when what it is about has gone in the meantime.
+pub fn shown(world: &World, show: &Show) -> Option<Value> {
+    let message = |channel: Id, id: i64| {
+        let (space, channel) = world.channel(channel)?;
+        let message = channel.message(id)?;
+        Some((message_view(world, space, channel, message), message))
+    };
+    Some(match show {
+        Show::Message(channel, id) => {
+            json!({ "type": "message", "message": message(*channel, *id)?.0 })
+        }
+        Show::Edit(channel, id) => json!({ "type": "edit", "message": message(*channel, *id)?.0 }),
+        Show::Reactions(channel, id) => json!({
+            "type": "reactions",
+            "channelId": channel,
+            "messageId": id.to_string(),
+            "reactions": reactions_view(message(*channel, *id)?.1),
+        }),
+        Show::Typing {
+            channel,
+            user,
+            kind,
+        } => json!({
+            "type": "typing",
+            "channelId": channel,
+            "displayName": name_of(world, *user),
+            "kind": kind,
+            "userId": user,
+        }),
+        Show::TypingStop { channel, user } => {
+            json!({ "type": "typingStop", "channelId": channel, "userId": user })
+        }
+        Show::Commands => json!({ "type": "commands" }),
+        Show::World => json!({ "type": "world" }),
+        Show::Answer {
+            kind,
+            interaction,
+            user,
+            bot,
+        } => json!({
+            "type": kind,
+            "botName": name_of(world, *bot),
+            "interactionId": interaction,
+            "userId": user,
+        }),
+        Show::Modal { interaction, modal } => {
+            let open = world.open_modal(*modal)?;
+            json!({
+                "type": "modal",
+                "botName": name_of(world, open.bot),
+                "interactionId": interaction,
+                "modal": named(&open.definition, &Type::Object(&MODAL_DEFINITION)),
+                "modalInteractionId": modal,
+                "userId": open.user,
+            })
+        }
+        Show::Expired { interaction, user } => {
+            json!({ "type": "expired", "interactionId": interaction, "userId": user })
+        }
+    })
+}
+
+/// The page's own event stream, until the page goes or the server stops.
+pub async fn events(State(shared): State<Arc<Shared>>) -> Response {
+    let pages = shared.pages.subscribe();
+    let stop = shared.stopping();
+    // The first comment lets the page know at once that the stream is open.
+    let first = Some(":\n\n".to_owned());
+    let body = stream::unfold((pages, stop, first), |(mut pages, mut stop, first)| async {
+        if let Some(first) = first {
+            return Some((Ok::<_, Infallible>(first), (pages, stop, None)));
+        }
+        if *stop.borrow() {
+            return None;
+        }
+        let next = tokio::select! {
+            next = pages.recv() => next,
+            _ = stop.changed() => return None,
+        };
+        let line = match next {
+            Ok(shown) => format!("data: {shown}\n\n"),
+            Err(RecvError::Lagged(_)) => "data: {\"type\":\"reload\"}\n\n".to_owned(),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok(line), (pages, stop, None)))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, Body::from_stream(body)).into_response()
+}

@@ -1,0 +1,226 @@
+//! The platform's rate limits as its server applies them (protocol.md, "Rate limits").
+//!
+//! A sliding window per bot and interface: [`RATE_SEGMENTS`] segments, the first begins with the first
+//! request. A permit belongs to the segment it was used in and comes back when that segment leaves the
+//! window. No queue: a request over the limit is refused at once. Beside it at most
+//! [`CONCURRENT_REQUESTS`] requests of a bot at the same time; the open event stream is one of them. A
+//! request that is refused for concurrency uses no permit.
+//!
+//! Verified bots get [`VERIFIED_FACTOR`] times the numbers: the platform gives them more, but does not
+//! say how many.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::contract::Interface;
+use crate::contract::limits::{CONCURRENT_REQUESTS, RATE_SEGMENTS};
+
+/// What a verified bot may do more, as a factor. Our choice: the platform's numbers are not published.
+const VERIFIED_FACTOR: u32 = 2;
+
+/// One sliding window.
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    /// The segment that the last request fell into, counted from `began`.
+    segment: u64,
+    /// Permits used, by segment number modulo the length. Invariant: slots of segments that have
+    /// left the window are 0.
+    used: [u32; RATE_SEGMENTS as usize],
+}
+
+impl Window {
+    fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            segment: 0,
+            used: [0; RATE_SEGMENTS as usize],
+        }
+    }
+
+    fn admit(&mut self, now: Instant, segment_length: Duration, limit: u32) -> bool {
+        let passed = now.saturating_duration_since(self.began).as_nanos();
+        let segment = (passed / segment_length.as_nanos().max(1)) as u64;
+        let steps = segment
+            .saturating_sub(self.segment)
+            .min(u64::from(RATE_SEGMENTS));
+        for step in 1..=steps {
+            self.used[((self.segment + step) % u64::from(RATE_SEGMENTS)) as usize] = 0;
+        }
+        if steps == u64::from(RATE_SEGMENTS) {
+            self.used = [0; RATE_SEGMENTS as usize];
+        }
+        self.segment = self.segment.max(segment);
+        if self.used.iter().sum::<u32>() >= limit {
+            return false;
+        }
+        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
+        true
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The interface's window is full.
+    Window,
+    /// Too many requests at the same time.
+    Concurrency,
+}
+
+/// One of a bot's places for a running request; it is free again when this is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again as soon as this is dropped"]
+pub struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The limits of every bot of one server.
+#[derive(Debug)]
+pub struct Limits {
+    segment: Duration,
+    bots: Mutex<HashMap<Uuid, BotLimits>>,
+}
+
+#[derive(Debug, Default)]
+struct BotLimits {
+    running: Arc<AtomicUsize>,
+    /// By interface name.
+    windows: HashMap<&'static str, Window>,
+}
+
+impl Limits {
+    /// Limits whose windows have segments of this length.
+    pub fn new(segment: Duration) -> Self {
+        Self {
+            segment,
+            bots: Mutex::default(),
+        }
+    }
+
+    /// Lets one request begin, or refuses it.
+    pub fn admit(
+        &self,
+        bot: Uuid,
+        verified: bool,
+        interface: &'static Interface,
+        now: Instant,
+    ) -> Result<Slot, Refusal> {
+        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        let bot = bots.entry(bot).or_default();
+        // Only raised under the lock, so that the check and the raise are one step.
+        if bot.running.load(Ordering::Acquire) >= CONCURRENT_REQUESTS {
+            return Err(Refusal::Concurrency);
+        }
+        let window = bot
+            .windows
+            .entry(interface.name)
+            .or_insert_with(|| Window::new(now));
+        if !window.admit(now, self.segment, limit) {
+            return Err(Refusal::Window);
+        }
+        bot.running.fetch_add(1, Ordering::AcqRel);
+        Ok(Slot(Arc::clone(&bot.running)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+    use uuid::Uuid;
+
+    use super::{Limits, Refusal, Window};
+    use crate::contract;
+
+    const SEGMENT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn permits_come_back_when_their_segment_leaves_the_window() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut window = Window::new(start);
+        let mut admit = |seconds| window.admit(at(seconds), SEGMENT, 3);
+        assert!(admit(0));
+        assert!(admit(9));
+        assert!(admit(15));
+        assert!(!admit(59), "three permits are used until 60 s");
+        assert!(admit(60), "the segment of 0..10 left at 60");
+        assert!(admit(61));
+        assert!(!admit(69), "the permit of second 15 comes back at 70");
+        assert!(admit(70));
+        assert!(!admit(119));
+        assert!(admit(120));
+    }
+
+    #[test]
+    fn a_long_pause_gives_the_whole_window_back() {
+        let start = Instant::now();
+        let mut window = Window::new(start);
+        for _ in 0..3 {
+            assert!(window.admit(start, SEGMENT, 3));
+        }
+        let later = start + Duration::from_secs(100_003);
+        for _ in 0..3 {
+            assert!(window.admit(later, SEGMENT, 3));
+        }
+        assert!(!window.admit(later, SEGMENT, 3));
+    }
+
+    #[test]
+    fn the_eleventh_request_at_once_is_refused_and_uses_no_permit() {
+        let limits = Limits::new(SEGMENT);
+        let interface = contract::route("IBotSelf", "GetMe")
+            .expect("a route")
+            .interface;
+        let bot = Uuid::nil();
+        let now = Instant::now();
+        let mut slots: Vec<_> = (0..10)
+            .map(|_| {
+                limits
+                    .admit(bot, false, interface, now)
+                    .expect("a free place")
+            })
+            .collect();
+        for _ in 0..20 {
+            assert_eq!(
+                limits.admit(bot, false, interface, now).err(),
+                Some(Refusal::Concurrency)
+            );
+        }
+        slots.pop();
+        slots.push(
+            limits
+                .admit(bot, false, interface, now)
+                .expect("a free place"),
+        );
+        slots.clear();
+        for _ in 0..4 {
+            drop(
+                limits
+                    .admit(bot, false, interface, now)
+                    .expect("15 a window"),
+            );
+        }
+        assert_eq!(
+            limits.admit(bot, false, interface, now).err(),
+            Some(Refusal::Window)
+        );
+        let other = Uuid::max();
+        assert!(
+            limits.admit(other, interface, now).is_ok(),
+            "bots are apart"
+        );
+    }
+}

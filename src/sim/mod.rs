@@ -1,0 +1,39 @@
+//! The embedded Argon server: real HTTP on the loopback interface, with a world that tests and people
+//! can act in.
+//!
+//! An independent reading of the platform's protocol: it shares the contract's tables with the client
+//! side of the host and nothing else, so that two readings check each other. Where documentation and
+//! server of the platform differ, it does what the server does.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `server` | start, stop, and the one lock that makes an act and its events one step |
+//! | `world` | spaces, people, messages, commands, interactions: pure state, a method per act |
+//! | `events` | per-bot positions, buffers and intents: pure |
+//! | `limits` | rate windows and concurrency |
+//! | `params` | parameters checked against the contract |
+//! | `wire` | the world in the platform's JSON |
+//! | `routes` | what each route does, one file per interface |
+//! | `stream` | the open event stream |
+//! | `http` | authentication, dispatch, the order of the checks, the request log |
+//! | `control` | `/_sim/*`: the world for the playground and for tests |
+//! | `playground` | the page for browsers, embedded in the binary |
+//! | `clock` | time, and how tests move it |
+//!
+//! Voice, calls and injected faults are not here yet: those routes answer 501 after all their checks.
+
+mod clock;
+mod control;
+mod events;
+mod http;
+mod limits;
+mod log;
+mod params;
+mod playground;
+mod routes;
+mod server;
+mod stream;
+mod wire;
+mod world;
+
+pub use server::{Bot, Error, Server, Settings};

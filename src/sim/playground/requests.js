@@ -1,0 +1,61 @@
+// The panel of the bots' calls. It asks the server once a second while it is open and the page is seen.
+
+import { get } from "./api.js";
+import { byId, h } from "./dom.js";
+
+const EVERY_MS = 1000;
+const KEEP_ROWS = 300;
+const panel = byId("requests");
+const rows = byId("request-rows");
+let last = 0;
+let timer = null;
+
+/** Wires the panel. */
+export function startRequests() {
+  panel.addEventListener("toggle", () => {
+    clearTimeout(timer);
+    if (panel.open) void poll();
+  });
+}
+
+/** Begins at the first call again: a server that has started anew counts anew. */
+export function restartRequests() {
+  last = 0;
+  rows.replaceChildren();
+  byId("request-count").textContent = "";
+}
+
+async function poll() {
+  clearTimeout(timer);
+  if (!document.hidden) {
+    try {
+      add((await get("requests", { after: String(last) })).requests);
+    } catch { /* the banner tells that the server is away */ }
+  }
+  if (panel.open) timer = setTimeout(poll, EVERY_MS);
+}
+
+function add(requests) {
+  const fresh = requests.filter(({ n }) => n > last);
+  if (fresh.length === 0) return;
+  const box = rows.closest(".scroll");
+  const follow = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  last = fresh.at(-1).n;
+  rows.append(...fresh.slice(-KEEP_ROWS).map(row));
+  while (rows.childElementCount > KEEP_ROWS) rows.firstElementChild.remove();
+  byId("request-count").textContent = `· ${last}`;
+  if (follow) box.scrollTop = box.scrollHeight;
+}
+
+function row({ n, bot, method, path, query, body, status, error, ms }) {
+  const search = typeof query === "string" ? query : new URLSearchParams(query ?? {}).toString();
+  const content = typeof body === "string" ? body : body && JSON.stringify(body, null, 2);
+  const detail = [search && `?${search}`, content].filter(Boolean).join("\n");
+  const name = [h("b", {}, method), " ", path];
+  return h("tr", {},
+    h("td", { class: "number" }, String(n)),
+    h("td", {}, bot ?? "–"),
+    h("td", {}, detail ? h("details", {}, h("summary", {}, name), h("pre", {}, detail)) : name),
+    h("td", {}, h("span", { class: `status s${Math.floor(status / 100)}` }, String(status)), error ? h("small", {}, " ", error) : null),
+    h("td", { class: "number" }, ms === undefined || ms === null ? "" : String(Math.round(ms * 10) / 10)));
+}

@@ -1,0 +1,171 @@
+//! `IEvents/Stream`: one bot's open event stream.
+//!
+//! `ready` first, then events as they come: at most [`BURST`] of them in each interval of
+//! [`super::Settings::batch`], as the platform's batches; a heartbeat when nothing was written for 30 s.
+//! An event counts as delivered when it is handed to the socket, so that what was on its way when the
+//! connection broke is lost, as on the platform. `lastEventId` is accepted and ignored.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::events::frame;
+use super::limits::Slot;
+use super::server::Shared;
+use super::wire;
+use super::world::{BotAccount, Fault, Id};
+use crate::contract::INTENTS;
+use crate::contract::limits::HEARTBEAT;
+
+/// Events that leave in one batch interval.
+pub const BURST: usize = 50;
+
+/// Opens a stream, or says why not: without a valid intent, or with one that the bot may not have.
+pub fn open(
+    shared: &Arc<Shared>,
+    bot: &BotAccount,
+    intents: i64,
+    slot: Slot,
+) -> Result<Response, Fault> {
+    let allowed = INTENTS
+        .iter()
+        .filter(|intent| bot.verified || !intent.privileged)
+        .fold(0, |mask, intent| mask | intent.mask());
+    let intents = u64::try_from(intents).unwrap_or(0);
+    if intents == 0 || intents & !allowed != 0 {
+        return Err(Fault::code("missing_intents"));
+    }
+    let (wake, ready) = {
+        let now = shared.clock.now();
+        let mut state = shared.state();
+        let wake = state.feed.open(bot.user, now.mono).ok_or(Fault::Crash)?;
+        let spaces: Vec<_> = state.world.spaces_of(bot.user).collect();
+        let ready = wire::ready(intents, bot.user, &spaces).to_string();
+        (wake, frame("ready", &ready, "ready"))
+    };
+    let reader = Reader {
+        bot: bot.user,
+        intents,
+        ready: Some(ready),
+        wake,
+        stop: shared.stopping(),
+        burst: Burst::new(),
+        last: shared.clock.now().mono,
+        shared: Arc::clone(shared),
+        _slot: slot,
+    };
+    let body = stream::unfold(reader, |mut reader| async move {
+        let chunk = reader.next().await?;
+        Some((Ok::<_, Infallible>(chunk), reader))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// How many events the current interval has had.
+struct Burst {
+    began: Instant,
+    used: usize,
+}
+
+impl Burst {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            used: 0,
+        }
+    }
+}
+
+/// The server's end of a stream; dropping it closes the stream.
+struct Reader {
+    bot: Id,
+    intents: u64,
+    ready: Option<Bytes>,
+    wake: watch::Receiver<()>,
+    stop: watch::Receiver<bool>,
+    burst: Burst,
+    /// When something was written last, by the world's clock.
+    last: Instant,
+    shared: Arc<Shared>,
+    _slot: Slot,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        self.shared.state().feed.close(self.bot, now.mono);
+        // A flood that waits for this stream must not wait any longer.
+        self.shared.taken.send_replace(());
+    }
+}
+
+impl Reader {
+    /// The next bytes to write; `None` ends the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(ready) = self.ready.take() {
+            return Some(ready);
+        }
+        loop {
+            if *self.stop.borrow() {
+                return None;
+            }
+            // Seen before looking, so that what comes after is not missed.
+            self.wake.mark_unchanged();
+            let interval = self.shared.settings.batch;
+            if self.burst.began.elapsed() >= interval {
+                self.burst = Burst::new();
+            }
+            let room = BURST - self.burst.used;
+            if room == 0 {
+                let next = self.burst.began + interval;
+                tokio::select! {
+                    () = tokio::time::sleep_until(next) => {}
+                    _ = self.stop.changed() => {}
+                }
+                continue;
+            }
+            let now = self.shared.clock.now().mono;
+            let mut chunk = Vec::new();
+            let taken =
+                self.shared
+                    .state()
+                    .feed
+                    .take(self.bot, self.intents, room, now, &mut chunk);
+            // Also when the intents let nothing through: the position has moved.
+            self.shared.taken.send_replace(());
+            if taken > 0 {
+                self.burst.used += taken;
+                self.last = now;
+                return Some(chunk.into());
+            }
+            if now >= self.last + HEARTBEAT {
+                self.last = now;
+                return Some(self.heartbeat());
+            }
+            tokio::select! {
+                _ = self.wake.changed() => {}
+                _ = self.stop.changed() => {}
+                () = self.shared.clock.sleep_until(self.last + HEARTBEAT) => {}
+            }
+        }
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        let now = self.shared.clock.now();
+        let payload = json!({ "timestamp": now.argon_ms() }).to_string();
+        let cursor = self.shared.state().feed.cursor(self.bot);
+        frame("heartbeat", &payload, &cursor)
+    }
+}

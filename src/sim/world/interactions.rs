@@ -1,0 +1,586 @@
+//! Interactions: what people do with commands, controls and modals, and what the bots answer.
+//!
+//! An interaction lives [`INTERACTION_LIFETIME`] and belongs to the bot that registered the command or
+//! sent the message; its event goes to every bot in the space, as on the platform. `Ack` and `Defer`
+//! leave it open, `Modal` uses it up, also when the modal is not valid. A modal that was opened waits
+//! [`MODAL_LIFETIME`] for its submission, which carries the `modalInteractionId` as `customId` and as
+//! `interactionId`, and cannot be answered with Ack, Defer or Modal.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::controls::{check_answer, check_choice, check_modal, is_button};
+use super::{Command, Fault, Id, Message, Show, Space, World, wire};
+use crate::contract::limits::INTERACTION_LIFETIME;
+use crate::contract::{COMMAND_OPTION_TYPE, CONTROL_TYPE};
+use crate::sim::clock::Now;
+
+/// How long an opened modal can be submitted. The platform does not say; a person needs some minutes.
+pub const MODAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// An interaction that can be answered.
+#[derive(Debug)]
+pub struct Interaction {
+    /// Whose turn it is to answer.
+    pub bot: Id,
+    /// The space it happened in.
+    pub space: Id,
+    /// The channel it happened in.
+    pub channel: Id,
+    /// Who did it.
+    pub user: Id,
+    /// When it is over.
+    pub expires: Instant,
+    /// Whether the bot has done anything about it: the playground says so when nobody does.
+    answered: bool,
+}
+
+/// A modal that a person sees.
+#[derive(Debug)]
+pub struct OpenModal {
+    /// The definition, in the contract's form.
+    pub definition: Value,
+    /// The bot that opened it.
+    pub bot: Id,
+    /// Who sees it.
+    pub user: Id,
+    space: Id,
+    channel: Id,
+    pub(super) expires: Instant,
+}
+
+impl World {
+    /// The modal with that interaction id.
+    pub fn open_modal(&self, id: Id) -> Option<&OpenModal> {
+        self.modals.get(&id)
+    }
+
+    fn begin(&mut self, bot: Id, space: Id, channel: Id, user: Id, now: Now) -> Id {
+        let id = Id::new_v4();
+        self.interactions.insert(
+            id,
+            Interaction {
+                bot,
+                space,
+                channel,
+                user,
+                expires: now.mono + INTERACTION_LIFETIME,
+                answered: false,
+            },
+        );
+        self.timers_changed = true;
+        id
+    }
+
+    /// The fields that every interaction event has.
+    fn interaction_event(&self, id: Id, space: Id, channel: Id, user: Id) -> Value {
+        let voice = self.voice_state(user).map(|state| {
+            json!({
+                "channelId": state.channel,
+                "joinedAt": state.joined.to_string(),
+                "state": state.state,
+            })
+        });
+        json!({
+            "channelId": channel,
+            "interactionId": id,
+            "spaceId": space,
+            "user": self.wire_user(user),
+            "voiceState": voice,
+        })
+    }
+
+    /// A person runs a slash command, named by id or by name (control API).
+    pub fn run_command(
+        &mut self,
+        user: Id,
+        channel: Id,
+        id: Option<Id>,
+        name: Option<&str>,
+        options: &BTreeMap<String, Value>,
+        now: Now,
+    ) -> Result<Id, Fault> {
+        let (space, _) = self.member_channel(user, channel)?;
+        let command = self
+            .commands_in(space)
+            .find(|command| match (id, name) {
+                (Some(id), _) => command.id == id,
+                (None, Some(name)) => command.name == name.to_lowercase(),
+                (None, None) => false,
+            })
+            .ok_or_else(|| Fault::missing("no bot in the space has this command"))?;
+        let place = self
+            .space(space)
+            .ok_or_else(|| Fault::missing("there is no such space"))?;
+        let values = check_options(command, options, place).map_err(Fault::bad)?;
+        let (bot, command_id, command_name) = (command.bot, command.id, command.name.clone());
+        let id = self.begin(bot, space, channel, user, now);
+        let mut payload = self.interaction_event(id, space, channel, user);
+        payload["commandId"] = json!(command_id);
+        payload["commandName"] = command_name.into();
+        payload["options"] = values.into();
+        self.tell(space, "commandInteraction", &payload);
+        Ok(id)
+    }
+
+    /// A control of a message that the person may use (control API).
+    fn usable_control(
+        &self,
+        user: Id,
+        channel: Id,
+        message: i64,
+        named: impl Fn(&Value) -> bool,
+    ) -> Result<(Id, &Message, &Value), Fault> {
+        let (space, place) = self.member_channel(user, channel)?;
+        let message = place
+            .message(message)
+            .ok_or_else(|| Fault::missing("there is no such message in the channel"))?;
+        let rows = message.controls.iter().flatten();
+        let control = rows
+            .filter_map(|row| row["controls"].as_array())
+            .flatten()
+            .find(|control| named(control))
+            .ok_or_else(|| Fault::missing("the message has no such control"))?;
+        if control["disabled"].as_bool() == Some(true) {
+            return Err(Fault::bad("the control is disabled"));
+        }
+        if let Some(archetype) = control["requiredArchetypeId"].as_str() {
+            let has = self
+                .space(space)
+                .and_then(|space| space.member(user))
+                .is_some_and(|member| {
+                    member
+                        .archetypes
+                        .iter()
+                        .any(|id| id.to_string() == archetype)
+                });
+            if !has {
+                return Err(Fault::bad("the control is for another archetype"));
+            }
+        }
+        Ok((space, message, control))
+    }
+
+    /// A person clicks a button (control API).
+    pub fn click(
+        &mut self,
+        user: Id,
+        channel: Id,
+        message: i64,
+        control: &str,
+        now: Now,
+    ) -> Result<Id, Fault> {
+        let (space, sent, found) = self.usable_control(user, channel, message, |known| {
+            is_button(known) && known["id"] == control
+        })?;
+        let (bot, kind) = (sent.sender, found["type"].clone());
+        let id = self.begin(bot, space, channel, user, now);
+        let mut payload = self.interaction_event(id, space, channel, user);
+        payload["controlId"] = control.into();
+        payload["controlType"] = kind;
+        payload["messageId"] = message.into();
+        self.tell(space, "controlInteraction", &payload);
+        Ok(id)
+    }
+
+    /// A person chooses from a select (control API).
+    pub fn select(
+        &mut self,
+        user: Id,
+        channel: Id,
+        message: i64,
+        custom_id: &str,
+        values: &[String],
+        now: Now,
+    ) -> Result<Id, Fault> {
+        let (space, sent, found) = self.usable_control(user, channel, message, |known| {
+            !is_button(known) && known["customId"] == custom_id
+        })?;
+        check_choice(found, values).map_err(Fault::bad)?;
+        if let Some(place) = self.space(space) {
+            let kind = found["type"].as_i64().unwrap_or(-1);
+            let kind = CONTROL_TYPE.name_of(kind).unwrap_or("unknown");
+            check_subjects(place, kind.trim_end_matches("Select"), values).map_err(Fault::bad)?;
+        }
+        let (bot, kind) = (sent.sender, found["type"].clone());
+        let id = self.begin(bot, space, channel, user, now);
+        let mut payload = self.interaction_event(id, space, channel, user);
+        payload["controlType"] = kind;
+        payload["customId"] = custom_id.into();
+        payload["messageId"] = message.into();
+        payload["values"] = json!(values);
+        self.tell(space, "selectInteraction", &payload);
+        Ok(id)
+    }
+
+    /// A person submits a modal (control API).
+    pub fn submit(
+        &mut self,
+        user: Id,
+        modal: Id,
+        values: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Id, Fault> {
+        let open = self
+            .modals
+            .get(&modal)
+            .filter(|open| open.user == user)
+            .ok_or_else(|| Fault::missing("this person has no such modal open"))?;
+        let components = open.definition["components"].as_array();
+        let components = components.map_or(&[][..], Vec::as_slice);
+        let known: HashSet<&str> = components.iter().filter_map(custom_id).collect();
+        if let Some(name) = values.keys().find(|name| !known.contains(name.as_str())) {
+            return Err(Fault::bad(format!("the modal has no component {name}")));
+        }
+        let mut filled = Vec::new();
+        for component in components {
+            let id = custom_id(component).unwrap_or_default();
+            let given = values.get(id).map_or(&[][..], Vec::as_slice);
+            check_answer(component, given).map_err(Fault::bad)?;
+            let given = values.get(id);
+            filled.push(json!({ "customId": id, "values": given }));
+        }
+        let (space, channel) = (open.space, open.channel);
+        self.modals.remove(&modal);
+        let mut payload = self.interaction_event(modal, space, channel, user);
+        payload["customId"] = json!(modal);
+        payload["values"] = filled.into();
+        self.tell(space, "modalSubmit", &payload);
+        Ok(modal)
+    }
+
+    fn open_interaction(&mut self, bot: Id, id: Id, now: Now) -> Result<&mut Interaction, Fault> {
+        self.interactions
+            .get_mut(&id)
+            .filter(|open| open.bot == bot && open.expires > now.mono)
+            .ok_or_else(|| Fault::code("interaction_not_found"))
+    }
+
+    /// A bot confirms an interaction (`kind` is `ack`) or asks for patience (`defer`).
+    pub fn acknowledge(
+        &mut self,
+        bot: Id,
+        id: Id,
+        kind: &'static str,
+        now: Now,
+    ) -> Result<(), Fault> {
+        let open = self.open_interaction(bot, id, now)?;
+        open.answered = true;
+        let user = open.user;
+        self.show(Show::Answer {
+            kind,
+            interaction: id,
+            user,
+            bot,
+        });
+        Ok(())
+    }
+
+    /// A bot opens a form for the person. The interaction is used up whether the form is valid or not.
+    pub fn open_form(&mut self, bot: Id, id: Id, definition: Value, now: Now) -> Result<Id, Fault> {
+        self.open_interaction(bot, id, now)?;
+        let Some(used) = self.interactions.remove(&id) else {
+            return Err(Fault::Crash);
+        };
+        if check_modal(&definition).is_err() {
+            return Err(Fault::Crash);
+        }
+        let modal = Id::new_v4();
+        self.modals.insert(
+            modal,
+            OpenModal {
+                definition,
+                bot,
+                user: used.user,
+                space: used.space,
+                channel: used.channel,
+                expires: now.mono + MODAL_LIFETIME,
+            },
+        );
+        self.timers_changed = true;
+        self.show(Show::Modal {
+            interaction: id,
+            modal,
+        });
+        Ok(modal)
+    }
+
+    /// A bot has replied or edited in the channel: a reply names no interaction, so every one that is
+    /// open there counts as answered.
+    pub fn answered_in(&mut self, bot: Id, channel: Id) {
+        for open in self.interactions.values_mut() {
+            if open.bot == bot && open.channel == channel {
+                open.answered = true;
+            }
+        }
+    }
+
+    pub(super) fn expire_interactions(&mut self, now: Now) {
+        self.modals.retain(|_, open| open.expires > now.mono);
+        let mut silent = Vec::new();
+        self.interactions.retain(|&id, open| {
+            let over = open.expires <= now.mono;
+            if over && !open.answered {
+                silent.push((id, open.user));
+            }
+            !over
+        });
+        for (interaction, user) in silent {
+            self.show(Show::Expired { interaction, user });
+        }
+    }
+}
+
+fn custom_id(component: &Value) -> Option<&str> {
+    component["customId"].as_str()
+}
+
+/// Checks a command's options as a person gave them and brings them into the event's form.
+fn check_options(
+    command: &Command,
+    given: &BTreeMap<String, Value>,
+    space: &Space,
+) -> Result<Vec<Value>, String> {
+    let options = command.options.as_deref().unwrap_or_default();
+    let name_of = |option: &Value| option["name"].as_str().unwrap_or_default().to_owned();
+    if let Some(unknown) = given
+        .keys()
+        .find(|name| !options.iter().any(|option| name_of(option) == **name))
+    {
+        return Err(format!("/{} has no option {unknown}", command.name));
+    }
+    let mut values = Vec::new();
+    for option in options {
+        let name = name_of(option);
+        let Some(value) = given.get(&name).filter(|value| !value.is_null()) else {
+            if option["required"].as_bool() == Some(true) {
+                return Err(format!("the option {name} is required"));
+            }
+            continue;
+        };
+        let number = option["type"].as_i64().unwrap_or(0);
+        let kind = COMMAND_OPTION_TYPE.name_of(number).unwrap_or("string");
+        let fits = match kind {
+            "integer" => value.is_i64(),
+            "number" => value.is_number(),
+            "boolean" => value.is_boolean(),
+            _ => value.is_string(),
+        };
+        if !fits {
+            return Err(format!("the option {name} must be of type {kind}"));
+        }
+        if let "user" | "channel" | "role" = kind {
+            let id = value.as_str().unwrap_or_default().to_owned();
+            let kind = if kind == "role" { "archetype" } else { kind };
+            check_subjects(space, kind, &[id])?;
+        }
+        let choices = option["choices"].as_array().filter(|c| !c.is_empty());
+        if let Some(choices) = choices
+            && !choices.iter().any(|choice| choice["value"] == *value)
+        {
+            return Err(format!("{value} is no choice of the option {name}"));
+        }
+        values.push(wire::option_value(&name, number, value));
+    }
+    Ok(values)
+}
+
+/// Checks that ids name a user, channel or archetype of the space; other kinds pass.
+fn check_subjects(space: &Space, kind: &str, ids: &[String]) -> Result<(), String> {
+    for id in ids {
+        let parsed = Id::try_parse(id).ok();
+        let there = |mut known: Box<dyn Iterator<Item = Id> + '_>| known.any(|k| Some(k) == parsed);
+        let found = match kind {
+            "user" => there(Box::new(space.members.iter().map(|member| member.user))),
+            "channel" => there(Box::new(space.channels.iter().map(|channel| channel.id))),
+            "archetype" => there(Box::new(space.archetypes.iter().map(|known| known.id))),
+            _ => true,
+        };
+        if !found {
+            return Err(format!("{id} is no {kind} of the space"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use crate::sim::clock::Now;
+    use crate::sim::world::testing::{channel, events, later, person, world};
+    use crate::sim::world::{Draft, Effect, Fault, Id, NewCommand, Show, World};
+
+    fn roll(world: &mut World, bot: Id) -> Id {
+        let new = NewCommand {
+            space: None,
+            name: "roll".to_owned(),
+            description: "Roll dice".to_owned(),
+            options: Some(vec![
+                json!({"name": "sides", "type": 1, "description": "How many", "required": true,
+                    "choices": [{"name": "six", "value": 6}, {"name": "ten", "value": 10}]}),
+                json!({"name": "for", "type": 3, "description": "Whom"}),
+            ]),
+            default_permission: true,
+        };
+        world.register_command(bot, new).expect("new").id
+    }
+
+    fn run(world: &mut World, options: Value, now: Now) -> Result<Id, Fault> {
+        let (ada, general) = (person(world, "Ada"), channel(world, "general"));
+        let options: BTreeMap<String, Value> = serde_json::from_value(options).expect("a map");
+        world.run_command(ada, general, None, Some("roll"), &options, now)
+    }
+
+    #[test]
+    fn options_are_checked_against_the_definition() {
+        let (mut world, bot, now) = world();
+        let command = roll(&mut world, bot);
+        events(&mut world);
+        for (options, what) in [
+            (json!({}), "required"),
+            (json!({"sides": "6"}), "integer"),
+            (json!({"sides": 7}), "no choice"),
+            (json!({"sides": 6, "x": 1}), "no option x"),
+            (json!({"sides": 6, "for": Id::nil()}), "no user"),
+        ] {
+            let fault = run(&mut world, options, now).expect_err("refused");
+            let Fault::Refused {
+                status: 400,
+                message,
+                ..
+            } = fault
+            else {
+                panic!("{fault:?}");
+            };
+            assert!(message.contains(what), "{message}");
+        }
+        let boris = person(&world, "Boris");
+        let id = run(&mut world, json!({"sides": 10, "for": boris}), now).expect("fine");
+        let (kind, payload) = events(&mut world).remove(0);
+        assert_eq!(kind, "commandInteraction");
+        assert_eq!(payload["commandId"], json!(command));
+        assert_eq!(payload["interactionId"], json!(id));
+        assert_eq!(
+            payload["options"],
+            json!([{"name": "sides", "type": 1, "value": 10}, {"name": "for", "type": 3, "value": boris}])
+        );
+        assert_eq!(payload["voiceState"], Value::Null);
+    }
+
+    #[test]
+    fn an_interaction_is_over_after_sixty_seconds() {
+        let (mut world, bot, now) = world();
+        roll(&mut world, bot);
+        let id = run(&mut world, json!({"sides": 6}), now).expect("fine");
+        let other = Id::nil();
+        assert!(
+            world.acknowledge(other, id, "ack", now).is_err(),
+            "not its own"
+        );
+        assert!(world.acknowledge(bot, id, "ack", later(now, 59)).is_ok());
+        assert!(world.acknowledge(bot, id, "defer", later(now, 59)).is_ok());
+        let fault = world.acknowledge(bot, id, "ack", later(now, 60));
+        assert_eq!(
+            fault.expect_err("over").error(),
+            Some("interaction_not_found")
+        );
+    }
+
+    #[test]
+    fn the_playground_hears_when_nobody_answered() {
+        let (mut world, bot, now) = world();
+        roll(&mut world, bot);
+        let silent = run(&mut world, json!({"sides": 6}), now).expect("fine");
+        let acked = run(&mut world, json!({"sides": 6}), now).expect("fine");
+        world.acknowledge(bot, acked, "ack", now).expect("open");
+        world.take_effects();
+        world.expire(later(now, 60));
+        let effects = world.take_effects();
+        let expired: Vec<Id> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Show(Show::Expired { interaction, .. }) => Some(*interaction),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(expired, [silent]);
+    }
+
+    #[test]
+    fn a_modal_uses_the_interaction_up_and_its_submission_carries_its_id() {
+        let (mut world, bot, now) = world();
+        roll(&mut world, bot);
+        let id = run(&mut world, json!({"sides": 6}), now).expect("fine");
+        let form = json!({"customId": "form", "title": "T",
+            "components": [{"type": 0, "customId": "text", "label": "L", "required": true}]});
+        let modal = world.open_form(bot, id, form, now).expect("valid");
+        assert!(world.acknowledge(bot, id, "ack", now).is_err(), "used up");
+        assert!(world.acknowledge(bot, modal, "ack", now).is_err(), "no ack");
+        events(&mut world);
+
+        let ada = person(&world, "Ada");
+        let empty = world.submit(ada, modal, &BTreeMap::new());
+        assert!(empty.is_err(), "a required field is empty");
+        let values = BTreeMap::from([("text".to_owned(), vec!["hello".to_owned()])]);
+        world.submit(ada, modal, &values).expect("filled in");
+        let (kind, payload) = events(&mut world).remove(0);
+        assert_eq!(kind, "modalSubmit");
+        assert_eq!(payload["customId"], json!(modal));
+        assert_eq!(payload["interactionId"], json!(modal));
+        assert_eq!(
+            payload["values"],
+            json!([{"customId": "text", "values": ["hello"]}])
+        );
+        assert!(world.submit(ada, modal, &values).is_err(), "once");
+    }
+
+    #[test]
+    fn an_invalid_modal_crashes_and_still_uses_the_interaction_up() {
+        let (mut world, bot, now) = world();
+        roll(&mut world, bot);
+        let id = run(&mut world, json!({"sides": 6}), now).expect("fine");
+        let bad = world.open_form(bot, id, Value::Null, now);
+        assert_eq!(bad, Err(Fault::Crash));
+        assert!(world.acknowledge(bot, id, "ack", now).is_err());
+    }
+
+    #[test]
+    fn clicks_and_choices_reach_the_bot_that_sent_the_controls() {
+        let (mut world, bot, now) = world();
+        let (ada, general) = (person(&world, "Ada"), channel(&world, "general"));
+        let row = |control: Value| json!({ "controls": [control] });
+        let draft = Draft {
+            text: "Vote".to_owned(),
+            controls: Some(vec![
+                row(json!({"type": 0, "variant": 0, "id": "yes", "label": "Yes"})),
+                row(json!({"type": 0, "variant": 0, "id": "no", "label": "No", "disabled": true})),
+                row(json!({"type": 2, "customId": "who", "maxValues": 2})),
+            ]),
+            ..Draft::default()
+        };
+        let message = world.send(bot, general, draft, 1, now).expect("sent");
+        events(&mut world);
+        let id = world
+            .click(ada, general, message, "yes", now)
+            .expect("there");
+        world.acknowledge(bot, id, "ack", now).expect("its own");
+        assert!(world.click(ada, general, message, "no", now).is_err());
+        assert!(world.click(ada, general, message, "maybe", now).is_err());
+        let choose = |world: &mut World, values: &[String]| {
+            world.select(ada, general, message, "who", values, now)
+        };
+        let names = [ada.to_string(), person(&world, "Boris").to_string()];
+        choose(&mut world, &names).expect("two of them");
+        assert!(choose(&mut world, &[]).is_err());
+        assert!(choose(&mut world, &["x".to_owned()]).is_err());
+        let told = events(&mut world);
+        assert_eq!(told[0].1["controlType"], 0);
+        assert_eq!(told[1].0, "selectInteraction");
+        assert_eq!(told[1].1["values"], json!(names));
+    }
+}

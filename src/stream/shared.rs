@@ -1,0 +1,82 @@
+//! What the stream's thread and its handle share.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::event_id::guid;
+use super::ownership::Ownership;
+use super::settings::{State, Stats};
+
+/// Something that bears on whether the stream is deaf.
+#[derive(Debug, Clone, Copy)]
+pub enum Sign {
+    /// The platform accepted a message of this bot.
+    MessageSent,
+    /// REST showed a message.
+    HistorySeen {
+        /// When it was written.
+        written: Instant,
+    },
+}
+
+/// State, counters and knowledge about owners.
+#[derive(Debug)]
+pub struct Shared {
+    pub state: watch::Sender<State>,
+    pub connects: AtomicU64,
+    pub received: AtomicU64,
+    pub appended: AtomicU64,
+    pub duplicates: AtomicU64,
+    pub foreign: AtomicU64,
+    pub oversized: AtomicU64,
+    pub lookups: AtomicU64,
+    user_id: String,
+    ownership: Mutex<Ownership>,
+}
+
+impl Shared {
+    pub fn new(user_id: String, state: State) -> Self {
+        Self {
+            state: watch::Sender::new(state),
+            connects: AtomicU64::default(),
+            received: AtomicU64::default(),
+            appended: AtomicU64::default(),
+            duplicates: AtomicU64::default(),
+            foreign: AtomicU64::default(),
+            oversized: AtomicU64::default(),
+            lookups: AtomicU64::default(),
+            user_id,
+            ownership: Mutex::default(),
+        }
+    }
+
+    pub fn ownership(&self) -> MutexGuard<'_, Ownership> {
+        // Two maps and a set; a panic elsewhere does not make them wrong.
+        self.ownership
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is the bot's own user id, in either spelling.
+    pub fn is_us(&self, user_id: &str) -> bool {
+        match (guid(user_id), guid(&self.user_id)) {
+            (Some(theirs), Some(ours)) => theirs == ours,
+            _ => user_id == self.user_id,
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connects: self.connects.load(Relaxed),
+            received: self.received.load(Relaxed),
+            appended: self.appended.load(Relaxed),
+            duplicates: self.duplicates.load(Relaxed),
+            foreign: self.foreign.load(Relaxed),
+            oversized: self.oversized.load(Relaxed),
+            lookups: self.lookups.load(Relaxed),
+        }
+    }
+}

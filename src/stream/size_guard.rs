@@ -1,0 +1,140 @@
+//! A bound on what one event can take, where the event source has none.
+//!
+//! `reqwest-eventsource` collects an event in contiguous buffers of its own (the line, the data, the
+//! bytes that are not yet UTF-8) without a limit, and shows neither the bytes nor the buffers. But a
+//! buffer cannot grow past a size without asking the allocator for at least that size in one piece.
+//! So the process's allocator is the system's with one comparison in front: a request of
+//! [`SUSPICIOUS`] bytes or more leaves a mark on the thread that made it. [`watch`] reads the mark
+//! after a poll of the source. A request below that size costs the comparison and nothing else, and no
+//! other thread is ever asked about its mark.
+//!
+//! The bound holds because a stream has a thread and a single-threaded runtime of its own: while the
+//! source is polled, the connection's task cannot run and hand over more, so that each poll sees one
+//! chunk (HTTP/1, at most some 400 KiB) and the mark is read between any two.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// The largest payload that is passed on, bytes.
+pub const EVENT_BYTES: usize = 8 << 20;
+
+/// A single allocation that no event of [`EVENT_BYTES`] needs: a growing buffer doubles, so one that
+/// holds such an event, its field name and the chunk that came with its end asks for little more than
+/// twice its size.
+pub const SUSPICIOUS: usize = 2 * EVENT_BYTES + (4 << 20);
+
+thread_local! {
+    static MARK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The system's allocator, which leaves a mark for a very large request.
+struct Marking;
+
+#[global_allocator]
+static ALLOCATOR: Marking = Marking;
+
+#[inline]
+fn note(bytes: usize) {
+    if bytes >= SUSPICIOUS {
+        // A constant `Cell` has neither initialiser nor destructor: this cannot allocate. During the
+        // thread's end there is nobody to tell.
+        let _ = MARK.try_with(|mark| mark.set(true));
+    }
+}
+
+// SAFETY: every method passes its arguments to `System` unchanged and returns its answer unchanged;
+// `note` neither allocates nor unwinds. So `System`'s guarantees are this allocator's.
+unsafe impl GlobalAlloc for Marking {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller's promises about `layout` are the ones that `System` needs.
+        unsafe { System.alloc(layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: as for `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: `pointer` came from `System`, by `alloc` above, with this layout.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as for `realloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Runs `work`; beside its result, whether it asked for a buffer of [`SUSPICIOUS`] bytes or more.
+pub fn watch<T>(work: impl FnOnce() -> T) -> (T, bool) {
+    MARK.set(false);
+    let result = work();
+    (result, MARK.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_grows_past_the_bound_is_noticed() {
+        let mut text = String::new();
+        let piece = "x".repeat(400 << 10);
+        let mut marked_at = None;
+        for _ in 0..100 {
+            let ((), marked) = watch(|| text.push_str(&piece));
+            if marked {
+                marked_at = Some(text.len());
+                break;
+            }
+        }
+        let length = marked_at.expect("a buffer of 40 MB was not noticed");
+        assert!(length > EVENT_BYTES && length <= SUSPICIOUS + piece.len());
+    }
+
+    #[test]
+    fn the_largest_event_that_is_allowed_is_not_noticed() {
+        for piece in [1000, 8192, 400 << 10] {
+            let mut text = String::from("data: ");
+            let piece = "x".repeat(piece);
+            let ((), marked) = watch(|| {
+                while text.len() < EVENT_BYTES {
+                    text.push_str(&piece);
+                }
+            });
+            assert!(!marked, "{} bytes at a time", piece.len());
+        }
+    }
+
+    #[test]
+    fn every_way_to_ask_for_memory_is_noticed_and_works() {
+        let (buffer, marked) = watch(|| vec![0u8; SUSPICIOUS]);
+        assert!(marked && buffer.iter().step_by(4096).all(|&byte| byte == 0));
+        let (mut buffer, marked) = watch(|| Vec::<u8>::with_capacity(SUSPICIOUS));
+        assert!(marked);
+        buffer.extend([1, 2, 3]);
+        let ((), marked) = watch(|| buffer.reserve_exact(SUSPICIOUS + 1));
+        assert!(marked);
+        assert_eq!(buffer, [1, 2, 3]);
+        let ((), marked) = watch(|| drop(buffer));
+        assert!(!marked);
+    }
+
+    #[test]
+    fn another_threads_buffers_are_not_ours() {
+        let ((), marked) = watch(|| {
+            std::thread::spawn(|| drop(vec![0u8; SUSPICIOUS]))
+                .join()
+                .unwrap();
+        });
+        assert!(!marked);
+    }
+}

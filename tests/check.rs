@@ -1,0 +1,422 @@
+//! The checker from the outside: planted mistakes, and scripts that are right.
+
+use std::path::Path;
+
+use argon_host::check;
+use argon_host::config::{Problem, Severity};
+use argon_host::definitions::libraries::LIBRARIES;
+
+fn print(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("{problem}\n"))
+        .collect()
+}
+
+/// `line:column message`, and the remedy behind `→`.
+fn told(problems: &[Problem]) -> Vec<String> {
+    let told = |p: &Problem| {
+        let help = p
+            .help
+            .as_ref()
+            .map(|help| format!(" → {help}"))
+            .unwrap_or_default();
+        format!("{}:{} {}{help}", p.line, p.column, p.message)
+    };
+    problems.iter().map(told).collect()
+}
+
+#[track_caller]
+fn finds(text: &str, expected: &[&str]) {
+    let problems = check::text(Path::new("x.luau"), text);
+    assert_eq!(told(&problems), expected, "\n{}", print(&problems));
+}
+
+#[track_caller]
+fn accepts(text: &str) {
+    finds(text, &[]);
+}
+
+/// A bot of these files.
+fn bot(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+fn check_bot(folder: &tempfile::TempDir) -> Vec<Problem> {
+    check::run(&[folder.path().join("bot.toml")], &|_| None)
+}
+
+/// `file:line:column message`.
+fn places(folder: &tempfile::TempDir, problems: &[Problem]) -> Vec<String> {
+    let place = |p: &Problem| {
+        let path = p.path.strip_prefix(folder.path()).unwrap_or(&p.path);
+        format!("{}:{}:{} {}", path.display(), p.line, p.column, p.message)
+    };
+    problems.iter().map(place).collect()
+}
+
+#[test]
+fn ten_planted_mistakes_are_ten_problems_with_place_and_remedy() {
+    let folder = bot(&[
+        (
+            "bot.toml",
+            "[bot]\nnmae = \"demo\"\n[limits]\nload_time = 5\n[script.pong]\nrate_share = 0.5\n",
+        ),
+        (
+            "scripts/ping.luau",
+            "argon.on(\"messageCreated\", function(event)\n\tevent:replay(\"pong\")\nend)\nargon.mesages.send{ channelId = \"1\", text = \"x\" }\nargon.messages.sned{}\n",
+        ),
+        (
+            "scripts/dice.luau",
+            "argon.messages.send{ channelId = \"1\", txt = \"x\" }\nargon.on(\"ready\", print, { owm = true })\nlocal lib = require(\"./lib\")\n",
+        ),
+        ("scripts/broken.luau", "local x = = 1\n"),
+    ]);
+    let problems = check_bot(&folder);
+    let text = print(&problems);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "bot.toml:2:1 unknown key \"nmae\" in [bot]",
+            "bot.toml:4:13 \"load_time\" in [limits] must be a duration, not a whole number",
+            "bot.toml:5:2 [script.pong]: there is no script \"pong\" in DIR",
+            "scripts/broken.luau:1:11 Expected identifier when parsing expression, got '='",
+            "scripts/dice.luau:1:39 argon.messages.send: unknown field \"txt\"",
+            "scripts/dice.luau:2:28 argon.on: unknown option \"owm\"",
+            "scripts/dice.luau:3:21 require: ./lib: there is no such module",
+            "scripts/ping.luau:1:10 unknown event \"messageCreated\"",
+            "scripts/ping.luau:2:8 events have no method \"replay\"",
+            "scripts/ping.luau:4:7 unknown name argon.mesages",
+            "scripts/ping.luau:5:16 unknown name argon.messages.sned",
+        ]
+        .map(|line| line.replace("DIR", &folder.path().join("scripts").display().to_string())),
+        "{text}"
+    );
+    for remedy in [
+        "\"name\"",
+        "\"10s\"",
+        "\"ping\"",
+        "\"text\"",
+        "\"own\"",
+        "\"messageCreate\"",
+        "\"reply\"",
+        "\"messages\"",
+        "\"send\"",
+    ] {
+        assert!(text.contains(remedy), "{remedy} is not in\n{text}");
+    }
+}
+
+#[test]
+fn every_syntax_error_of_a_file_is_reported() {
+    let problems = check::text(
+        Path::new("x.luau"),
+        "local = 1\nlocal y = 2\nif y the\nend\nargon.foo()\n",
+    );
+    let lines: Vec<_> = problems.iter().map(|problem| problem.line).collect();
+    assert!(
+        lines.contains(&1) && lines.contains(&3),
+        "{}",
+        print(&problems)
+    );
+    assert!(problems.iter().all(|problem| problem.source_line.is_some()));
+    assert!(
+        lines.contains(&5),
+        "what stands after it is checked: {}",
+        print(&problems)
+    );
+}
+
+#[test]
+fn columns_count_characters() {
+    finds(
+        "local a = \"äöü\" argon.onn(\"ready\", print)",
+        &["1:23 unknown name argon.onn → did you mean \"on\"?"],
+    );
+}
+
+#[test]
+fn parameters_of_routes_are_compared_with_the_contract() {
+    finds(
+        "argon.messages.send{ text = 5, channelId = \"1\" }",
+        &["1:29 argon.messages.send: text must be a string, not a number"],
+    );
+    finds(
+        "argon.messages.send{ text = \"x\" }",
+        &["1:20 argon.messages.send: \"channelId\" is missing"],
+    );
+    finds(
+        "argon.messages.history{ channelId = \"1\", limit = 101, from = 9007199254740994 }",
+        &[
+            "1:50 argon.messages.history: limit must be from 1 to 100",
+            "1:62 argon.messages.history: from is not exact as a number → ids exceed 2^53: write it as a string",
+        ],
+    );
+    finds(
+        "argon.channels.create{ spaceId = \"1\", name = \"x\", channelType = \"voise\" }",
+        &["1:65 argon.channels.create: channelType cannot be \"voise\" → did you mean \"voice\"?"],
+    );
+    finds(
+        "argon.messages.send(\"hello\")",
+        &[
+            "1:21 argon.messages.send takes a table of parameters, not a string → write argon.messages.send{ channelId = … }",
+        ],
+    );
+    finds(
+        "argon.spaces.get()",
+        &["1:1 argon.spaces.get: \"spaceId\" is missing → write argon.spaces.get{ spaceId = … }"],
+    );
+    finds(
+        "argon.typing.start{ channelId = \"1\", kind = \"thinkng\" }",
+        &["1:45 argon.typing.start: kind cannot be \"thinkng\" → did you mean \"thinking\"?"],
+    );
+    finds(
+        "argon.reactions.batchGet{ channelId = \"1\", messageIds = {} }",
+        &["1:57 argon.reactions.batchGet: messageIds must have 1 to 50 elements, it has 0"],
+    );
+}
+
+#[test]
+fn nested_tables_are_compared_too() {
+    finds(
+        r#"argon.messages.send{ channelId = "1", text = "x",
+	controls = { { controls = { { type = "buton", id = "a", lable = "A" } } } },
+	entities = { { type = "bold", offset = 0, length = -1 }, { type = "mention", offset = 0, length = 1 } },
+}"#,
+        &[
+            "2:39 argon.messages.send: controls[1]: controls[1]: type cannot be \"buton\" → did you mean \"button\"?",
+            "2:58 argon.messages.send: controls[1]: controls[1]: unknown field \"lable\" → did you mean \"label\"?",
+            "3:53 argon.messages.send: entities[1]: length must be from 0 to 2147483647",
+            "3:59 argon.messages.send: entities[2]: \"userId\" is missing",
+        ],
+    );
+    finds(
+        "argon.messages.send{ channelId = \"1\", text = \"x\", controls = { controls = {} } }",
+        &[
+            "1:64 argon.messages.send: controls is a list, and \"controls\" is a name in it → put each element into braces of its own: { { … }, { … } }",
+        ],
+    );
+}
+
+#[test]
+fn what_is_computed_is_not_guessed_at() {
+    accepts(
+        r#"local key, params = "text", {}
+argon.messages.send{ channelId = params.channel, [key] = "x" }
+argon.messages.send(params)
+argon.on(key, print)
+argon.messages.send{ channelId = params.id, text = `hi {key}`, replyTo = params.id }
+local function f(...) argon.on(...) end
+f()
+argon[key](1)
+argon.spaces.getMember({ spaceId = params.a, userId = params.b })
+local event = argon.waitFor("messageCreate", function(e) return e.message ~= nil end, 5)
+if event then event:reply(event.message.text) end
+"#,
+    );
+}
+
+#[test]
+fn locals_that_stand_for_a_library_are_followed() {
+    finds(
+        "local messages = argon.messages\nlocal send = messages.send\nmessages.sned{}\nsend{ channelId = \"1\" }\n",
+        &[
+            "3:10 unknown name argon.messages.sned → did you mean \"send\"?",
+            "4:5 argon.messages.send: \"text\" is missing",
+        ],
+    );
+    accepts("local messages = argon.messages\nmessages = {}\nmessages.anything()\n");
+    accepts("local argon = { foo = print }\nargon.foo()\n");
+}
+
+#[test]
+fn a_route_in_the_wrong_interface_is_sent_home() {
+    finds(
+        "argon.messages.getMember{}",
+        &["1:16 unknown name argon.messages.getMember → did you mean argon.spaces.getMember?"],
+    );
+    finds(
+        "argon.messages:send{}",
+        &[
+            "1:16 argon.messages.send is called with a dot, not a colon → write argon.messages.send(…)",
+        ],
+    );
+}
+
+#[test]
+fn what_belongs_to_later_versions_is_an_error() {
+    finds(
+        "argon.kv.get(\"x\")\nscript.state.x = 1\nscript.onUnload(print)\nargon.voice.join{}\nargon.voice.streamToken{ spaceId = \"1\", channelId = \"2\" }\nlocal m = require(\"@std/message\")\n",
+        &[
+            "1:7 argon.kv is not in this version yet",
+            "2:8 script.state is not in this version yet",
+            "3:8 script.onUnload is not in this version yet",
+            "4:13 argon.voice.join is not in this version yet",
+            "6:19 require: @std/message is not in this version yet",
+        ],
+    );
+}
+
+#[test]
+fn the_stream_route_is_the_hosts() {
+    finds(
+        "argon.events.stream{ intents = 1 }",
+        &[
+            "1:1 argon.events.stream cannot be called by a script → the host has it open already: use argon.on",
+        ],
+    );
+}
+
+#[test]
+fn what_a_sandbox_lacks_is_said_with_what_to_use() {
+    finds(
+        "os.execute(\"ls\")\nlocal f = io.open(\"x\")\nprnt(1)\nmine = 1\nprint(mine, os.clock())\n",
+        &[
+            "1:4 there is no os.execute in scripts → scripts cannot run programs",
+            "2:11 there is no io in scripts → scripts have no files",
+            "3:1 \"prnt\" is not defined → did you mean \"print\"?",
+        ],
+    );
+}
+
+#[test]
+fn arguments_of_libraries_are_counted() {
+    finds(
+        "argon.on(\"ready\")\nargon.every(5)\nargon.json.decode()\nscript.nam = 1\ntask.wiat(1)\n",
+        &[
+            "1:1 argon.on needs 2 argument(s), it gets 1 → argon.on(type, handler, options?) -> { off }",
+            "2:1 argon.every needs 2 argument(s), it gets 1 → argon.every(seconds, f) -> { off }",
+            "3:1 argon.json.decode needs 1 argument(s), it gets 0 → argon.json.decode(text) -> value",
+            "4:8 unknown name script.nam → did you mean \"name\"?",
+            "5:6 unknown name task.wiat → did you mean \"wait\"?",
+        ],
+    );
+}
+
+#[test]
+fn an_event_that_nobody_knows_is_a_warning() {
+    let problems = check::text(Path::new("x.luau"), "argon.on(\"weatherChange\", print)");
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].severity, Severity::Warning);
+    accepts("argon.on(\"*\", print)");
+}
+
+#[test]
+fn commands_are_checked() {
+    finds(
+        "argon.command{ name = \"/roll\", description = \"\", options = {\n\t{ name = \"n\", type = \"int\", description = \"d\" },\n\t{ name = \"n\", type = \"integer\", description = \"d\", requird = true } } }\n",
+        &[
+            "1:14 argon.command: \"run\" is missing → write run = function(interaction, options) … end",
+            "1:23 argon.command: name cannot be \"/roll\" → write \"roll\": the slash is not part of the name",
+            "1:46 argon.command: description must have 1 to 100 characters, it has 0",
+            "2:23 argon.command: options[1]: type cannot be \"int\" → it is one of string, integer, boolean, user, channel, role, number",
+            "3:11 argon.command: the option \"n\" is there twice",
+            "3:53 argon.command: options[2]: unknown field \"requird\" → did you mean \"required\"?",
+        ],
+    );
+    let long = "x".repeat(33);
+    finds(
+        &format!("argon.command{{ name = \"{long}\", description = \"d\", run = print }}"),
+        &["1:23 argon.command: name must have 1 to 32 characters, it has 33"],
+    );
+}
+
+#[test]
+fn a_command_of_two_scripts_is_found() {
+    let command = "argon.command{ name = \"roll\", description = \"d\", run = print }\n";
+    let folder = bot(&[
+        ("bot.toml", "[script.off]\nenabled = false\n"),
+        ("scripts/a.luau", command),
+        ("scripts/b.luau", command),
+        ("scripts/off.luau", command),
+        (
+            "scripts/space.luau",
+            &command.replace("run", "spaceId = \"1\", run"),
+        ),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(
+        places(&folder, &problems),
+        ["scripts/b.luau:1:23 the command \"roll\" is registered twice"]
+    );
+    assert!(
+        problems[0]
+            .help
+            .as_deref()
+            .is_some_and(|help| help.ends_with("a.luau:1"))
+    );
+}
+
+#[test]
+fn requires_are_followed_inside_the_folder() {
+    let folder = bot(&[
+        ("bot.toml", ""),
+        (
+            "scripts/a.luau",
+            "require(\"./lib/x\")\nrequire(\"./lib/y\")\nrequire(\"../bot\")\nrequire(\"lib/x\")\nrequire(\"@self/x\")\nrequire(\"./lib/x.luau\")\nrequire(\"./big\")\n",
+        ),
+        ("scripts/lib/x.luau", "return require(\"../a\")\n"),
+        (
+            "scripts/big/init.luau",
+            "require(\"@self/part\")\nrequire(\"./part\")\nrequire(\"./a\")\n",
+        ),
+        ("scripts/big/part.luau", "return 1\n"),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "scripts/a.luau:2:9 require: ./lib/y: there is no such module",
+            "scripts/a.luau:3:9 require: ../bot: the path leads out of the scripts folder",
+            "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\" or \"@self/\"",
+            "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file; write \"./…\" here",
+            "scripts/a.luau:6:9 require: ./lib/x.luau: there is no such module; leave the extension out",
+        ]
+    );
+}
+
+#[test]
+fn scripts_of_one_name_clash() {
+    let folder = bot(&[
+        ("bot.toml", ""),
+        ("scripts/a.luau", ""),
+        ("scripts/a.lua", ""),
+        ("scripts/a.test.luau", "argon.nothing()"),
+        ("scripts/types.d.luau", "declare x: number"),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(problems.len(), 1, "{}", print(&problems));
+    assert!(
+        problems[0]
+            .message
+            .ends_with("a.lua is a script \"a\", too"),
+        "{}",
+        problems[0]
+    );
+}
+
+#[test]
+fn a_good_bot_has_no_problem() {
+    let files: Vec<(String, &str)> = LIBRARIES
+        .iter()
+        .enumerate()
+        .map(|(index, library)| (format!("scripts/example{index}.luau"), library.example))
+        .collect();
+    let mut all: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), *text))
+        .collect();
+    all.push((
+        "bot.toml",
+        "[script.example0]\nconfig = { greeting = \"Hi\" }\n",
+    ));
+    let folder = bot(&all);
+    let problems = check_bot(&folder);
+    assert!(problems.is_empty(), "{}", print(&problems));
+}

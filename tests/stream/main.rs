@@ -1,0 +1,183 @@
+//! The event stream against a server whose every byte the test decides.
+
+mod connection;
+mod events;
+mod server;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use argon_host::config::Secret;
+use argon_host::inbox::Inbox;
+use argon_host::stream::{BoxFuture, Handle, Host, Settings, State, Timings, spawn};
+use server::{Connection, Server};
+use tokio::sync::{mpsc, watch};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LW9mLXRoZS10ZXN0";
+const SPACE: &str = "0f8fad5bd9cb469fa16570867728950e";
+const US: &str = "11111111-2222-3333-4444-555555555555";
+const THEM: &str = "99999999-2222-3333-4444-555555555555";
+
+/// What a test would wait for at most; it never waits so long when all is well.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what)
+        .await
+        .expect("did not happen")
+}
+
+/// Times short enough to wait for, and a budget that is not in the way.
+fn quick() -> Timings {
+    let short = Duration::from_millis(20);
+    Timings {
+        settle: short,
+        debounce: short,
+        budget_window: short,
+        backoff: short,
+        backoff_most: short,
+        throttled: short,
+        ..Timings::default()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Got {
+    id: String,
+    kind: String,
+    payload: String,
+}
+
+struct Bench {
+    server: Server,
+    handle: Handle,
+    inbox: Arc<Inbox>,
+    intents: watch::Sender<u64>,
+    host: Arc<TestHost>,
+    events: mpsc::Receiver<Got>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with(quick()).await
+    }
+
+    async fn with(timings: Timings) -> Self {
+        let server = Server::start().await;
+        let inbox = Inbox::new();
+        let (intents, wanted) = watch::channel(1);
+        let host = Arc::new(TestHost::default());
+        let settings = Settings {
+            base_url: server.url.clone(),
+            token: Secret::new(TOKEN),
+            user_id: US.into(),
+            timings,
+        };
+        let events = subscribe(&inbox).await;
+        let handle = spawn(settings, Arc::clone(&inbox), wanted, host.clone()).unwrap();
+        Self {
+            server,
+            handle,
+            inbox,
+            intents,
+            host,
+            events,
+        }
+    }
+
+    /// Accepts the next connection, opens it and sees `ready` arrive.
+    async fn open(&mut self) -> Connection {
+        let mut connection = self.server.accept().await;
+        connection.open().await;
+        assert_eq!(self.event().await.kind, "ready");
+        connection
+    }
+
+    /// The next event in the inbox.
+    async fn event(&mut self) -> Got {
+        soon(self.events.recv()).await.unwrap()
+    }
+
+    async fn ids(&mut self, count: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(self.event().await.id);
+        }
+        ids
+    }
+
+    async fn state(&self, wanted: impl FnMut(&State) -> bool) -> State {
+        let mut state = self.handle.state();
+        soon(state.wait_for(wanted)).await.unwrap().clone()
+    }
+}
+
+/// Takes events on a thread, as a script does.
+async fn subscribe(inbox: &Arc<Inbox>) -> mpsc::Receiver<Got> {
+    let (sender, receiver) = mpsc::channel(4);
+    let (ready, subscribed) = tokio::sync::oneshot::channel();
+    let inbox = Arc::clone(inbox);
+    std::thread::spawn(move || {
+        let subscription = inbox.subscribe(std::thread::current());
+        ready.send(()).unwrap();
+        loop {
+            let Some(delivery) = subscription.take() else {
+                std::thread::park_timeout(Duration::from_millis(100));
+                if sender.is_closed() {
+                    return;
+                }
+                continue;
+            };
+            let got = Got {
+                id: delivery.id.clone(),
+                kind: delivery.kind.clone(),
+                payload: delivery.payload.clone(),
+            };
+            delivery.done();
+            if sender.blocking_send(got).is_err() {
+                return;
+            }
+        }
+    });
+    subscribed.await.unwrap();
+    receiver
+}
+
+#[derive(Default)]
+struct TestHost {
+    authors: Mutex<HashMap<i64, Option<String>>>,
+    never_answers: AtomicBool,
+    open: AtomicI64,
+    most_open: AtomicI64,
+}
+
+impl Host for TestHost {
+    fn stream_open(&self, open: bool) {
+        let change = if open { 1 } else { -1 };
+        let now = self.open.fetch_add(change, Ordering::SeqCst) + change;
+        self.most_open.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn author<'a>(
+        &'a self,
+        channel_id: &'a str,
+        message_id: i64,
+    ) -> BoxFuture<'a, Result<Option<String>, String>> {
+        Box::pin(async move {
+            assert_eq!(channel_id, "the-channel");
+            if self.never_answers.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            let authors = self.authors.lock().unwrap();
+            authors
+                .get(&message_id)
+                .cloned()
+                .ok_or_else(|| "503".to_owned())
+        })
+    }
+}
+
+fn id(sequence: u64) -> String {
+    format!("{SPACE}_{sequence}")
+}
