@@ -406,7 +406,7 @@ mod tests {
             json!({"commandId": "global", "name": "roll", "description": "Here", "spaceId": NO_ID}),
             json!({"commandId": "old", "name": "gone", "description": "x"}),
         ];
-        let steps = plan(&[here.clone()], &existing);
+        let steps = plan(std::slice::from_ref(&here), &existing);
         assert_eq!(
             steps,
             [

@@ -301,8 +301,8 @@ impl Guest {
         }
         .map_err(|error| error.to_string())?;
         let finish = || {
-            event.raw_set("type", delivery.kind.as_str())?;
-            event.raw_set("id", delivery.id.as_str())?;
+            event.raw_set(&self.keys.kind, delivery.kind.as_str())?;
+            event.raw_set(&self.keys.id, delivery.id.as_str())?;
             if delivery.kind == "modalSubmit" {
                 self.modals.borrow_mut().submitted(lua, &event)?;
             }
@@ -317,16 +317,14 @@ impl Guest {
         let Some(identity) = self.shared.identity() else {
             return false;
         };
-        let sender = || -> mlua::Result<Option<String>> {
-            let Some(message) = event.raw_get::<Option<Table>>("message")? else {
-                return Ok(None);
-            };
-            let Some(sender) = message.raw_get::<Option<Table>>("sender")? else {
-                return Ok(None);
-            };
-            sender.raw_get("userId")
+        let Ok(Value::Table(message)) = event.raw_get(&self.keys.message) else {
+            return false;
         };
-        matches!(sender(), Ok(Some(id)) if id.eq_ignore_ascii_case(&identity.user_id))
+        let Ok(Value::Table(sender)) = message.raw_get(&self.keys.sender) else {
+            return false;
+        };
+        matches!(sender.raw_get(&self.keys.user_id), Ok(Value::String(id))
+            if id.as_bytes().eq_ignore_ascii_case(identity.user_id.as_bytes()))
     }
 
     fn bad_payload(&self, delivery: &Delivery, problem: &str) {

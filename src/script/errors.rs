@@ -281,6 +281,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::arc_with_non_send_sync, reason = "mlua's own type")]
     fn a_rust_error_under_callbacks_shows_only_its_cause() {
         let inner = mlua::Error::CallbackError {
             traceback: String::new(),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mlua::{Function, Lua, Table};
+use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
 use super::api;
@@ -43,6 +43,27 @@ pub(super) struct Birth {
     pub(super) handlers: usize,
 }
 
+/// Field names that every event needs, interned once.
+pub(super) struct Keys {
+    pub(super) kind: LuaString,
+    pub(super) id: LuaString,
+    pub(super) message: LuaString,
+    pub(super) sender: LuaString,
+    pub(super) user_id: LuaString,
+}
+
+impl Keys {
+    fn new(lua: &Lua) -> mlua::Result<Self> {
+        Ok(Self {
+            kind: lua.create_string("type")?,
+            id: lua.create_string("id")?,
+            message: lua.create_string("message")?,
+            sender: lua.create_string("sender")?,
+            user_id: lua.create_string("userId")?,
+        })
+    }
+}
+
 /// The state of one script.
 pub(super) struct Guest {
     pub(super) name: String,
@@ -56,6 +77,7 @@ pub(super) struct Guest {
     pub(super) most_handlers: usize,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
+    pub(super) keys: Keys,
     /// Metatable of events.
     methods: Table,
     /// The last reply to an event, by event; the keys are weak.
@@ -95,6 +117,7 @@ impl Guest {
             most_handlers: birth.handlers.max(1),
             codec: Codec::new(&lua)?,
             tools,
+            keys: Keys::new(&lua)?,
             methods: lua.create_table()?,
             replies,
             scheduler: Rc::default(),
@@ -113,11 +136,6 @@ impl Guest {
         let globals = lua.globals();
         globals.raw_set("_G", &globals)?;
         Ok((lua, guest))
-    }
-
-    /// The prelude's tools.
-    pub(super) fn tools(&self) -> &Tools {
-        &self.tools
     }
 
     /// Metatable of events.

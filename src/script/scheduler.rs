@@ -13,7 +13,8 @@
 //! back and raises an error there.
 //!
 //! A **root** is a coroutine that the host began for a handler, the top level or a timer. It is over
-//! when it returns, fails, is cancelled, or yields without a ticket: then it is the script's to resume.
+//! when it returns, fails, is cancelled, or yields without anything of the host's that will resume it:
+//! then it is the script's to resume.
 //! Root coroutines are used again (a reset costs a tenth of a creation) unless the script has taken
 //! their handle with `coroutine.running`.
 
@@ -26,8 +27,9 @@ use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Thread, Value};
 
 use super::dispatch::EventRun;
-use super::errors::{Fault, Trouble, failure};
+use super::errors::{Trouble, failure, local_failure};
 use super::guest::Guest;
+use crate::contract::Route;
 use crate::rest;
 
 /// Calls of one script that wait for an answer; one more raises `too_many_calls`.
@@ -43,7 +45,12 @@ pub(super) enum Wait {
     /// `task.wait` since this instant; it gets the seconds that passed.
     Sleep(Instant),
     /// An answer of the platform.
-    Call(Finish),
+    Call {
+        /// The route, for errors.
+        route: &'static Route,
+        /// Makes the value.
+        finish: Finish,
+    },
     /// An event, or the end of the time for it; the handler of that number looks out for it.
     Event(u64),
     /// A module that another coroutine loads.
@@ -112,6 +119,8 @@ pub(super) struct Scheduler {
     timers: BTreeMap<TimerKey, Timer>,
     every: HashMap<u64, Every>,
     deferred: VecDeque<Start>,
+    /// Where a coroutine is among the timers, and (`None`) in `deferred`.
+    scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
     pool: Vec<Thread>,
     serial: u64,
     calls: usize,
@@ -161,20 +170,8 @@ impl Scheduler {
     }
 
     /// A ticket for the running coroutine; `patience` redeems it with nil by itself.
-    pub(super) fn ticket(
-        &mut self,
-        lua: &Lua,
-        wait: Wait,
-        patience: Option<Duration>,
-    ) -> Result<u64, Fault> {
-        if matches!(wait, Wait::Call(_)) {
-            if self.calls >= PENDING_CALLS {
-                return Err(Fault::text(format!(
-                    "{PENDING_CALLS} calls wait for an answer already"
-                )));
-            }
-            self.calls += 1;
-        }
+    pub(super) fn ticket(&mut self, lua: &Lua, wait: Wait, patience: Option<Duration>) -> u64 {
+        self.calls += usize::from(matches!(wait, Wait::Call { .. }));
         let thread = lua.current_thread();
         let ticket = self.next_serial();
         let timer = patience
@@ -196,7 +193,7 @@ impl Scheduler {
                 idle,
             },
         );
-        Ok(ticket)
+        ticket
     }
 
     /// Takes a ticket out of everything that knows it.
@@ -206,7 +203,7 @@ impl Scheduler {
         if let Some(timer) = waiting.timer {
             self.timers.remove(&timer);
         }
-        if matches!(waiting.wait, Wait::Call(_)) {
+        if matches!(waiting.wait, Wait::Call { .. }) {
             self.calls -= 1;
         }
         self.idle -= usize::from(waiting.idle);
@@ -215,6 +212,7 @@ impl Scheduler {
 
     /// Starts `thread` at the end of this turn.
     pub(super) fn defer(&mut self, thread: Thread, arguments: MultiValue) {
+        self.scheduled.entry(key(&thread)).or_default().push(None);
         let run = self.current.clone();
         self.deferred.push_back(Start {
             thread,
@@ -227,15 +225,47 @@ impl Scheduler {
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
         let run = self.current.clone();
         if let Some(at) = Instant::now().checked_add(after) {
-            self.set_timer(
-                at,
-                Timer::Start(Start {
-                    thread,
-                    arguments,
-                    run,
-                }),
-            );
+            let coroutine = key(&thread);
+            let start = Start {
+                thread,
+                arguments,
+                run,
+            };
+            let timer = self.set_timer(at, Timer::Start(start));
+            let scheduled = self.scheduled.entry(coroutine).or_default();
+            scheduled.push(Some(timer));
         }
+    }
+
+    /// A coroutine is about to start from there.
+    fn unschedule(&mut self, thread: &Thread, place: Option<TimerKey>) {
+        if let Some(places) = self.scheduled.get_mut(&key(thread)) {
+            if let Some(at) = places.iter().position(|known| *known == place) {
+                places.swap_remove(at);
+            }
+            if places.is_empty() {
+                self.scheduled.remove(&key(thread));
+            }
+        }
+    }
+
+    /// Takes back every start of a coroutine.
+    fn take_back(&mut self, coroutine: usize) {
+        for place in self.scheduled.remove(&coroutine).unwrap_or_default() {
+            match place {
+                Some(timer) => {
+                    self.timers.remove(&timer);
+                }
+                None => self
+                    .deferred
+                    .retain(|start| key(&start.thread) != coroutine),
+            }
+        }
+    }
+
+    /// Whether the host will resume a coroutine that is suspended now.
+    fn is_held(&self, thread: &Thread) -> bool {
+        self.asleep.contains_key(&key(thread)) || self.scheduled.contains_key(&key(thread))
     }
 
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
@@ -265,8 +295,18 @@ impl Scheduler {
     /// Ends what only time would begin. For a script that is about to end.
     pub(super) fn stop_timers(&mut self) {
         self.every.clear();
-        self.timers
-            .retain(|_, timer| matches!(timer, Timer::Ticket(_)));
+        let roots = &self.roots;
+        self.timers.retain(|_, timer| match timer {
+            Timer::Ticket(_) => true,
+            // A handler that has arranged to be resumed may finish.
+            Timer::Start(start) => roots.contains_key(&key(&start.thread)),
+            Timer::Every(_) => false,
+        });
+        let timers = &self.timers;
+        self.scheduled.retain(|_, places| {
+            places.retain(|place| place.is_none_or(|timer| timers.contains_key(&timer)));
+            !places.is_empty()
+        });
     }
 
     /// The script has this coroutine's handle from now on.
@@ -335,7 +375,7 @@ impl Guest {
         let waits = result.is_ok() && thread.status() == ThreadStatus::Resumable;
         let root = {
             let mut scheduler = self.scheduler.borrow_mut();
-            if waits && scheduler.asleep.contains_key(&key(thread)) {
+            if waits && scheduler.is_held(thread) {
                 return;
             }
             let root = scheduler.roots.remove(&key(thread));
@@ -403,7 +443,7 @@ impl Guest {
             Ok(value) => (true, value),
             Err(value) => (false, value),
         };
-        let token = self.tools().token.clone();
+        let token = self.tools.token.clone();
         self.resume(&waiting.thread, (token, ok, value), waiting.run);
     }
 
@@ -412,22 +452,24 @@ impl Guest {
         let Some(mut waiting) = self.scheduler.borrow_mut().take(ticket) else {
             return;
         };
-        let Wait::Call(finish) = std::mem::replace(&mut waiting.wait, Wait::Over) else {
+        let Wait::Call { route, finish } = std::mem::replace(&mut waiting.wait, Wait::Over) else {
             return;
         };
-        let result = match answer {
-            Ok(bytes) => match finish(lua, self, &bytes) {
-                Ok(value) => Ok(value),
-                Err(error) => Err(Value::String(
-                    match lua.create_string(format!("an answer that cannot be read: {error}")) {
-                        Ok(text) => text,
-                        Err(error) => return self.report(&error, waiting.run.as_deref()),
-                    },
-                )),
-            },
-            Err(error) => match failure(lua, &self.tools().failure, &error) {
+        let value = answer.and_then(|bytes| {
+            finish(lua, self, &bytes).map_err(|error| {
+                let message = format!("the answer cannot be read: {error}");
+                local_failure(&route.label(), "invalid_response", message)
+            })
+        });
+        let result = match value {
+            Ok(value) => Ok(value),
+            Err(error) => match failure(lua, &self.tools.failure, &error) {
                 Ok(value) => Err(value),
-                Err(error) => return self.report(&error, waiting.run.as_deref()),
+                Err(error) => {
+                    // No memory for the error itself.
+                    self.report(&error, waiting.run.as_deref());
+                    Err(Value::Nil)
+                }
             },
         };
         self.wake(waiting, result);
@@ -453,10 +495,7 @@ impl Guest {
         let at = key(thread);
         let ticket = {
             let mut scheduler = self.scheduler.borrow_mut();
-            scheduler.deferred.retain(|start| key(&start.thread) != at);
-            scheduler.timers.retain(
-                |_, timer| !matches!(timer, Timer::Start(start) if key(&start.thread) == at),
-            );
+            scheduler.take_back(at);
             scheduler.asleep.get(&at).copied()
         };
         if let Some(ticket) = ticket {
@@ -467,27 +506,35 @@ impl Guest {
 
     /// Runs what was put off to the end of the turn; what is put off meanwhile waits for the next.
     pub(super) fn run_deferred(&self) {
-        let due = std::mem::take(&mut self.scheduler.borrow_mut().deferred);
-        for start in due {
-            self.resume(&start.thread, start.arguments, start.run);
+        // One by one: what starts may cancel what comes after it.
+        let due = self.scheduler.borrow().deferred.len();
+        for _ in 0..due {
+            let start = self.scheduler.borrow_mut().deferred.pop_front();
+            let Some(start) = start else { return };
+            self.start_later(start, None);
         }
+    }
+
+    fn start_later(&self, start: Start, place: Option<TimerKey>) {
+        self.scheduler.borrow_mut().unschedule(&start.thread, place);
+        self.resume(&start.thread, start.arguments, start.run);
     }
 
     /// Runs the timers that are due at `now`. Answers whether there were any.
     pub(super) fn run_timers(&self, lua: &Lua, now: Instant) -> bool {
         let mut any = false;
         loop {
-            let timer = {
+            let (at, timer) = {
                 let mut scheduler = self.scheduler.borrow_mut();
                 match scheduler.timers.first_entry() {
-                    Some(entry) if entry.key().0 <= now => entry.remove(),
+                    Some(entry) if entry.key().0 <= now => entry.remove_entry(),
                     _ => return any,
                 }
             };
             any = true;
             match timer {
                 Timer::Ticket(ticket) => self.patience_over(ticket, now),
-                Timer::Start(start) => self.resume(&start.thread, start.arguments, start.run),
+                Timer::Start(start) => self.start_later(start, Some(at)),
                 Timer::Every(id) => self.run_every(lua, id, now),
             }
         }

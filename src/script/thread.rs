@@ -5,6 +5,10 @@
 //! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
 //! Luau, keeps scripts from delaying each other.
 //!
+//! A script whose handlers do not finish stops taking events at its limit, and what waits for it fills
+//! the inbox in the end: nothing is lost, at the price that the stream is held. Ending handlers that
+//! take too long is the matter of a script's limits, not of this loop.
+//!
 //! The mailbox is bounded by what can be in it: one answer for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
 
@@ -25,6 +29,11 @@ use super::guest::{Birth, Guest};
 use super::registry::State;
 use crate::inbox::{Inbox, Subscription};
 use crate::rest;
+
+/// Stack of a script's thread, bytes of address space (pages that are not touched cost nothing). Luau
+/// ends a recursion through the host (a task that spawns a task, a `__tostring` that logs itself) after
+/// 200 levels; in an unoptimised build a level takes tens of kilobytes.
+const STACK: usize = 32 << 20;
 
 /// Something for a script's thread.
 pub(super) enum Mail {
@@ -67,7 +76,8 @@ pub(super) fn spawn(
     state: watch::Sender<State>,
 ) -> std::io::Result<()> {
     let name = format!("script:{}", birth.name);
-    thread::Builder::new().name(name).spawn(move || {
+    let builder = thread::Builder::new().name(name).stack_size(STACK);
+    builder.spawn(move || {
         let script = birth.name.clone();
         let shared = Arc::clone(&birth.shared);
         let fail = |trouble: Trouble| {

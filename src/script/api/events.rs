@@ -51,7 +51,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
             let ticket = guest
                 .scheduler
                 .borrow_mut()
-                .ticket(lua, Wait::Event(serial), patience)?;
+                .ticket(lua, Wait::Event(serial), patience);
             guest
                 .handlers
                 .borrow_mut()

@@ -26,7 +26,6 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     kit.host.raw_set("find", find)?;
     let wait = kit.plain_for_prelude(|guest, lua, module: String| {
         let ticket = guest.scheduler.borrow_mut().ticket(lua, Wait::Module, None);
-        let ticket = ticket.map_err(|_| mlua::Error::runtime("no ticket"))?;
         if let Some(Module {
             state: State::Loading { waiting, .. },
             ..
@@ -194,8 +193,11 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
         Fault::text("require: it must be called by a function of a script's file")
     })?;
     let mut modules = guest.modules.borrow_mut();
-    let from_path = modules.all[&from].path.clone();
-    let path = resolve(&modules.root, &from_path, wanted)
+    let from_path = modules
+        .all
+        .get(&from)
+        .map_or(&modules.entry, |module| &module.path);
+    let path = resolve(&modules.root, from_path, wanted)
         .map_err(|problem| Fault::text(format!("require: {problem}")))?;
     let name = chunk_name(&modules.root, &path);
     let answer = |values: (&str, Value, &str)| Ok(mlua::IntoLuaMulti::into_lua_multi(values, lua)?);

@@ -109,10 +109,8 @@ impl Guest {
             let error = local_failure(&route.label(), "too_many_calls", message);
             return Err(self.refusal(lua, &error));
         }
-        let ticket = self
-            .scheduler
-            .borrow_mut()
-            .ticket(lua, Wait::Call(finish), None)?;
+        let wait = Wait::Call { route, finish };
+        let ticket = self.scheduler.borrow_mut().ticket(lua, wait, None);
         let client = self.rest.clone();
         let call = call.caller(self.caller);
         let mailbox = Arc::clone(&self.mailbox);

@@ -17,14 +17,14 @@ use crate::script::scheduler::Wait;
 pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let task = kit.lua.create_table()?;
     let spawn = kit.function(|guest, lua, (what, arguments): (Value, MultiValue)| {
-        let thread = coroutine(lua, what, "task.spawn")?;
+        let thread = coroutine(lua, what, "task.spawn", false)?;
         let run = guest.scheduler.borrow().current();
         guest.resume(&thread, arguments, run);
         Ok(thread)
     })?;
     task.raw_set("spawn", spawn)?;
     let defer = kit.function(|guest, lua, (what, arguments): (Value, MultiValue)| {
-        let thread = coroutine(lua, what, "task.defer")?;
+        let thread = coroutine(lua, what, "task.defer", true)?;
         guest
             .scheduler
             .borrow_mut()
@@ -35,7 +35,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let delay = kit.function(
         |guest, lua, (after, what, arguments): (Value, Value, MultiValue)| {
             let after = time(&after, "task.delay: the delay")?;
-            let thread = coroutine(lua, what, "task.delay")?;
+            let thread = coroutine(lua, what, "task.delay", true)?;
             guest
                 .scheduler
                 .borrow_mut()
@@ -46,10 +46,8 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     task.raw_set("delay", delay)?;
     let wait = kit.waiting(|guest, lua, after: Value| {
         let after = time(&after, "task.wait: the time")?;
-        guest
-            .scheduler
-            .borrow_mut()
-            .ticket(lua, Wait::Sleep(Instant::now()), Some(after))
+        let wait = Wait::Sleep(Instant::now());
+        Ok(guest.scheduler.borrow_mut().ticket(lua, wait, Some(after)))
     })?;
     task.raw_set("wait", wait)?;
     task.raw_set("cancel", kit.guest.tools.cancel.clone())?;
@@ -87,11 +85,19 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     )
 }
 
-/// A function's new coroutine, or a coroutine that can be resumed.
-fn coroutine(lua: &Lua, what: Value, name: &str) -> Result<Thread, Fault> {
+/// A function's new coroutine, or a coroutine that can be resumed, now or (`later`) when it has yielded.
+fn coroutine(lua: &Lua, what: Value, name: &str, later: bool) -> Result<Thread, Fault> {
     match what {
         Value::Function(function) => Ok(lua.create_thread(function)?),
-        Value::Thread(thread) if thread.is_resumable() => Ok(thread),
+        Value::Thread(thread)
+            if match thread.status() {
+                ThreadStatus::Resumable => true,
+                ThreadStatus::Running | ThreadStatus::Normal => later,
+                _ => false,
+            } =>
+        {
+            Ok(thread)
+        }
         Value::Thread(thread) => Err(Fault::text(format!(
             "{name}: the coroutine cannot be resumed: it {}",
             match thread.status() {
