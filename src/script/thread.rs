@@ -77,7 +77,10 @@ pub(super) fn spawn(
 ) -> std::io::Result<()> {
     let name = format!("script:{}", birth.name);
     let builder = thread::Builder::new().name(name).stack_size(STACK);
+    // What is logged on the thread belongs to the bot whose span this is.
+    let span = tracing::Span::current();
     builder.spawn(move || {
+        let _of_bot = span.enter();
         let script = birth.name.clone();
         let shared = Arc::clone(&birth.shared);
         let fail = |trouble: Trouble| {

@@ -3,7 +3,7 @@
 //! `reqwest-eventsource` collects an event in contiguous buffers of its own (the line, the data, the
 //! bytes that are not yet UTF-8) without a limit, and shows neither the bytes nor the buffers. But a
 //! buffer cannot grow past a size without asking the allocator for at least that size in one piece.
-//! So the process's allocator is the system's with one comparison in front: a request of
+//! So the process's allocator is mimalloc with one comparison in front: a request of
 //! [`SUSPICIOUS`] bytes or more leaves a mark on the thread that made it. [`watch`] reads the mark
 //! after a poll of the source. A request below that size costs the comparison and nothing else, and no
 //! other thread is ever asked about its mark.
@@ -12,8 +12,10 @@
 //! source is polled, the connection's task cannot run and hand over more, so that each poll sees one
 //! chunk (HTTP/1, at most some 400 KiB) and the mark is read between any two.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+
+use mimalloc::MiMalloc;
 
 /// The largest payload that is passed on, bytes.
 pub const EVENT_BYTES: usize = 8 << 20;
@@ -27,7 +29,7 @@ thread_local! {
     static MARK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The system's allocator, which leaves a mark for a very large request.
+/// The allocator, which leaves a mark for a very large request.
 struct Marking;
 
 #[global_allocator]
@@ -42,34 +44,34 @@ fn note(bytes: usize) {
     }
 }
 
-// SAFETY: every method passes its arguments to `System` unchanged and returns its answer unchanged;
-// `note` neither allocates nor unwinds. So `System`'s guarantees are this allocator's.
+// SAFETY: every method passes its arguments to `MiMalloc` unchanged and returns its answer unchanged;
+// `note` neither allocates nor unwinds. So `MiMalloc`'s guarantees are this allocator's.
 unsafe impl GlobalAlloc for Marking {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
-        // SAFETY: the caller's promises about `layout` are the ones that `System` needs.
-        unsafe { System.alloc(layout) }
+        // SAFETY: the caller's promises about `layout` are the ones that `MiMalloc` needs.
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
         // SAFETY: as for `alloc`.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(size);
-        // SAFETY: `pointer` came from `System`, by `alloc` above, with this layout.
-        unsafe { System.realloc(pointer, layout, size) }
+        // SAFETY: `pointer` came from `MiMalloc`, by `alloc` above, with this layout.
+        unsafe { MiMalloc.realloc(pointer, layout, size) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as for `realloc`.
-        unsafe { System.dealloc(pointer, layout) }
+        unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 }
 
