@@ -1,5 +1,6 @@
 //! Every route of the platform: a new one is a new row.
 
+use super::entities::MESSAGE_ENTITY;
 use super::enums::*;
 use super::limits::*;
 use super::schema::{Field, Interface, Limit, Method, Retry, Route, Shape, Type, field};
