@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::Failure;
+use super::{Failure, complain, say};
 use crate::app::Shutdown;
+use crate::observe::LogFormat;
 use crate::sim::{Server, Settings};
 
 /// Options of the command.
@@ -20,28 +21,29 @@ pub(super) struct Options {
     unverified: bool,
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    super::runtime()?.block_on(serve(options))
+pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
+    super::runtime()?.block_on(serve(options, format))
 }
 
-async fn serve(options: &Options) -> Result<(), Failure> {
+async fn serve(options: &Options, format: LogFormat) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals();
     let settings = Settings {
         listen: options.listen,
         ..Settings::default()
     };
     let server = Server::start(settings).await.map_err(|error| {
-        eprintln!("argon-host: {error}");
+        complain(error, format);
         Failure::Work
     })?;
 
     // For people and for programs that start the server: plain lines on stdout, tokens included,
     // because they open nothing but this process.
-    println!("playground  {}/", server.base_url());
-    println!("base url    {}", server.base_url());
+    say(format_args!("playground  {}/", server.base_url()));
+    say(format_args!("base url    {}", server.base_url()));
     for name in &options.bots {
         let bot = server.add_bot(name, !options.unverified);
-        println!("bot         {}  token {}", bot.username, bot.token.expose());
+        let token = bot.token.expose();
+        say(format_args!("bot         {}  token {token}", bot.username));
     }
 
     shutdown.requested().await;
