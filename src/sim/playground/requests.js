@@ -47,6 +47,9 @@ function add(requests) {
   if (follow) box.scrollTop = box.scrollHeight;
 }
 
+// The last row opens below the edge of the panel.
+const show = ({ target }) => target.open && target.scrollIntoView({ block: "nearest" });
+
 function row({ n, bot, method, path, query, body, status, error, ms }) {
   const search = typeof query === "string" ? query : new URLSearchParams(query ?? {}).toString();
   const content = typeof body === "string" ? body : body && JSON.stringify(body, null, 2);
@@ -55,7 +58,7 @@ function row({ n, bot, method, path, query, body, status, error, ms }) {
   return h("tr", {},
     h("td", { class: "number" }, String(n)),
     h("td", {}, bot ?? "–"),
-    h("td", {}, detail ? h("details", {}, h("summary", {}, name), h("pre", {}, detail)) : name),
+    h("td", {}, detail ? h("details", { ontoggle: show }, h("summary", {}, name), h("pre", {}, detail)) : name),
     h("td", {}, h("span", { class: `status s${Math.floor(status / 100)}` }, String(status)), error ? h("small", {}, " ", error) : null),
     h("td", { class: "number" }, ms === undefined || ms === null ? "" : String(Math.round(ms * 10) / 10)));
 }
