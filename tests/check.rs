@@ -89,7 +89,7 @@ fn ten_planted_mistakes_are_ten_problems_with_place_and_remedy() {
             "scripts/broken.luau:1:11 Expected identifier when parsing expression, got '='",
             "scripts/dice.luau:1:39 argon.messages.send: unknown field \"txt\"",
             "scripts/dice.luau:2:28 argon.on: unknown option \"owm\"",
-            "scripts/dice.luau:3:21 require: ./lib: there is no such module",
+            "scripts/dice.luau:3:21 require: there is no module ./lib",
             "scripts/ping.luau:1:10 unknown event \"messageCreated\"",
             "scripts/ping.luau:2:8 events have no method \"replay\"",
             "scripts/ping.luau:4:7 unknown name argon.mesages",
@@ -372,11 +372,11 @@ fn requires_are_followed_inside_the_folder() {
     assert_eq!(
         places(&folder, &problems),
         [
-            "scripts/a.luau:2:9 require: ./lib/y: there is no such module",
-            "scripts/a.luau:3:9 require: ../bot: the path leads out of the scripts folder",
+            "scripts/a.luau:2:9 require: there is no module ./lib/y",
+            "scripts/a.luau:3:9 require: ../bot is outside the scripts folder",
             "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\" or \"@self/\"",
-            "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file; write \"./…\" here",
-            "scripts/a.luau:6:9 require: ./lib/x.luau: there is no such module; leave the extension out",
+            "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file, and a.luau is none; write \"./…\"",
+            "scripts/a.luau:6:9 require: there is no module ./lib/x.luau (leave the extension out)",
         ]
     );
 }

@@ -11,9 +11,9 @@ use mlua::thread::ThreadStatus;
 use mlua::{Function, Lua, MultiValue, Thread, Value};
 
 use super::Kit;
+use crate::modules::{chunk_name, resolve};
 use crate::script::errors::{Fault, Trouble};
 use crate::script::guest::Guest;
-use crate::script::loader::{chunk_name, resolve};
 use crate::script::scheduler::Wait;
 use crate::script::vm;
 
