@@ -289,9 +289,6 @@ async fn sync_commands(
     scripts: &script::Host,
     registrations: &Registrations,
 ) -> Result<Vec<String>, SyncError> {
-    for conflict in &registrations.conflicts {
-        tracing::error!("{conflict}");
-    }
     let synced = commands::sync(client, &registrations.commands).await?;
     for refused in &synced.refused {
         tracing::error!("{refused}");
@@ -324,6 +321,7 @@ fn announce_scripts(scripts: &script::Host) {
     }
     match loaded.len() {
         0 => tracing::warn!("no script is loaded"),
+        1 => tracing::info!("1 script loaded: {}", loaded[0]),
         count => tracing::info!("{count} scripts loaded: {}", loaded.join(", ")),
     }
 }

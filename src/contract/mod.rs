@@ -4,6 +4,7 @@
 //!
 //! Facts are those of API 1.9.0 with what its server does through 1.10.0. This room depends on nothing.
 
+mod entities;
 mod enums;
 mod errors;
 mod events;
@@ -12,6 +13,7 @@ mod routes;
 pub mod schema;
 pub mod shapes;
 
+pub use entities::MESSAGE_ENTITY;
 pub use enums::*;
 pub use errors::ERROR_CODES;
 pub use events::{EVENTS, INTENTS};

@@ -258,6 +258,14 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Events that wait to be taken.
+    pub fn waiting(&self) -> u64 {
+        let state = self.inbox.lock();
+        state
+            .end()
+            .saturating_sub(self.next.load(Ordering::Relaxed))
+    }
+
     /// The next event, if there is one. Never waits.
     pub fn take(&self) -> Option<Delivery> {
         let (event, freed) = {

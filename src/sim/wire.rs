@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::world::{Archetype, Channel, Command, Id, Message, Space, User};
 use crate::contract::shapes::BOT_MESSAGE_ENTITY;
-use crate::contract::{CHANNEL_TYPE, ENTITY_TYPE, shapes::MESSAGE_ENTITY};
+use crate::contract::{CHANNEL_TYPE, ENTITY_TYPE, MESSAGE_ENTITY};
 
 /// User ids that a reaction names at most.
 const REACTION_PREVIEW: usize = 3;

@@ -30,8 +30,8 @@
 //! **Encoding** ([`Codec::encode`], [`Codec::encode_params`], [`Codec::encode_any`]) refuses what JSON or the
 //! contract cannot hold and names the place (`controls[1].label`). It reads tables raw, without
 //! metamethods. An empty table is `[]` unless the contract says that an object is wanted. Tables shared
-//! by several places are written once for each; tables inside themselves are refused. The size of the
-//! text has no bound of its own yet: that belongs to a script's limits.
+//! by several places are written once for each; tables inside themselves are refused, and so is what
+//! would make more than about [`MAX_BYTES`] of JSON.
 
 mod decode;
 mod encode;
@@ -49,6 +49,9 @@ use crate::contract::{Route, Shape, Type};
 
 /// The most containers that may stand inside each other, in both directions.
 pub const MAX_DEPTH: usize = 128;
+
+/// The most JSON that is encoded from one value, in bytes: as much as one event may have.
+pub const MAX_BYTES: usize = 8 << 20;
 
 /// The codec of one VM: caches the contract's words as interned strings and learns the order of the
 /// platform's fields. Every call must pass the VM it was made for.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{MessageId, Shared};
+use crate::contract::MESSAGE_ENTITY;
 use crate::contract::Type;
-use crate::contract::shapes::MESSAGE_ENTITY;
 use crate::sim::params::{EntityTypes, check};
 use crate::sim::world::{Draft, Fault, Id};
 

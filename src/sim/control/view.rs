@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Parameters, Shared, parameter, reply};
-use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MESSAGE_ENTITY, MODAL_DEFINITION};
+use crate::contract::MESSAGE_ENTITY;
+use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MODAL_DEFINITION};
 use crate::contract::{CHANNEL_TYPE, Type};
 use crate::sim::world::{Channel, Command, Fault, Id, Message, Show, Space, User, World};
 

@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-#[path = "rest/server.rs"]
 mod server;
 
 use server::{Reply, Server, error, ok};
