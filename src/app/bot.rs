@@ -294,14 +294,22 @@ async fn sync_commands(
         tracing::error!("{refused}");
     }
     scripts.commands_are(&synced.commands);
-    if synced.changes > 0 {
-        let mut names: Vec<_> = synced
-            .commands
-            .iter()
-            .map(|c| format!("/{}", c.key.name))
-            .collect();
-        names.sort();
-        tracing::info!("commands in place: {}", names.join(" "));
+    let mut names: Vec<_> = synced
+        .commands
+        .iter()
+        .map(|command| format!("/{}", command.key.name))
+        .collect();
+    names.sort();
+    if !names.is_empty() || synced.changes > 0 {
+        tracing::info!(
+            "commands: {} ({} changes at the server)",
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(" ")
+            },
+            synced.changes
+        );
     }
     Ok(synced
         .commands
