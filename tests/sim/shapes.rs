@@ -190,6 +190,12 @@ async fn answers_and_events_have_the_contracts_shapes() {
     let dana = world.sim("member", come).await["userId"].clone();
     let go = json!({"userId": dana, "leave": true});
     world.sim("member", go).await;
+    let uninstall = json!({"userId": world.bot.user_id, "leave": true});
+    world.sim("member", uninstall).await;
+    let (status, refused) = world
+        .call("GET", &format!("/ISpaces/v1/Get?{in_space}"), Value::Null)
+        .await;
+    assert_eq!((status, &refused["error"]), (403, &"not_a_member".into()));
 
     let wanted = [
         "channelCreate",
@@ -209,6 +215,7 @@ async fn answers_and_events_have_the_contracts_shapes() {
         "voiceLeave",
         "memberJoin",
         "memberLeave",
+        "botUninstallingFromSpace",
     ];
     for kind in wanted {
         let event = stream.next().await;
