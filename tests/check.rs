@@ -372,11 +372,11 @@ fn an_event_that_nobody_knows_is_a_warning() {
 #[test]
 fn commands_are_checked() {
     finds(
-        "argon.command{ name = \"/roll\", description = \"\", options = {\n\t{ name = \"n\", type = \"int\", description = \"d\" },\n\t{ name = \"n\", type = \"integer\", description = \"d\", requird = true } } }\n",
+        "argon.command{ name = \"/roll\", description = 1, options = {\n\t{ name = \"n\", type = \"int\", description = \"d\" },\n\t{ name = \"n\", type = \"integer\", description = \"d\", requird = true } } }\n",
         &[
             "1:14 argon.command: \"run\" is missing → write run = function(interaction, options) … end",
             "1:23 argon.command: name cannot be \"/roll\" → write \"roll\": the slash is not part of the name",
-            "1:46 argon.command: description must have 1 to 100 characters, it has 0",
+            "1:46 argon.command: description must be a string, not a number",
             "2:23 argon.command: options[1]: type cannot be \"int\" → it is one of string, integer, boolean, user, channel, role, number",
             "3:11 argon.command: the option \"n\" is there twice",
             "3:53 argon.command: options[2]: unknown field \"requird\" → did you mean \"required\"?",

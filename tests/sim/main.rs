@@ -3,6 +3,7 @@
 mod api;
 mod control;
 mod limits;
+mod shapes;
 mod sse;
 mod stream;
 
