@@ -4,6 +4,7 @@ mod api;
 mod calls;
 mod control;
 mod limits;
+mod shapes;
 mod socket;
 mod sse;
 mod stream;

@@ -107,7 +107,7 @@ async fn a_socket_needs_a_token_that_is_not_older_than_two_hours() {
         assert_eq!(refused, Some(400), "{path}");
     }
     let open = Socket::open(&world, "connect", Some(&token)).await;
-    let mut open = open.ok().expect("the token may be in the header");
+    let mut open = open.expect("the token may be in the header");
     open.says("ready").await;
     world.sim("time", json!({"advance": 7_199})).await;
     let path = format!("connect?token={token}");
@@ -176,7 +176,7 @@ async fn the_other_build_says_type_and_cuts_the_connection() {
     })
     .await;
     let path = format!("connect?token={}", token(&world).await);
-    let mut socket = Socket::open(&world, &path, None).await.ok().expect("open");
+    let mut socket = Socket::open(&world, &path, None).await.expect("open");
     let Some(Message::Text(ready)) = socket.message().await else {
         panic!("ready was due");
     };
@@ -195,7 +195,7 @@ async fn one_token_does_not_serve_two_kinds_of_socket() {
     let (token, ada) = (token(&world).await, world.person("Ada").await);
     let mut connect = Socket::ready(&world, &format!("connect?token={token}")).await;
     let path = format!("subscribe?token={token}&target_identity={ada}");
-    let mut second = Socket::open(&world, &path, None).await.ok().expect("open");
+    let mut second = Socket::open(&world, &path, None).await.expect("open");
     let error = second.says("error").await;
     assert!(
         error["message"]
