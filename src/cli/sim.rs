@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Failure, complain, say};
 use crate::app::Shutdown;
 use crate::observe::LogFormat;
-use crate::sim::{Server, Settings};
+use crate::sim::{Server, Settings, VoiceStatus};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,10 @@ pub(super) struct Options {
     /// Leave the bots unverified: no privileged intents and routes.
     #[arg(long)]
     unverified: bool,
+    /// Key of the voice sockets' status messages: `status` as documented, `type` as an older build
+    /// that also cuts the connection on a bad packet.
+    #[arg(long, value_name = "KEY", default_value = "status", value_parser = ["status", "type"])]
+    voice_status: String,
 }
 
 pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
@@ -29,6 +33,10 @@ async fn serve(options: &Options, format: LogFormat) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals();
     let settings = Settings {
         listen: options.listen,
+        voice_status: match &*options.voice_status {
+            "type" => VoiceStatus::Type,
+            _ => VoiceStatus::Status,
+        },
         ..Settings::default()
     };
     let server = Server::start(settings).await.map_err(|error| {

@@ -16,11 +16,12 @@
 //! | `routes` | what each route does, one file per interface |
 //! | `stream` | the open event stream |
 //! | `http` | authentication, dispatch, the order of the checks, the request log |
+//! | `voice` | voice tokens, rooms and the sockets that carry Opus packets |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
 //! | `playground` | the page for browsers, embedded in the binary |
 //! | `clock` | time, and how tests move it |
 //!
-//! Voice, calls and injected faults are not here yet: those routes answer 501 after all their checks.
+//! Injected faults are not here yet.
 
 mod clock;
 mod control;
@@ -33,7 +34,9 @@ mod playground;
 mod routes;
 mod server;
 mod stream;
+mod voice;
 mod wire;
 mod world;
 
 pub use server::{Bot, Error, Server, Settings};
+pub use voice::VoiceStatus;

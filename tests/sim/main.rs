@@ -1,11 +1,14 @@
 //! The embedded server over real sockets.
 
 mod api;
+mod calls;
 mod control;
 mod limits;
 mod shapes;
+mod socket;
 mod sse;
 mod stream;
+mod voice;
 
 use argon_host::sim::{Bot, Server, Settings};
 use reqwest::StatusCode;
