@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sim", &["config", "contract"]),
     ("observe", &[]),
     ("check", &["config", "contract", "definitions"]),
-    ("definitions", &["config", "contract"]),
+    ("definitions", &["config", "contract", "sim"]),
 ];
 
 fn sources() -> Vec<PathBuf> {

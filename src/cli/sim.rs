@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Failure;
 use crate::app::Shutdown;
-use crate::sim::{Server, Settings};
+use crate::sim::{FaultSpec, Server, Settings};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,13 @@ pub(super) struct Options {
     /// Leave the bots unverified: no privileged intents and routes.
     #[arg(long)]
     unverified: bool,
+    /// A fault to arm at once, such as "answer:interface=IMessages,status=503,count=3"; may be given
+    /// several times.
+    #[arg(long = "fault", value_name = "SPEC")]
+    faults: Vec<FaultSpec>,
+    /// Faults at random; the same seed gives the same faults.
+    #[arg(long, value_name = "SEED")]
+    chaos: Option<u64>,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
@@ -34,6 +41,13 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         eprintln!("argon-host: {error}");
         Failure::Work
     })?;
+
+    for fault in &options.faults {
+        server.arm(fault.clone());
+    }
+    if let Some(seed) = options.chaos {
+        server.unleash(seed);
+    }
 
     // For people and for programs that start the server: plain lines on stdout, tokens included,
     // because they open nothing but this process.

@@ -15,16 +15,18 @@
 //! | `wire` | the world in the platform's JSON |
 //! | `routes` | what each route does, one file per interface |
 //! | `stream` | the open event stream |
+//! | `faults` | what goes wrong on request |
 //! | `http` | authentication, dispatch, the order of the checks, the request log |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
 //! | `playground` | the page for browsers, embedded in the binary |
 //! | `clock` | time, and how tests move it |
 //!
-//! Voice, calls and injected faults are not here yet: those routes answer 501 after all their checks.
+//! Voice and calls are not here yet: those routes answer 501 after all their checks.
 
 mod clock;
 mod control;
 mod events;
+mod faults;
 mod http;
 mod limits;
 mod log;
@@ -36,4 +38,5 @@ mod stream;
 mod wire;
 mod world;
 
+pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow};
 pub use server::{Bot, Error, Server, Settings};

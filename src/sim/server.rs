@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::clock::{Clock, Now};
 use super::control::view;
 use super::events::Feed;
+use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::limits::Limits;
 use super::log::Log;
@@ -108,6 +109,7 @@ pub struct Shared {
     pub address: SocketAddr,
     pub clock: Clock,
     pub limits: Limits,
+    pub faults: Switch,
     state: Mutex<State>,
     log: Mutex<Log>,
     /// Wakes the timer when a nearer deadline may have been set.
@@ -223,6 +225,7 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let shared = Arc::new(Shared {
             limits: Limits::new(settings.segment),
+            faults: Switch::default(),
             settings,
             address,
             clock: Clock::new(),
@@ -275,6 +278,16 @@ impl Server {
             user_id: account.user.to_string(),
             username: account.username,
         }
+    }
+
+    /// Arms a fault.
+    pub fn arm(&self, fault: FaultSpec) {
+        self.shared.faults.arm(fault);
+    }
+
+    /// Faults at random from now on; the same seed gives the same faults.
+    pub fn unleash(&self, seed: u64) {
+        self.shared.faults.unleash(seed);
     }
 
     /// Ends open streams, closes the listener, and waits a moment for requests that are being

@@ -2,6 +2,7 @@
 
 mod api;
 mod control;
+mod faults;
 mod limits;
 mod sse;
 mod stream;
