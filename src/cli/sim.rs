@@ -1,10 +1,11 @@
 //! `argon-host sim`: the embedded Argon server alone.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use super::Failure;
+use super::{Failure, print_problems};
 use crate::app::Shutdown;
-use crate::sim::{FaultSpec, Server, Settings};
+use crate::sim::{self, FaultSpec, Server, Settings};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -12,10 +13,14 @@ pub(super) struct Options {
     /// Address to serve on; port 0 is any free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
-    /// A bot to install into the space; may be given several times.
-    #[arg(long = "bot", value_name = "NAME", default_value = "demo")]
+    /// The world to begin with: a TOML file with spaces, channels, people and bots.
+    #[arg(long, value_name = "FILE")]
+    world: Option<PathBuf>,
+    /// A bot to install into the first space; may be given several times (default: demo, unless the
+    /// world has bots).
+    #[arg(long = "bot", value_name = "NAME")]
     bots: Vec<String>,
-    /// Leave the bots unverified: no privileged intents and routes.
+    /// Leave the bots of --bot unverified: no privileged intents and routes.
     #[arg(long)]
     unverified: bool,
     /// A fault to arm at once, such as "answer:interface=IMessages,status=503,count=3"; may be given
@@ -28,13 +33,21 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    super::runtime()?.block_on(serve(options))
+    let world = match &options.world {
+        None => None,
+        Some(path) => Some(sim::load_world(path).map_err(|problems| {
+            print_problems(&problems);
+            Failure::Usage
+        })?),
+    };
+    super::runtime()?.block_on(serve(options, world))
 }
 
-async fn serve(options: &Options) -> Result<(), Failure> {
+async fn serve(options: &Options, world: Option<sim::Plan>) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals();
     let settings = Settings {
         listen: options.listen,
+        world,
         ..Settings::default()
     };
     let server = Server::start(settings).await.map_err(|error| {
@@ -54,7 +67,12 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     println!("playground  {}/", server.base_url());
     println!("base url    {}", server.base_url());
     for name in &options.bots {
-        let bot = server.add_bot(name, !options.unverified);
+        server.add_bot(name, !options.unverified);
+    }
+    if server.bots().is_empty() {
+        server.add_bot("demo", !options.unverified);
+    }
+    for bot in server.bots() {
         println!("bot         {}  token {}", bot.username, bot.token.expose());
     }
 

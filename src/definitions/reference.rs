@@ -23,7 +23,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "argon-host sim [--listen ADDR]",
-        "Runs the embedded Argon server alone, for any bot in any language. `--bot NAME` and `--unverified` say who may log in, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
+        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
     ),
     (
         "argon-host types [DIR]",
@@ -46,7 +46,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes) · [Faults](#faults)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [Faults](#faults)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -74,6 +74,7 @@ pub fn reference() -> String {
             &[&quoted(code.code), &code.status.to_string(), code.doc],
         );
     }
+    world_files(&mut out);
     faults(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
@@ -134,18 +135,37 @@ fn config(out: &mut String) {
             "\n### Section `[{}]`\n\n{}\n\n",
             section.name, section.doc
         );
-        table(out, &["Key", "Type", "Default", "Meaning"]);
-        for key in section.keys {
-            let default = match key.default {
-                "" => String::new(),
-                default => quoted(default),
-            };
-            let doc = match key.not_yet {
-                true => format!("{} *No effect in this version yet.*", key.doc),
-                false => key.doc.to_owned(),
-            };
-            row(out, &[&quoted(key.name), key.ty, &default, &doc]);
-        }
+        self::keys(out, section);
+    }
+}
+
+fn keys(out: &mut String, section: &keys::SectionKeys) {
+    table(out, &["Key", "Type", "Default", "Meaning"]);
+    for key in section.keys {
+        let default = match key.default {
+            "" => String::new(),
+            default => quoted(default),
+        };
+        let doc = match key.not_yet {
+            true => format!("{} *No effect in this version yet.*", key.doc),
+            false => key.doc.to_owned(),
+        };
+        row(out, &[&quoted(key.name), key.ty, &default, &doc]);
+    }
+}
+
+fn world_files(out: &mut String) {
+    out.push_str(
+        "\n## World files\n\nThe world that `argon-host sim --world FILE` begins with. Names are all it takes: ids \
+         derive from them and are the same in every run. A bot without a token gets a fresh one, which is printed.\n",
+    );
+    for section in sim::WORLD_SECTIONS {
+        let _ = write!(
+            out,
+            "\n### Section `[[{}]]`\n\n{}\n\n",
+            section.name, section.doc
+        );
+        keys(out, section);
     }
 }
 

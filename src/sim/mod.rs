@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `server` | start, stop, and the one lock that makes an act and its events one step |
 //! | `world` | spaces, people, messages, commands, interactions: pure state, a method per act |
+//! | `world_file` | a world as a file describes it |
 //! | `events` | per-bot positions, buffers and intents: pure |
 //! | `limits` | rate windows and concurrency |
 //! | `params` | parameters checked against the contract |
@@ -37,6 +38,9 @@ mod server;
 mod stream;
 mod wire;
 mod world;
+mod world_file;
 
 pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow};
 pub use server::{Bot, Error, Server, Settings};
+pub use world::Plan;
+pub use world_file::{keys::SECTIONS as WORLD_SECTIONS, load as load_world, parse as parse_world};

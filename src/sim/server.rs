@@ -17,7 +17,7 @@ use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::limits::Limits;
 use super::log::Log;
-use super::world::{Effect, World};
+use super::world::{BotAccount, Effect, Plan, World};
 use crate::config::Secret;
 use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
 
@@ -36,6 +36,8 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// The world to begin with; `None`: one space with some channels and people.
+    pub world: Option<Plan>,
 }
 
 impl Default for Settings {
@@ -45,6 +47,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            world: None,
         }
     }
 }
@@ -95,6 +98,16 @@ pub struct Bot {
     pub user_id: String,
     /// Its user's name, which ends in `bot`.
     pub username: String,
+}
+
+impl From<&BotAccount> for Bot {
+    fn from(account: &BotAccount) -> Self {
+        Self {
+            token: account.token.clone(),
+            user_id: account.user.to_string(),
+            username: account.username.clone(),
+        }
+    }
 }
 
 /// World and buffers: one lock, so that an act and its events are one step for everybody.
@@ -215,7 +228,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with the default world.
+    /// Starts a server with the world of the settings.
     ///
     /// # Errors
     /// [`Error::Listen`] when the address cannot be had; it says what to do.
@@ -223,6 +236,10 @@ impl Server {
         let failed = |source| Error::listen(settings.listen, source);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let world = match &settings.world {
+            Some(plan) => World::planned(plan, http::new_token),
+            None => World::with_default_space(),
+        };
         let shared = Arc::new(Shared {
             limits: Limits::new(settings.segment),
             faults: Switch::default(),
@@ -230,7 +247,7 @@ impl Server {
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
-                world: World::with_default_space(),
+                world,
                 feed: Feed::default(),
             }),
             log: Mutex::default(),
@@ -239,6 +256,8 @@ impl Server {
             pages: broadcast::Sender::new(PAGE_BACKLOG),
             stop: watch::Sender::new(false),
         });
+        // The bots of the plan begin to receive events.
+        shared.act(|_, _| ());
         let mut stop = shared.stopping();
         // Events are small writes that must not wait for one another.
         let listener = listener.tap_io(|socket| {
@@ -267,17 +286,19 @@ impl Server {
         format!("http://{}", self.shared.address)
     }
 
-    /// Installs a bot into the default space, with every entitlement. The username is the name, with
+    /// Installs a bot into the first space, with every entitlement. The username is the name, with
     /// `bot` at its end. A name that is there already is the same bot, with the same token.
     pub fn add_bot(&self, name: &str, verified: bool) -> Bot {
         let account = self
             .shared
             .act(|world, _| world.add_bot(name, verified, http::new_token));
-        Bot {
-            token: account.token,
-            user_id: account.user.to_string(),
-            username: account.username,
-        }
+        Bot::from(&account)
+    }
+
+    /// Every bot that can log in.
+    pub fn bots(&self) -> Vec<Bot> {
+        let state = self.shared.state();
+        state.world.bots().iter().map(Bot::from).collect()
     }
 
     /// Arms a fault.
