@@ -9,7 +9,10 @@
 //! | [`rest`] | one client with validation, retries and the rate limiter |
 //! | [`stream`] | the one event stream of a bot |
 //! | [`inbox`] | the seam that every event passes on its way to the scripts |
+//! | [`modules`] | the scripts folder: its scripts, and the file that a `require` means; depends on nothing |
 //! | [`script`] | everything that knows Luau |
+//! | [`check`] | finds mistakes in config and scripts without running them |
+//! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
 //! | [`sim`] | the embedded Argon server and its playground |
 //! | [`observe`] | logs |
 //! | [`cli`] | one file per subcommand |
@@ -32,6 +35,7 @@ pub mod config;
 pub mod contract;
 pub mod definitions;
 pub mod inbox;
+pub mod modules;
 pub mod observe;
 pub mod rest;
 pub mod script;

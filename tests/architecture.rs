@@ -8,12 +8,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("config", &["contract"]),
     ("inbox", &[]),
+    ("modules", &[]),
     ("rest", &["config", "contract"]),
     ("stream", &["config", "contract", "inbox", "observe"]),
-    ("script", &["config", "contract", "inbox", "rest"]),
+    (
+        "script",
+        &["config", "contract", "inbox", "modules", "rest"],
+    ),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
-    ("check", &["config", "contract", "definitions"]),
+    ("check", &["config", "contract", "definitions", "modules"]),
     ("definitions", &["config", "contract", "sim"]),
 ];
 

@@ -89,7 +89,7 @@ fn ten_planted_mistakes_are_ten_problems_with_place_and_remedy() {
             "scripts/broken.luau:1:11 Expected identifier when parsing expression, got '='",
             "scripts/dice.luau:1:39 argon.messages.send: unknown field \"txt\"",
             "scripts/dice.luau:2:28 argon.on: unknown option \"owm\"",
-            "scripts/dice.luau:3:21 require: ./lib: there is no such module",
+            "scripts/dice.luau:3:21 require: there is no module ./lib",
             "scripts/ping.luau:1:10 unknown event \"messageCreated\"",
             "scripts/ping.luau:2:8 events have no method \"replay\"",
             "scripts/ping.luau:4:7 unknown name argon.mesages",
@@ -310,11 +310,11 @@ fn an_event_that_nobody_knows_is_a_warning() {
 #[test]
 fn commands_are_checked() {
     finds(
-        "argon.command{ name = \"/roll\", description = \"\", options = {\n\t{ name = \"n\", type = \"int\", description = \"d\" },\n\t{ name = \"n\", type = \"integer\", description = \"d\", requird = true } } }\n",
+        "argon.command{ name = \"/roll\", description = 1, options = {\n\t{ name = \"n\", type = \"int\", description = \"d\" },\n\t{ name = \"n\", type = \"integer\", description = \"d\", requird = true } } }\n",
         &[
             "1:14 argon.command: \"run\" is missing → write run = function(interaction, options) … end",
             "1:23 argon.command: name cannot be \"/roll\" → write \"roll\": the slash is not part of the name",
-            "1:46 argon.command: description must have 1 to 100 characters, it has 0",
+            "1:46 argon.command: description must be a string, not a number",
             "2:23 argon.command: options[1]: type cannot be \"int\" → it is one of string, integer, boolean, user, channel, role, number",
             "3:11 argon.command: the option \"n\" is there twice",
             "3:53 argon.command: options[2]: unknown field \"requird\" → did you mean \"required\"?",
@@ -372,11 +372,11 @@ fn requires_are_followed_inside_the_folder() {
     assert_eq!(
         places(&folder, &problems),
         [
-            "scripts/a.luau:2:9 require: ./lib/y: there is no such module",
-            "scripts/a.luau:3:9 require: ../bot: the path leads out of the scripts folder",
+            "scripts/a.luau:2:9 require: there is no module ./lib/y",
+            "scripts/a.luau:3:9 require: ../bot is outside the scripts folder",
             "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\" or \"@self/\"",
-            "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file; write \"./…\" here",
-            "scripts/a.luau:6:9 require: ./lib/x.luau: there is no such module; leave the extension out",
+            "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file, and a.luau is none; write \"./…\"",
+            "scripts/a.luau:6:9 require: there is no module ./lib/x.luau (leave the extension out)",
         ]
     );
 }

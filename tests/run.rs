@@ -115,6 +115,22 @@ async fn a_poll_counts_one_vote_a_person_in_its_own_message() {
 }
 
 #[tokio::test]
+async fn a_poll_whose_answer_fits_no_button_is_explained() {
+    let dir = sample_bot();
+    let (_host, world) = run_embedded(dir.path(), &[]).await;
+    let mut events = world.events().await;
+    // 80 letters of two bytes fit, 81 do not.
+    for (length, text) in [(80, "Tea?"), (81, "An answer has at most 80 characters.")] {
+        let answers = format!("yes, {}", "я".repeat(length));
+        let options = json!({ "question": "Tea?", "answers": answers });
+        world.command(0, "general", "poll", options).await;
+        let answer = events.bot_message().await;
+        let said = answer["text"].as_str().expect("text");
+        assert!(said.starts_with(text), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn feedback_opens_a_form_and_answers_what_was_written() {
     let dir = sample_bot();
     let (_host, world) = run_embedded(dir.path(), &[]).await;
@@ -124,6 +140,8 @@ async fn feedback_opens_a_form_and_answers_what_was_written() {
         .next("the form opens", |event| event["type"] == "modal")
         .await;
     assert_eq!(modal["modal"]["title"], "Your feedback");
+    let components = modal["modal"]["components"].as_array().expect("a list");
+    assert!(components.iter().all(|part| part["required"] == true));
     assert_eq!(modal["userId"], world.person(1));
 
     let submit = json!({

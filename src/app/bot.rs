@@ -289,22 +289,27 @@ async fn sync_commands(
     scripts: &script::Host,
     registrations: &Registrations,
 ) -> Result<Vec<String>, SyncError> {
-    for conflict in &registrations.conflicts {
-        tracing::error!("{conflict}");
-    }
     let synced = commands::sync(client, &registrations.commands).await?;
     for refused in &synced.refused {
         tracing::error!("{refused}");
     }
     scripts.commands_are(&synced.commands);
-    if synced.changes > 0 {
-        let mut names: Vec<_> = synced
-            .commands
-            .iter()
-            .map(|c| format!("/{}", c.key.name))
-            .collect();
-        names.sort();
-        tracing::info!("commands in place: {}", names.join(" "));
+    let mut names: Vec<_> = synced
+        .commands
+        .iter()
+        .map(|command| format!("/{}", command.key.name))
+        .collect();
+    names.sort();
+    if !names.is_empty() || synced.changes > 0 {
+        tracing::info!(
+            "commands: {} ({} changes at the server)",
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(" ")
+            },
+            synced.changes
+        );
     }
     Ok(synced
         .commands
@@ -324,6 +329,7 @@ fn announce_scripts(scripts: &script::Host) {
     }
     match loaded.len() {
         0 => tracing::warn!("no script is loaded"),
+        1 => tracing::info!("1 script loaded: {}", loaded[0]),
         count => tracing::info!("{count} scripts loaded: {}", loaded.join(", ")),
     }
 }

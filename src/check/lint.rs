@@ -10,13 +10,13 @@ use luau_syntax::location::Location;
 use luau_syntax::parser::ParsedSource;
 
 use super::commands::{self, Commands};
-use super::files;
 use super::literal::{Fields, Literal, literal, range, text};
 use super::params;
 use crate::config::suggest::did_you_mean;
 use crate::config::{Problem, Severity, Source};
 use crate::contract::{self, EVENTS, Route};
 use crate::definitions::libraries::{self, GLOBALS, NOT_YET, WITHHELD};
+use crate::modules;
 
 /// Where problems of one file go.
 pub struct Notes<'s> {
@@ -463,15 +463,30 @@ impl Linter<'_, '_> {
             self.notes.error(at, message, None);
             return;
         }
-        if let Err(why) = files::resolve(self.root, self.notes.path(), &wanted) {
+        // The same question that the running script will ask, in canonical paths.
+        let root = self.root.canonicalize().unwrap_or_default();
+        let from = self.notes.path().strip_prefix(self.root);
+        let from = root.join(from.unwrap_or(self.notes.path()));
+        if let Err(why) = modules::resolve(&root, &from, &wanted) {
             let name = wanted.rsplit('/').next().unwrap_or_default();
-            let near = files::neighbours(self.notes.path(), &wanted);
+            let near = neighbours(&from, &wanted);
             let help = did_you_mean(name, near.iter().map(String::as_str))
                 .unwrap_or_else(|| "\"./\" is the folder of this file".to_owned());
-            let message = format!("require: {wanted}: {why}");
-            self.notes.error(at, message, Some(help));
+            self.notes.error(at, format!("require: {why}"), Some(help));
         }
     }
+}
+
+/// The names of the modules in the folder that the path `wanted` of the file `from` leads to.
+fn neighbours(from: &Path, wanted: &str) -> Vec<String> {
+    let below = wanted.strip_prefix("@self/").unwrap_or(wanted);
+    let folder = from.parent().unwrap_or(Path::new("")).join(below);
+    let entries = folder.parent().and_then(|folder| folder.read_dir().ok());
+    let names = entries.into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        modules::stem(name.to_str()?).map(str::to_owned)
+    });
+    names.collect()
 }
 
 fn route(path: &str) -> Option<&'static Route> {

@@ -11,7 +11,6 @@
 //! A local that is set once to such a name (`local messages = argon.messages`) is followed.
 
 mod commands;
-mod files;
 mod lint;
 mod literal;
 mod params;
@@ -23,6 +22,7 @@ use luau_syntax::parser::{ParseError, ParseOptions, ParsedSource};
 
 use crate::config::suggest::did_you_mean;
 use crate::config::{self, Config, Env, Problem, Severity, Source};
+use crate::modules;
 
 use commands::Commands;
 
@@ -59,18 +59,16 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
 /// Checks the scripts folder of a bot.
 fn scripts(config: &Config, problems: &mut Vec<Problem>) {
     let dir = &config.scripts.dir;
-    let found = match files::find(dir) {
-        Ok(found) => found,
+    let read = modules::discover(dir).and_then(|found| Ok((found, modules::files(dir)?)));
+    let (found, files) = match read {
+        Ok(read) => read,
         Err(error) => {
             let message = format!("the folder cannot be read: {error}");
             problems.push(Problem::of_file(Severity::Error, dir, message));
             return;
         }
     };
-    let names: BTreeSet<&str> = found
-        .iter()
-        .filter_map(|file| file.script.as_deref())
-        .collect();
+    let names: BTreeSet<&str> = found.iter().map(|script| script.name.as_str()).collect();
     if names.is_empty() {
         let message = format!("there is no script in {}", dir.display());
         let problem = Problem::of_file(Severity::Warning, &config.path, message);
@@ -78,33 +76,37 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) {
     }
     script_sections(config, &names, problems);
     let mut commands = Commands::default();
-    for file in &found {
+    for path in &files {
         // Commands of a script that is switched off are nobody's; a module's are every script's.
-        let enabled = file
-            .script
-            .as_deref()
-            .is_none_or(|name| config.script(name).enabled);
-        match std::fs::read(&file.path) {
+        let enabled = found
+            .iter()
+            .find(|script| script.path == *path || script.rivals.contains(path))
+            .is_none_or(|script| config.script(&script.name).enabled);
+        match std::fs::read(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => {
                     let mut own = Commands::default();
                     let commands = if enabled { &mut commands } else { &mut own };
-                    problems.extend(script(&file.path, &text, dir, commands));
+                    problems.extend(script(path, &text, dir, commands));
                 }
                 Err(_) => {
-                    let problem =
-                        Problem::of_file(Severity::Error, &file.path, "is not UTF-8 text");
+                    let problem = Problem::of_file(Severity::Error, path, "is not UTF-8 text");
                     problems.push(problem.help("save it as UTF-8"));
                 }
             },
             Err(error) => {
                 let message = format!("cannot be read: {error}");
-                problems.push(Problem::of_file(Severity::Error, &file.path, message));
+                problems.push(Problem::of_file(Severity::Error, path, message));
             }
         }
     }
-    for clash in files::clashes(&found) {
-        problems.push(clash);
+    for script in &found {
+        for rival in &script.rivals {
+            let name = &script.name;
+            let message = format!("{} is a script \"{name}\", too", rival.display());
+            let problem = Problem::of_file(Severity::Error, &script.path, message);
+            problems.push(problem.help("rename or remove one of them"));
+        }
     }
 }
 

@@ -119,6 +119,18 @@ impl Route {
     }
 }
 
+/// What a message is made of, in a Send and in a Reply.
+static NEW_MESSAGE: &[Field] = &[
+    field("channelId", Type::Guid),
+    field("controls", Type::List(&Type::Object(&CONTROL_ROW)))
+        .optional()
+        .limit(Limit::Count(0, CONTROL_ROWS)),
+    field("entities", Type::List(&Type::Union(&MESSAGE_ENTITY))).optional(),
+    field("randomId", Type::Id64).optional(),
+    field("replyTo", Type::Id64).optional(),
+    field("text", Type::String),
+];
+
 /// Every route, by interface and name.
 pub static ROUTES: &[Route] = &[
     route(&ARCHETYPES, Method::Get, "Get", "One archetype.")
@@ -255,7 +267,7 @@ pub static ROUTES: &[Route] = &[
         name: "RegisterCommandRequest",
         fields: &[
             field("defaultPermission", Type::Bool).optional(),
-            field("description", Type::String).limit(Limit::Length(1, COMMAND_DESCRIPTION)),
+            field("description", Type::String).limit(Limit::Length(0, COMMAND_DESCRIPTION)),
             field("name", Type::String).limit(Limit::Length(1, COMMAND_NAME)),
             field("options", Type::List(&Type::Object(&BOT_COMMAND_OPTION))).optional(),
             field("spaceId", Type::Guid).optional(),
@@ -276,7 +288,7 @@ pub static ROUTES: &[Route] = &[
             field("defaultPermission", Type::Bool).optional(),
             field("description", Type::String)
                 .optional()
-                .limit(Limit::Length(1, COMMAND_DESCRIPTION)),
+                .limit(Limit::Length(0, COMMAND_DESCRIPTION)),
             field("options", Type::List(&Type::Object(&BOT_COMMAND_OPTION))).optional(),
         ],
     })
@@ -361,16 +373,7 @@ pub static ROUTES: &[Route] = &[
     )
     .body(&Shape {
         name: "ReplyRequest",
-        fields: &[
-            field("channelId", Type::Guid),
-            field("controls", Type::List(&Type::Object(&CONTROL_ROW)))
-                .optional()
-                .limit(Limit::Count(0, CONTROL_ROWS)),
-            field("entities", Type::List(&Type::Union(&MESSAGE_ENTITY))).optional(),
-            field("randomId", Type::Id64).optional(),
-            field("replyTo", Type::Id64).optional(),
-            field("text", Type::String),
-        ],
+        fields: NEW_MESSAGE,
     })
     .response(&REPLY_RESPONSE)
     .errors(&["not_a_member"])
@@ -408,16 +411,7 @@ pub static ROUTES: &[Route] = &[
     route(&MESSAGES, Method::Post, "Send", "Writes a message.")
         .body(&Shape {
             name: "SendMessageRequest",
-            fields: &[
-                field("channelId", Type::Guid),
-                field("controls", Type::List(&Type::Object(&CONTROL_ROW)))
-                    .optional()
-                    .limit(Limit::Count(0, CONTROL_ROWS)),
-                field("entities", Type::List(&Type::Union(&MESSAGE_ENTITY))).optional(),
-                field("randomId", Type::Id64).optional(),
-                field("replyTo", Type::Id64).optional(),
-                field("text", Type::String),
-            ],
+            fields: NEW_MESSAGE,
         })
         .response(&SEND_MESSAGE_RESPONSE)
         .errors(&["not_a_member"])
@@ -428,7 +422,7 @@ pub static ROUTES: &[Route] = &[
             name: "AddReactionRequest",
             fields: &[
                 field("channelId", Type::Guid),
-                field("emoji", Type::String).limit(Limit::Length(1, 64)),
+                field("emoji", Type::String),
                 field("messageId", Type::Id64),
             ],
         })
@@ -481,7 +475,7 @@ pub static ROUTES: &[Route] = &[
         name: "RemoveReactionRequest",
         fields: &[
             field("channelId", Type::Guid),
-            field("emoji", Type::String).limit(Limit::Length(1, 64)),
+            field("emoji", Type::String),
             field("messageId", Type::Id64),
         ],
     })

@@ -134,7 +134,9 @@ pub static BOT_COMMAND_OPTION: Shape = Shape {
     name: "BotCommandOption",
     fields: &[
         field("choices", Type::List(&Type::Object(&COMMAND_CHOICE))).optional(),
-        field("description", Type::String).limit(Limit::Length(1, COMMAND_DESCRIPTION)),
+        field("description", Type::String)
+            .optional()
+            .limit(Limit::Length(0, COMMAND_DESCRIPTION)),
         field("name", Type::String).limit(Limit::Length(1, COMMAND_NAME)),
         field("required", Type::Bool).optional(),
         field("subOptions", Type::List(&Type::Object(&BOT_COMMAND_OPTION))).optional(),

@@ -64,7 +64,9 @@ pub(super) fn answer<R: mlua::IntoLuaMulti>(
         }
         Err(Fault::Text(text)) => (false, text).into_lua_multi(lua),
         Err(Fault::Value(value)) => (false, value).into_lua_multi(lua),
-        Err(Fault::Lua(error)) => Err(error),
+        // Only what can be said no other way stays mlua's own kind of error.
+        Err(Fault::Lua(error @ mlua::Error::MemoryError(_))) => Err(error),
+        Err(Fault::Lua(error)) => (false, texts(&error).0).into_lua_multi(lua),
     }
 }
 

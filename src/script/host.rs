@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use super::Trouble;
 use super::commands::Registered;
 use super::guest::Birth;
-use super::loader::{Found, chunk_name, discover};
 use super::registry::{Identity, Registrations, Shared, State, Status};
 use super::thread::{self, Mail, Mailbox};
 use crate::inbox::Inbox;
+use crate::modules::{Found, chunk_name, discover};
 use crate::rest;
 
 /// How long [`Host::stop`] waits beyond the drain time for a thread that does not come back.

@@ -15,7 +15,7 @@
 //! # Where things are
 //!
 //! `host` is the outside. `thread` has a script's loop, `guest` its state, `vm` the sandbox and the
-//! prelude's tools, `scheduler` its coroutines and timers, `dispatch` its handlers, `loader` the files,
+//! prelude's tools, `scheduler` its coroutines and timers, `dispatch` its handlers,
 //! `errors` the errors, `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees.
@@ -27,7 +27,6 @@ mod errors;
 mod guest;
 mod host;
 pub mod json;
-mod loader;
 mod registry;
 mod scheduler;
 mod thread;
@@ -36,5 +35,4 @@ mod vm;
 pub use commands::{CommandKey, CommandSpec, Registered};
 pub use errors::{Place, Trouble};
 pub use host::{Host, LoadError, Report, ScriptSettings, Settings};
-pub use loader::{Found, discover};
 pub use registry::{Conflict, Identity, Registrations, State};

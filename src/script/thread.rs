@@ -6,8 +6,9 @@
 //! Luau, keeps scripts from delaying each other.
 //!
 //! A script whose handlers do not finish stops taking events at its limit, and what waits for it fills
-//! the inbox in the end: nothing is lost, at the price that the stream is held. Ending handlers that
-//! take too long is the matter of a script's limits, not of this loop.
+//! the inbox in the end: nothing is lost, at the price that the stream is held for every script of the
+//! bot. So it says loudly, at most every [`HELD_WARNING`], which script it is. Ending handlers that take
+//! too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mlua::Lua;
@@ -34,6 +35,11 @@ use crate::rest;
 /// ends a recursion through the host (a task that spawns a task, a `__tostring` that logs itself) after
 /// 200 levels; in an unoptimised build a level takes tens of kilobytes.
 const STACK: usize = 32 << 20;
+
+/// How long a script may hold its events back before that is worth a warning.
+const HELD_PATIENCE: Duration = Duration::from_secs(1);
+/// The least time between two of these warnings.
+const HELD_WARNING: Duration = Duration::from_secs(60);
 
 /// Something for a script's thread.
 pub(super) enum Mail {
@@ -122,6 +128,7 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
         state,
         stop: None,
         loaded: false,
+        held: Held::default(),
     }
     .run();
     guest.clear();
@@ -138,6 +145,17 @@ struct Turns<'a> {
     stop: Option<Instant>,
     /// The host knows that the top level has ended.
     loaded: bool,
+    held: Held,
+}
+
+/// Whether events wait because as many handlers run as may.
+#[derive(Default)]
+struct Held {
+    since: Option<Instant>,
+    /// When it is said (again), if they still wait then.
+    due: Option<Instant>,
+    /// Not before this instant is it said again.
+    quiet_until: Option<Instant>,
 }
 
 impl Turns<'_> {
@@ -148,7 +166,7 @@ impl Turns<'_> {
             let now = Instant::now();
             busy |= self.guest.run_timers(self.lua, now);
             self.guest.run_deferred();
-            busy |= self.take_event();
+            busy |= self.take_event(now);
             self.settle()?;
             if self.is_over(now) {
                 return Ok(());
@@ -176,13 +194,17 @@ impl Turns<'_> {
         any
     }
 
-    fn take_event(&self) -> bool {
-        if self.stop.is_some()
-            || !self.guest.shared.open.load(Ordering::Acquire)
-            || self.guest.scheduler.borrow().handlers() >= self.guest.most_handlers
-        {
+    fn take_event(&mut self, now: Instant) -> bool {
+        if self.stop.is_some() || !self.guest.shared.open.load(Ordering::Acquire) {
+            self.held.due = None;
             return false;
         }
+        if self.guest.scheduler.borrow().handlers() >= self.guest.most_handlers {
+            self.hold(now);
+            return false;
+        }
+        self.held.since = None;
+        self.held.due = None;
         match self.inbox.take() {
             Some(delivery) => {
                 self.guest.dispatch(self.lua, delivery);
@@ -190,6 +212,27 @@ impl Turns<'_> {
             }
             None => false,
         }
+    }
+
+    /// No handler may begin. Says so when events wait for one, which in the end stops the whole bot.
+    fn hold(&mut self, now: Instant) {
+        let waiting = self.inbox.waiting();
+        if waiting == 0 {
+            return;
+        }
+        let since = *self.held.since.get_or_insert(now);
+        let due = (since + HELD_PATIENCE).max(self.held.quiet_until.unwrap_or(since));
+        if now < due {
+            self.held.due = Some(due);
+            return;
+        }
+        self.held.due = Some(now + HELD_WARNING);
+        self.held.quiet_until = self.held.due;
+        tracing::warn!(target: "script", script = %self.guest.name, waiting,
+            seconds = now.duration_since(since).as_secs(),
+            "{} handlers run, as many as may: its events wait, and once the inbox is full, every script \
+             of this bot waits with it; end the handlers that hang, or raise limits.handlers",
+            self.guest.most_handlers);
     }
 
     /// Tells what has changed in this turn.
@@ -222,7 +265,11 @@ impl Turns<'_> {
 
     fn park(&self) {
         let timer = self.guest.scheduler.borrow().next_timer();
-        let until = [timer, self.stop].into_iter().flatten().min();
+        // While events are held, nobody else may wake the thread to say so.
+        let until = [timer, self.stop, self.held.due]
+            .into_iter()
+            .flatten()
+            .min();
         match until {
             Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
             None => thread::park(),

@@ -31,6 +31,8 @@ pub(super) struct Tools {
     pub(super) protected: Function,
     /// The globals that are written in Luau.
     pub(super) print: Function,
+    /// Wraps a host function that logs its first argument's text.
+    pub(super) log: Function,
     pub(super) require: Function,
     pub(super) cancel: Function,
 }
@@ -100,6 +102,7 @@ impl Tools {
             failure: tools.raw_get("failure")?,
             protected: tools.raw_get("try")?,
             print: tools.raw_get("print")?,
+            log: tools.raw_get("log")?,
             require: tools.raw_get("require")?,
             cancel: tools.raw_get("cancel")?,
         })

@@ -183,3 +183,29 @@ async fn odd_uses_end_in_errors_and_harm_nothing_else() {
     assert!(lines[6].contains("stack overflow"), "{lines:#?}");
     assert_eq!(lines[7], "still here", "{lines:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scripts_own_traceback_has_only_its_own_frames() {
+    let bot = Bot::start(&[(
+        "tracer.luau",
+        r#"local function lines(text) return (string.gsub(text, "\n", "|")) end
+        local function inner() return debug.traceback("why\n[argon]:1 said", 1) end
+        print(lines(inner()))
+        print(lines(select(2, xpcall(argon.json.decode, debug.traceback, "{"))))
+        local function outer() return debug.traceback(nil, 2) end
+        print(lines(outer()))
+        local waiting = coroutine.create(function() coroutine.yield() end)
+        coroutine.resume(waiting)
+        print(lines(debug.traceback(waiting, "co")))"#,
+    )])
+    .await;
+    bot.log.wait("tracer", 4).await;
+    let lines = bot.log.of("tracer");
+    assert_eq!(
+        lines[0],
+        "why|[argon]:1 said|tracer.luau:2 function inner|tracer.luau:3|"
+    );
+    assert!(!lines[1].contains("[argon]"), "{lines:?}");
+    assert_eq!(lines[2], "tracer.luau:6|");
+    assert_eq!(lines[3], "co|tracer.luau:7|");
+}

@@ -198,6 +198,35 @@ async fn the_handler_limit_holds_events_back_until_one_finishes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_holds_its_events_back_is_named_once() {
+    let bot = Bot::start_limited(
+        &[(
+            "stuck.luau",
+            r#"argon.on("messageCreate", function() task.wait(1e9) end)
+            task.delay(1.2, function()
+                for _ = 1, 8 do print("tick") task.wait(0.001) end
+            end)"#,
+        )],
+        2,
+    )
+    .await;
+    for text in ["a", "b", "c", "d", "e"] {
+        bot.event("messageCreate", message(text)).await;
+    }
+    // Later turns of the loop are quiet about it.
+    bot.log.wait("stuck", 9).await;
+    let lines = bot.log.all("stuck");
+    let warnings: Vec<_> = lines.iter().filter(|line| line.level == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{lines:?}");
+    assert!(
+        warnings[0]
+            .message
+            .starts_with("2 handlers run, as many as may: its events wait"),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_busy_script_does_not_delay_another() {
     let bot = Bot::start(&[
         (

@@ -137,6 +137,50 @@ async fn log_lines_carry_level_and_fields() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_logged_is_an_error_of_the_script() {
+    let bot = Bot::start(&[(
+        "hostile.luau",
+        r#"local evil = setmetatable({}, { __tostring = function() error("boom") end })
+        local function try(f, ...)
+            local ok, e = pcall(f, ...)
+            print(ok, type(e), e)
+        end
+        try(argon.log.info, evil)
+        try(print, evil)
+        try(argon.on, "ready", print, { [evil] = true })
+        print(string.rep("a", 20000))"#,
+    )])
+    .await;
+    bot.log.wait("hostile", 4).await;
+    let lines = bot.log.of("hostile");
+    for line in &lines[..2] {
+        assert_eq!(line, "false\tstring\thostile.luau:1: boom");
+    }
+    assert!(
+        lines[2].contains("the options table has no field of type table"),
+        "{lines:?}"
+    );
+    assert!(lines[3].ends_with("aaa… (3616 bytes more)"), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_value_that_would_be_endless_text_is_refused() {
+    let bot = Bot::start(&[(
+        "bomb.luau",
+        r#"local t = {}
+        for _ = 1, 100 do t = { t, t } end
+        print(select(2, pcall(argon.json.encode, { t })))"#,
+    )])
+    .await;
+    bot.log.wait("bomb", 1).await;
+    assert!(
+        bot.log.of("bomb")[0].ends_with("more than 8 MiB of JSON"),
+        "{:?}",
+        bot.log.of("bomb")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_top_level_counts_as_loaded() {
     let bot = Bot::start_slow(&[(
         "sluggish.luau",

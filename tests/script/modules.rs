@@ -115,3 +115,26 @@ async fn a_script_cannot_change_what_it_was_given() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_whose_loader_was_cancelled_is_loaded_by_the_next() {
+    let bot = Bot::start(&[
+        (
+            "giver_up.luau",
+            r#"task.spawn(function()
+                local first = task.spawn(function() return require("./lib/late") end)
+                task.spawn(function() print("waiter", require("./lib/late")) end)
+                task.cancel(first)
+                print("again", require("./lib/late"))
+            end)"#,
+        ),
+        (
+            "lib/late.luau",
+            "_G.loads = (_G.loads or 0) + 1 if _G.loads == 1 then task.wait(1e6) end return _G.loads",
+        ),
+    ])
+    .await;
+    bot.log.wait("giver_up", 2).await;
+    let lines = bot.log.of("giver_up");
+    assert_eq!(lines, ["waiter\t2", "again\t2"]);
+}

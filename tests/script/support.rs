@@ -303,7 +303,7 @@ impl Log {
         self.all(script).swap_remove(index)
     }
 
-    fn all(&self, script: &str) -> Vec<Line> {
+    pub fn all(&self, script: &str) -> Vec<Line> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines
             .iter()

@@ -170,6 +170,56 @@ async fn people_write_edit_and_come_and_go() {
 }
 
 #[tokio::test]
+async fn messages_come_in_pages_and_the_pages_meet() {
+    let world = World::start().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(world.say(&n.to_string()).await);
+    }
+    let channel = world.channel("general").await;
+    let page = async |more: &str| -> Vec<String> {
+        let path = format!("messages?channelId={channel}&limit=2{more}");
+        let answer = world.sim(&path, Value::Null).await;
+        let messages = answer["messages"].as_array().expect("a list").iter();
+        let ids = messages.map(|message| message["messageId"].as_str().expect("a text"));
+        ids.map(str::to_owned).collect()
+    };
+    assert_eq!(page("").await, ids[3..]);
+    assert_eq!(page(&format!("&before={}", ids[3])).await, ids[1..3]);
+    assert_eq!(page(&format!("&before={}", ids[1])).await, ids[..1]);
+    assert!(page(&format!("&before={}", ids[0])).await.is_empty());
+    let path = format!("messages?channelId={channel}&before=x");
+    assert_eq!(world.control(&path, Value::Null).await.0, 400);
+}
+
+#[tokio::test]
+async fn pages_hear_that_the_commands_of_a_bot_have_gone_with_it() {
+    let world = World::start().await;
+    let command = json!({"name": "wait", "description": "Wait"});
+    world.ok("POST", "/ICommands/v1/Register", command).await;
+    let mut page = page_events(&world).await;
+    let leave = json!({"userId": world.bot.user_id, "leave": true});
+    world.sim("member", leave).await;
+    assert_eq!(page.next().await.data["type"], "world");
+    assert_eq!(page.next().await.data["type"], "commands");
+    let left = world.sim("commands", Value::Null).await;
+    assert_eq!(left["commands"], json!([]));
+}
+
+#[tokio::test]
+async fn a_newcomer_with_a_name_in_another_script_has_a_username() {
+    let world = World::start().await;
+    let space = world.space().await["spaceId"].clone();
+    let newcomer = json!({"spaceId": space, "displayName": "Дора"});
+    let id = world.sim("member", newcomer).await["userId"].clone();
+    let members = world.space().await["members"].clone();
+    let mut members = members.as_array().expect("a list").iter();
+    let dora = members.find(|member| member["userId"] == id);
+    let username = dora.and_then(|member| member["username"].as_str());
+    assert!(username.is_some_and(|name| name.starts_with("newcomer")));
+}
+
+#[tokio::test]
 async fn a_taken_address_is_named_with_the_way_out() {
     let world = World::start().await;
     let settings = Settings {

@@ -4,6 +4,7 @@ mod api;
 mod control;
 mod faults;
 mod limits;
+mod shapes;
 mod sse;
 mod stream;
 

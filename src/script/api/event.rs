@@ -175,8 +175,10 @@ fn message(
     let refuse =
         |error: crate::script::json::EncodeError| invalid(guest, lua, route, error.to_string());
     let mut params = match content {
-        Value::String(text) => {
-            Params::from_iter([("text".to_owned(), text.to_string_lossy().into())])
+        Value::String(_) => {
+            let text = guest.codec.encode(&content, &Type::String);
+            let text = text.map_err(|error| refuse(error.in_field("text")))?;
+            Params::from_iter([("text".to_owned(), text)])
         }
         Value::Integer(_) | Value::Number(_) => {
             Params::from_iter([("text".to_owned(), content.to_string()?.into())])

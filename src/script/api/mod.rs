@@ -189,7 +189,9 @@ fn only(table: &Table, what: &str, known: &[&str]) -> Result<(), Fault> {
         let (key, _) = pair?;
         let name = match &key {
             Value::String(name) => name.to_string_lossy(),
-            other => other.to_string()?,
+            Value::Integer(_) | Value::Number(_) => key.to_string()?,
+            // Its text may be made by the script.
+            other => format!("of type {}", type_name(other)),
         };
         if !known.contains(&name.as_str()) {
             let hint = nearest(&name, known.iter().copied())

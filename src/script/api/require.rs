@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use mlua::thread::ThreadStatus;
 use mlua::{Function, Lua, MultiValue, Thread, Value};
 
 use super::Kit;
+use crate::modules::{chunk_name, resolve};
 use crate::script::errors::{Fault, Trouble};
 use crate::script::guest::Guest;
-use crate::script::loader::{chunk_name, resolve};
 use crate::script::scheduler::Wait;
 use crate::script::vm;
 
@@ -212,6 +213,8 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
                 "require: {chain}: the script's own file cannot be a module of it"
             )));
         }
+        // Whoever ran it was cancelled: it is run again.
+        Some(State::Loading { by, .. }) if !is_alive(by) => {}
         Some(State::Loading { by, .. }) => {
             let circle = modules.circle(&from, &name);
             let same = *by == lua.current_thread();
@@ -235,6 +238,10 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
         })
     })?;
     ask(&mut modules, &from, &name);
+    let waiting = match modules.all.remove(&name).map(|module| module.state) {
+        Some(State::Loading { waiting, .. }) => waiting,
+        _ => Vec::new(),
+    };
     modules.all.insert(
         name.clone(),
         Module {
@@ -242,13 +249,21 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
             source,
             state: State::Loading {
                 by: lua.current_thread(),
-                waiting: Vec::new(),
+                waiting,
             },
             asks_for: None,
         },
     );
     drop(modules);
     answer(("new", Value::Function(function), &name))
+}
+
+/// Whether a coroutine runs or can be resumed.
+fn is_alive(thread: &Thread) -> bool {
+    matches!(
+        thread.status(),
+        ThreadStatus::Resumable | ThreadStatus::Running | ThreadStatus::Normal
+    )
 }
 
 fn ask(modules: &mut Modules, from: &str, name: &str) {

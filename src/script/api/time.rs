@@ -85,11 +85,14 @@ fn format(at: &Value, pattern: &Value, zone: &Value) -> Result<String, Fault> {
 
 fn instant(seconds: f64) -> Result<Timestamp, Fault> {
     // The bounds of a float-to-integer cast are far outside the calendar.
-    Timestamp::from_microsecond((seconds * 1e6).round() as i64).map_err(|_| {
-        Fault::text(format!(
-            "argon.time.format: {seconds} is outside the calendar"
-        ))
-    })
+    Some(seconds)
+        .filter(|seconds| !seconds.is_nan())
+        .and_then(|seconds| Timestamp::from_microsecond((seconds * 1e6).round() as i64).ok())
+        .ok_or_else(|| {
+            Fault::text(format!(
+                "argon.time.format: {seconds:?} is outside the calendar"
+            ))
+        })
 }
 
 #[cfg(test)]
@@ -125,5 +128,9 @@ mod tests {
         );
         assert_eq!(shown(&Value::Nil, &string("Mars/Base")), "refused");
         assert_eq!(shown(&string("%"), &Value::Nil), "refused");
+        for outside in [f64::NAN, f64::INFINITY, 1e300, -1e300] {
+            let refused = format(&Value::Number(outside), &Value::Nil, &Value::Nil).is_err();
+            assert!(refused, "{outside}");
+        }
     }
 }

@@ -5,17 +5,22 @@ use std::ffi::c_void;
 use mlua::{Table, Value};
 use serde_json::{Map, Number, Value as Json};
 
-use super::{EncodeError, MAX_DEPTH};
+use super::{EncodeError, MAX_BYTES, MAX_DEPTH};
 use crate::contract::{Enum, Field, Flags, Route, Type};
 
 /// Integers up to here, and their negatives, are exact as a Luau number.
 const EXACT: u64 = 1 << 53;
+
+/// What a member counts beside its text: a number, quotes, commas.
+const MEMBER: usize = 8;
 
 /// One encoding. Tables are read raw, so nothing of the script runs meanwhile.
 #[derive(Default)]
 pub(super) struct Encoder {
     /// The tables around the current value, from the outside in.
     inside: Vec<*const c_void>,
+    /// About the bytes of JSON so far; never more than [`MAX_BYTES`].
+    bytes: usize,
 }
 
 impl Encoder {
@@ -89,6 +94,7 @@ impl Encoder {
         for pair in table.pairs::<Value, Value>() {
             let (key, value) = pair.map_err(unreadable)?;
             let key = name(&key)?;
+            self.charge(key.len(), &value)?;
             let ty = field(&key).map_or(&Type::Any, |field| &field.ty);
             let value = self
                 .typed(&value, ty)
@@ -105,6 +111,7 @@ impl Encoder {
         for pair in table.pairs::<Value, Value>() {
             let (key, value) = pair.map_err(unreadable)?;
             let key = name(&key)?;
+            self.charge(key.len(), &value)?;
             let value = self
                 .typed(&value, element)
                 .map_err(|error| error.in_field(&key))?;
@@ -120,6 +127,7 @@ impl Encoder {
         for pair in table.pairs::<Value, Value>() {
             let (key, value) = pair.map_err(unreadable)?;
             let at = place(&key)?;
+            self.charge(0, &value)?;
             let value = self
                 .typed(&value, element)
                 .map_err(|error| error.at_index(at))?;
@@ -138,6 +146,23 @@ impl Encoder {
         Ok(Json::Array(
             items.into_iter().map(|(_, value)| value).collect(),
         ))
+    }
+
+    /// Counts a member. A table that is in many places is written in each of them, so that a small one
+    /// can make an endless text.
+    fn charge(&mut self, key: usize, value: &Value) -> Result<(), EncodeError> {
+        let text = match value {
+            Value::String(text) => text.as_bytes().len(),
+            _ => 0,
+        };
+        self.bytes = self.bytes.saturating_add(key + text + MEMBER);
+        if self.bytes > MAX_BYTES {
+            return Err(EncodeError::new(format!(
+                "more than {} MiB of JSON",
+                MAX_BYTES >> 20
+            )));
+        }
+        Ok(())
     }
 
     fn enter(&mut self, table: &Table) -> Result<(), EncodeError> {

@@ -41,7 +41,7 @@ impl EncodeError {
     }
 
     /// The same error, seen from the object that has the value as this field.
-    pub(super) fn in_field(mut self, name: &str) -> Self {
+    pub(in crate::script) fn in_field(mut self, name: &str) -> Self {
         self.path.push(Step::Field(name.to_owned()));
         self
     }

@@ -30,8 +30,8 @@
 //! **Encoding** ([`Codec::encode`], [`Codec::encode_params`], [`Codec::encode_any`]) refuses what JSON or the
 //! contract cannot hold and names the place (`controls[1].label`). It reads tables raw, without
 //! metamethods. An empty table is `[]` unless the contract says that an object is wanted. Tables shared
-//! by several places are written once for each; tables inside themselves are refused. The size of the
-//! text has no bound of its own yet: that belongs to a script's limits.
+//! by several places are written once for each; tables inside themselves are refused, and so is what
+//! would make more than about [`MAX_BYTES`] of JSON.
 
 mod decode;
 mod encode;
@@ -49,6 +49,9 @@ use crate::contract::{Route, Shape, Type};
 
 /// The most containers that may stand inside each other, in both directions.
 pub const MAX_DEPTH: usize = 128;
+
+/// The most JSON that is encoded from one value, in bytes: as much as one event may have.
+pub const MAX_BYTES: usize = 8 << 20;
 
 /// The codec of one VM: caches the contract's words as interned strings and learns the order of the
 /// platform's fields. Every call must pass the VM it was made for.
@@ -83,6 +86,19 @@ impl Codec {
         json: &[u8],
         shape: &'static Shape,
     ) -> Result<Table, DecodeError> {
+        self.decode_text(lua, text(json)?, shape)
+    }
+
+    /// As [`Codec::decode`], of bytes that are known to be UTF-8.
+    ///
+    /// # Errors
+    /// As for [`Codec::decode`].
+    pub fn decode_text(
+        &self,
+        lua: &Lua,
+        json: &str,
+        shape: &'static Shape,
+    ) -> Result<Table, DecodeError> {
         let shape = self.ready(shape)?;
         match self.run(lua, json, decode::Root::Object(shape))? {
             Value::Table(table) => Ok(table),
@@ -100,7 +116,7 @@ impl Codec {
     /// # Errors
     /// The text is no JSON, or the VM has no memory left.
     pub fn decode_any(&self, lua: &Lua, json: &[u8]) -> Result<Value, DecodeError> {
-        self.run(lua, json, decode::Root::Any)
+        self.run(lua, text(json)?, decode::Root::Any)
     }
 
     /// A Luau value as JSON of this type.
@@ -146,11 +162,18 @@ impl Codec {
         Ok(id)
     }
 
-    fn run(&self, lua: &Lua, json: &[u8], root: decode::Root) -> Result<Value, DecodeError> {
+    fn run(&self, lua: &Lua, json: &str, root: decode::Root) -> Result<Value, DecodeError> {
         let plan = self.plan.borrow();
         let mut scratch = self.scratch.borrow_mut();
         decode::run(lua, &self.words, &plan, &mut scratch, json, root)
     }
+}
+
+fn text(json: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(json).map_err(|error| DecodeError::Json {
+        offset: error.valid_up_to(),
+        message: "invalid UTF-8",
+    })
 }
 
 #[cfg(test)]

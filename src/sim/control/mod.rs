@@ -4,7 +4,7 @@
 //! | route | does |
 //! |---|---|
 //! | `GET state` | `{spaces:[{spaceId, name, description, channels, archetypes, members}]}` |
-//! | `GET messages?channelId&limit` | `{messages}`, oldest first; limit 1 to 500, 100 if it is not given |
+//! | `GET messages?channelId&limit&before` | `{messages}`, oldest first: the newest ones, or those before a message; limit 1 to 500, 100 if it is not given |
 //! | `POST message {userId, channelId, text, entities?, replyTo?}` | writes as a person: `{messageId}` |
 //! | `POST edit {userId, channelId, messageId, text}` | edits one's own message |
 //! | `POST react {userId, channelId, messageId, emoji, remove?}` | reacts, or takes it back |

@@ -80,15 +80,17 @@ pub async fn messages(State(shared): State<Arc<Shared>>, Query(query): Parameter
         let channel: Option<Id> = parameter(&query, "channelId")?;
         let limit: Option<usize> = parameter(&query, "limit")?;
         let limit = limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+        let before: Option<i64> = parameter(&query, "before")?;
         let state = shared.state();
         let (space, channel) = channel
             .and_then(|id| state.world.channel(id))
             .ok_or_else(|| Fault::missing("there is no such channel"))?;
-        let skip = channel.messages.len().saturating_sub(limit);
+        let end = before.map_or(channel.messages.len(), |id| {
+            channel.messages.partition_point(|message| message.id < id)
+        });
         let messages: Vec<Value> = channel
             .messages
-            .iter()
-            .skip(skip)
+            .range(end.saturating_sub(limit)..end)
             .map(|message| message_view(&state.world, space, channel, message))
             .collect();
         Ok(json!({ "messages": messages }))

@@ -1,7 +1,7 @@
 // The control API of the embedded server: plain calls, and the event stream with reconnects of its own
 // (an EventSource gives up for good when a restarting server answers with an error).
 
-async function call(method, path, body) {
+async function call(method, path, body, parse = JSON.parse) {
   const init = { method };
   if (body !== undefined) {
     init.headers = { "content-type": "application/json" };
@@ -13,15 +13,15 @@ async function call(method, path, body) {
   } catch {
     throw new Error("The server does not answer.");
   }
-  const answer = await response.json().catch(() => null);
+  const answer = await response.text().then(parse).catch(() => null);
   if (!response.ok) throw new Error(answer?.message || answer?.error || `The server answered ${response.status}.`);
   return answer;
 }
 
-/** Reads; `query` becomes the query string. */
-export const get = (path, query = {}) => {
+/** Reads; `query` becomes the query string, `parse` reads the JSON. */
+export const get = (path, query = {}, parse = JSON.parse) => {
   const search = new URLSearchParams(query).toString();
-  return call("GET", search ? `${path}?${search}` : path);
+  return call("GET", search ? `${path}?${search}` : path, undefined, parse);
 };
 
 /** Acts. */

@@ -1,14 +1,14 @@
-// Commands, clicks, choices and submissions on their way to a bot and back, as this window started them.
+// Commands, clicks and choices on their way to a bot and back, as this window started them.
 //
 // A started interaction waits until the bot does something with it: an ack, a modal, or a message or edit
-// by that bot in the same channel count as the answer, a defer prolongs the wait, and the server says when
-// its time is over. The server keeps quiet about a deferred interaction, about a submission and about what
-// it holds for answered, so the platform's lifetime ends those here too. (A reply carries no interaction id on this platform, so the oldest waiting interaction
-// of that bot in the channel is taken as the answered one.)
+// by that bot in the same channel count as the answer, a defer asks for patience, and the server says when
+// its time is over. A reply carries no interaction id on this platform: the oldest waiting interaction of
+// that bot in the channel is taken as the answered one. The server takes all of them for answered then, so
+// the platform's lifetime ends the others here too.
 
 import { post } from "./api.js";
 import { byId, h } from "./dom.js";
-import { member, space, state, watch } from "./store.js";
+import { member, state, watch } from "./store.js";
 
 // The platform's 60 s, and a little for the server to say so first.
 const LIFETIME_MS = 62_000;
@@ -65,7 +65,7 @@ export function onInteractionEvent(event) {
     if (entry.phase !== "answered") finish(entry, "expired");
   } else if (event.type === "modal") {
     finish(entry, "answered");
-    showModal(event, entry);
+    showModal(event);
   }
 }
 
@@ -114,7 +114,7 @@ function words(entry, bot) {
     case "sent": return ` waits for ${bot}…`;
     case "deferred": return `: ${bot} is working on it…`;
     case "answered": return `: ${bot} answered`;
-    case "expired": return `: ${bot} did not answer`;
+    case "expired": return `: ${bot} did not answer in time`;
     default: return ` failed: ${entry.note}`;
   }
 }
@@ -135,6 +135,3 @@ function render() {
 
 watch("me", render);
 watch("place", render);
-
-/** The bot with this name, for events that name it and nothing else. */
-export const botNamed = (name) => space()?.members.find((each) => each.isBot && [each.displayName, each.username].includes(name)) ?? null;

@@ -1,32 +1,37 @@
-// A bot's modal as a dialog. Every component says what is wrong with it before anything is sent.
+// A bot's modal as a dialog. Every component says what is wrong with it before anything is sent, and what
+// was filled in stays until the server has taken it. A submission needs no answer and cannot get an ack,
+// so nothing waits for one.
 
+import { post } from "./api.js";
 import { bounds, choicesOf, countHint, multiSelect, singleSelect } from "./controls.js";
 import { byId, h } from "./dom.js";
-import { botNamed, interact, onModal } from "./interactions.js";
+import { onModal } from "./interactions.js";
 
 const dialog = byId("modal");
 const queue = [];
 
 /** Lets modals open; several at once come one after another. */
 export function startModals() {
-  onModal((event, entry) => {
-    queue.push({ event, entry });
+  onModal((event) => {
+    queue.push(event);
     if (!dialog.open) next();
   });
   dialog.addEventListener("close", () => {
+    if (dialog.open) return; // the event comes late, and the next one is open already
     dialog.replaceChildren();
     next();
   });
 }
 
 function next() {
-  const first = queue.shift();
-  if (!first) return;
-  const { event, entry } = first;
-  const { modal } = event;
+  const event = queue.shift();
+  if (!event) return;
+  const { modal, modalInteractionId, userId } = event;
   const fields = modal.components.map(field);
+  const refused = h("p", { class: "error", role: "alert" });
+  const button = h("button", { class: "primary" }, "Submit");
 
-  const submit = (submitted) => {
+  const submit = async (submitted) => {
     submitted.preventDefault();
     const wrong = fields.filter((each) => !each.check());
     if (wrong.length > 0) {
@@ -34,19 +39,21 @@ function next() {
       return;
     }
     const values = Object.fromEntries(fields.map((each) => [each.customId, each.values()]));
-    dialog.close();
-    void interact({
-      path: "submit",
-      body: { modalInteractionId: event.modalInteractionId, values },
-      botId: entry.botId ?? botNamed(event.botName)?.userId,
-      channelId: entry.channelId,
-      label: `“${modal.title}”`,
-    });
+    button.disabled = true;
+    refused.textContent = "";
+    try {
+      await post("submit", { userId, modalInteractionId, values });
+      if (dialog.contains(button)) dialog.close(); // Escape may have been faster
+    } catch (error) {
+      refused.textContent = `Not submitted: ${error.message}`;
+      button.disabled = false;
+    }
   };
   dialog.replaceChildren(h("form", { onsubmit: submit, novalidate: true },
     h("header", {}, h("h2", { id: "modal-title" }, modal.title), h("small", {}, `from ${event.botName}`)),
     h("div", { class: "fields" }, fields.map(({ element }) => element)),
-    h("footer", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), h("button", { class: "primary" }, "Submit"))));
+    refused,
+    h("footer", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button)));
   dialog.showModal();
   fields[0]?.focus();
 }

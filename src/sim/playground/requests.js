@@ -10,6 +10,13 @@ const rows = byId("request-rows");
 let last = 0;
 let timer = null;
 
+// 64-bit ids stay what they were: JavaScript's numbers would round them, so integers that are too long pass
+// as texts with a mark, which goes when they are shown.
+const MARK = "\u{e000}";
+const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const parseExactly = (json) => JSON.parse(json.replace(TOKEN, (token) => (/^-?\d{16,}$/.test(token) ? `"${MARK}${token}"` : token)));
+const print = (value) => JSON.stringify(value, null, 2).replace(new RegExp(`"${MARK}(-?\\d+)"`, "g"), "$1");
+
 /** Wires the panel. */
 export function startRequests() {
   panel.addEventListener("toggle", () => {
@@ -29,7 +36,7 @@ async function poll() {
   clearTimeout(timer);
   if (!document.hidden) {
     try {
-      add((await get("requests", { after: String(last) })).requests);
+      add((await get("requests", { after: String(last) }, parseExactly)).requests);
     } catch { /* the banner tells that the server is away */ }
   }
   if (panel.open) timer = setTimeout(poll, EVERY_MS);
@@ -47,15 +54,18 @@ function add(requests) {
   if (follow) box.scrollTop = box.scrollHeight;
 }
 
+// The last row opens below the edge of the panel.
+const show = ({ target }) => target.open && target.scrollIntoView({ block: "nearest" });
+
 function row({ n, bot, method, path, query, body, status, error, ms }) {
   const search = typeof query === "string" ? query : new URLSearchParams(query ?? {}).toString();
-  const content = typeof body === "string" ? body : body && JSON.stringify(body, null, 2);
+  const content = typeof body === "string" ? body : body && print(body);
   const detail = [search && `?${search}`, content].filter(Boolean).join("\n");
   const name = [h("b", {}, method), " ", path];
   return h("tr", {},
     h("td", { class: "number" }, String(n)),
     h("td", {}, bot ?? "–"),
-    h("td", {}, detail ? h("details", {}, h("summary", {}, name), h("pre", {}, detail)) : name),
+    h("td", {}, detail ? h("details", { ontoggle: show }, h("summary", {}, name), h("pre", {}, detail)) : name),
     h("td", {}, h("span", { class: `status s${Math.floor(status / 100)}` }, String(status)), error ? h("small", {}, " ", error) : null),
     h("td", { class: "number" }, ms === undefined || ms === null ? "" : String(Math.round(ms * 10) / 10)));
 }

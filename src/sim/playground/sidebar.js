@@ -1,5 +1,5 @@
-// The frame around the messages: channels, who one is, members by archetype, the channel's heading, the
-// voice panel, and the drawers that hold the sides on narrow screens.
+// The frame around the messages: channels, who one is, members by archetype and how they come and go, the
+// channel's heading, the voice panel, and the drawers that hold the sides on narrow screens.
 
 import { post } from "./api.js";
 import { avatar, botBadge, byId, cssColour, h, notice } from "./dom.js";
@@ -35,7 +35,32 @@ export function startSidebar() {
     renderPeople();
     renderHeading();
   });
+  byId("newcomer").addEventListener("submit", join);
   startDrawers();
+}
+
+// Somebody new joins the space, which bots hear of.
+async function join(event) {
+  event.preventDefault();
+  const name = byId("newcomer-name");
+  const displayName = name.value.trim();
+  if (!displayName || !state.spaceId) return;
+  name.value = "";
+  try {
+    await post("member", { spaceId: state.spaceId, displayName });
+  } catch (error) {
+    if (name.value === "") name.value = displayName;
+    notice(`${displayName} could not join: ${error.message}`);
+  }
+}
+
+async function leave({ userId, displayName }) {
+  try {
+    await post("member", { userId, leave: true });
+    byId("newcomer-name").focus(); // the button has gone with its row
+  } catch (error) {
+    notice(`${displayName} could not leave: ${error.message}`);
+  }
 }
 
 async function go(channelId) {
@@ -145,7 +170,7 @@ function memberItem(each, roles) {
   const isMe = each.userId === state.me;
   return h("li", { class: "member" },
     h("button", { class: "who", "aria-pressed": String(isMe), title: isMe ? "This is you" : `Write as ${each.displayName}`, onclick: () => become(each.userId) }, who),
-    isMe ? h("span", { class: "badge" }, "YOU") : h("a", { class: "icon", href: addressAs(each.userId), target: "_blank", "aria-label": `A second window as ${each.displayName}`, title: `A second window as ${each.displayName}` }, "↗"));
+    isMe ? h("span", { class: "badge" }, "YOU") : [h("button", { class: "icon", "aria-label": `${each.displayName} leaves the space`, title: `${each.displayName} leaves the space`, onclick: () => leave(each) }, "✕"), h("a", { class: "icon", href: addressAs(each.userId), target: "_blank", "aria-label": `A second window as ${each.displayName}`, title: `A second window as ${each.displayName}` }, "↗")]);
 }
 
 // --- drawers: on narrow screens one side at a time slides in; on wide ones CSS shows both all the time

@@ -7,7 +7,7 @@
 
 import { get } from "./api.js";
 
-const KEEP = 500;
+const KEEP = 2000;
 const PAGE = 200;
 
 export const state = {
@@ -18,6 +18,8 @@ export const state = {
   commands: [],
   /** channelId -> messages, oldest first */
   messages: new Map(),
+  /** channels of which there are messages before the loaded ones */
+  earlier: new Set(),
   /** channelId -> number of messages since it was last looked at */
   unread: new Map(),
 };
@@ -118,12 +120,31 @@ async function loadMessages(channelId) {
     const { messages } = await get("messages", { channelId, limit: PAGE });
     if (loading.get(channelId) !== aside) return; // a later load has taken over
     state.messages.set(channelId, messages);
+    mayHaveEarlier(channelId, messages);
     loading.delete(channelId);
     tell("messages", channelId);
     for (const apply of aside) apply();
   } finally {
     if (loading.get(channelId) === aside) loading.delete(channelId);
   }
+}
+
+function mayHaveEarlier(channelId, page) {
+  if (page.length === PAGE) state.earlier.add(channelId);
+  else state.earlier.delete(channelId);
+}
+
+/** Loads the messages before the oldest loaded one. */
+export async function loadEarlier(channelId) {
+  const list = state.messages.get(channelId);
+  if (!list?.length) return;
+  const before = list[0].messageId;
+  const { messages } = await get("messages", { channelId, limit: PAGE, before });
+  // A new load, or a flood that pushed the oldest one out, has made this page one that does not fit.
+  if (state.messages.get(channelId) !== list || list[0].messageId !== before) return;
+  list.unshift(...messages);
+  mayHaveEarlier(channelId, messages);
+  tell("messages", channelId);
 }
 
 function whenLoaded(channelId, apply) {
@@ -156,7 +177,10 @@ export function putMessage(next, isNew) {
     list.push(next);
     if (!inOrder) list.sort((a, b) => isAfter(a.messageId, b.messageId));
     const dropped = list.length > KEEP;
-    if (dropped) list.splice(0, list.length - KEEP + 50);
+    if (dropped) {
+      list.splice(0, list.length - KEEP + 50);
+      state.earlier.add(next.channelId);
+    }
     if (inOrder && !dropped) tell("message", next);
     else tell("messages", next.channelId);
   });

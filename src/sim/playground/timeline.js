@@ -1,10 +1,10 @@
 // The messages of the open channel. One list item a message, replaced in place when it changes; the view
 // stays at the newest message while it is there, and where it is otherwise.
 
-import { byId, dayName, h } from "./dom.js";
+import { byId, dayName, h, notice } from "./dom.js";
 import { onPlaceChange } from "./interactions.js";
 import { continues, messageItem } from "./message.js";
-import { channel, message as lookUp, state, watch } from "./store.js";
+import { channel, loadEarlier, message as lookUp, state, watch } from "./store.js";
 
 const NEAR_PX = 80;
 const list = byId("timeline");
@@ -69,7 +69,7 @@ function renderAll() {
   const top = list.scrollTop;
   shown = state.channelId;
   const messages = state.messages.get(state.channelId);
-  const items = [];
+  const items = state.earlier.has(state.channelId) && messages?.length ? [earlier()] : [];
   let previous = null;
   for (const message of messages ?? []) {
     items.push(...itemsFor(previous, message));
@@ -79,6 +79,23 @@ function renderAll() {
   list.replaceChildren(...items);
   if (follow) toNewest();
   else list.scrollTop = top;
+}
+
+function earlier() {
+  const show = async () => {
+    const height = list.scrollHeight;
+    const oldest = state.messages.get(state.channelId)[0].messageId;
+    try {
+      await loadEarlier(state.channelId);
+    } catch (error) {
+      notice(`Earlier messages do not come: ${error.message}`);
+      return;
+    }
+    // What was on the screen stays there, and the keyboard goes on from it.
+    list.scrollTop += list.scrollHeight - height;
+    itemOf(oldest)?.focus({ preventScroll: true });
+  };
+  return h("li", { class: "earlier" }, h("button", { class: "control", onclick: show }, "Show earlier messages"));
 }
 
 const dayOf = ({ timeSent }) => new Date(timeSent).toDateString();

@@ -34,7 +34,8 @@ pub struct Interaction {
     pub user: Id,
     /// When it is over.
     pub expires: Instant,
-    /// Whether the bot has done anything about it: the playground says so when nobody does.
+    /// Whether the bot has answered, which asking for patience is not: the playground says so when
+    /// nobody does.
     answered: bool,
 }
 
@@ -267,7 +268,8 @@ impl World {
         now: Now,
     ) -> Result<(), Fault> {
         let open = self.open_interaction(bot, id, now)?;
-        open.answered = true;
+        // Who asks for patience still owes an answer.
+        open.answered |= kind == "ack";
         let user = open.user;
         self.show(Show::Answer {
             kind,
@@ -497,18 +499,25 @@ mod tests {
         roll(&mut world, bot);
         let silent = run(&mut world, json!({"sides": 6}), now).expect("fine");
         let acked = run(&mut world, json!({"sides": 6}), now).expect("fine");
+        let deferred = run(&mut world, json!({"sides": 6}), now).expect("fine");
         world.acknowledge(bot, acked, "ack", now).expect("open");
+        world
+            .acknowledge(bot, deferred, "defer", now)
+            .expect("open");
         world.take_effects();
         world.expire(later(now, 60));
         let effects = world.take_effects();
-        let expired: Vec<Id> = effects
+        let mut expired: Vec<Id> = effects
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Show(Show::Expired { interaction, .. }) => Some(*interaction),
                 _ => None,
             })
             .collect();
-        assert_eq!(expired, [silent]);
+        let mut owed = [silent, deferred];
+        expired.sort_unstable();
+        owed.sort_unstable();
+        assert_eq!(expired, owed, "a promise is no answer");
     }
 
     #[test]

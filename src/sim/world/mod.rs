@@ -406,11 +406,14 @@ impl World {
         }
         self.newcomers += 1;
         let id = setup::derived_id("newcomer", &self.newcomers.to_string());
-        let username: String = display_name
+        let mut username: String = display_name
             .chars()
             .filter(char::is_ascii_alphanumeric)
             .map(|c| c.to_ascii_lowercase())
             .collect();
+        if username.is_empty() {
+            username.push_str("newcomer"); // a name in another script
+        }
         self.users.insert(
             id,
             User {
@@ -464,6 +467,10 @@ impl World {
             self.tell(space, "memberLeave", &payload);
         }
         self.show(Show::World);
+        if self.commands_of(user).next().is_some() {
+            // They stay the bot's, but nobody can use them where the bot is not.
+            self.show(Show::Commands);
+        }
         Ok(())
     }
 

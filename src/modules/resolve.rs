@@ -1,94 +1,20 @@
-//! The scripts folder: which scripts it has, and which file a `require` means.
-//!
-//! Guarantee: no path, `..` or symbolic link leads a `require` out of the scripts folder; every file
-//! is compared in its canonical form.
+//! Which file a `require` means.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// Extensions of a script, the preferred one first.
-const EXTENSIONS: [&str; 2] = ["luau", "lua"];
-
-/// A script of the folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// File or folder name without extension.
-    pub name: String,
-    /// Its file, or the folder's init file.
-    pub path: PathBuf,
-    /// Other files with the same script name; a script must be the only one of its name.
-    pub rivals: Vec<PathBuf>,
-}
-
-/// The scripts of a folder by name: every `*.luau` and `*.lua` directly in it, and every folder with
-/// an init file. Hidden files, `*.d.luau` and `*.test.luau` are not scripts.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub fn discover(dir: &Path) -> io::Result<Vec<Found>> {
-    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let Some(file) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        if file.starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            let inits: Vec<_> = init_files(&path).collect();
-            if !inits.is_empty() {
-                found.entry(file.to_owned()).or_default().extend(inits);
-            }
-        } else if let Some(name) = EXTENSIONS
-            .iter()
-            .find_map(|extension| file.strip_suffix(extension)?.strip_suffix('.'))
-            && !name.ends_with(".d")
-            && !name.ends_with(".test")
-        {
-            found.entry(name.to_owned()).or_default().push(path);
-        }
-    }
-    Ok(found
-        .into_iter()
-        .filter_map(|(name, mut paths)| {
-            paths.sort();
-            let path = paths.pop()?;
-            Some(Found {
-                name,
-                path,
-                rivals: paths,
-            })
-        })
-        .collect())
-}
-
-fn init_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    EXTENSIONS
-        .into_iter()
-        .map(|extension| dir.join("init").with_extension(extension))
-        .filter(|path| path.is_file())
-}
-
-/// The name of a file's chunk: its path below the scripts folder, with forward slashes.
-pub(super) fn chunk_name(root: &Path, file: &Path) -> String {
-    let parts: Vec<_> = file
-        .strip_prefix(root)
-        .unwrap_or(file)
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy())
-        .collect();
-    parts.join("/")
-}
+use super::{EXTENSIONS, chunk_name, init_files};
 
 /// The canonical file that `wanted` means when the file `from` requires it.
 ///
 /// `./` and `../` start at the folder of the requiring file. For an init file Luau's own rule comes
 /// first (the folder is the module, so `./x` is its neighbour), then the folder itself, because that is
 /// what people mean who see `init.luau` as a file like any other. `@self/x` is in the folder.
-pub(super) fn resolve(root: &Path, from: &Path, wanted: &str) -> Result<PathBuf, String> {
+///
+/// `root` and `from` must be canonical.
+///
+/// # Errors
+/// A sentence that begins with `wanted` or quotes it, and says why there is no such file.
+pub fn resolve(root: &Path, from: &Path, wanted: &str) -> Result<PathBuf, String> {
     let folder = from.parent().unwrap_or(root);
     let is_init = from.file_stem().is_some_and(|stem| stem == "init") && folder != root;
     let bases: Vec<(&Path, &str)> = if let Some(rest) = wanted.strip_prefix("@self/") {
@@ -185,45 +111,8 @@ fn candidates(target: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::folder;
     use super::*;
-
-    fn folder(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        for file in files {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "return 1").unwrap();
-        }
-        (dir, root)
-    }
-
-    #[test]
-    fn scripts_are_files_and_folders_with_an_init_file() {
-        let (_dir, root) = folder(&[
-            "a.luau",
-            "b.lua",
-            "c/init.luau",
-            "lib/util.luau",
-            "argon.d.luau",
-            "a.test.luau",
-            ".hidden.luau",
-            "readme.md",
-        ]);
-        let names: Vec<_> = discover(&root)
-            .unwrap()
-            .into_iter()
-            .map(|f| f.name)
-            .collect();
-        assert_eq!(names, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn two_files_of_one_script_name_are_rivals() {
-        let (_dir, root) = folder(&["a.luau", "a/init.luau"]);
-        let found = discover(&root).unwrap();
-        assert_eq!((found.len(), found[0].rivals.len()), (1, 1));
-    }
 
     #[test]
     fn modules_are_found_as_files_and_folders_from_the_requiring_file() {

@@ -1,0 +1,210 @@
+//! The scripts folder: which scripts it has, which modules, and which file a `require` means.
+//!
+//! One room because two readers must agree: what runs the scripts, and what checks them. Reads
+//! folders, never the text of a file, and knows nothing of Luau.
+//!
+//! Guarantee: no path, `..` or symbolic link leads a `require` out of the scripts folder; every file
+//! is compared in its canonical form.
+
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use resolve::resolve;
+
+/// Extensions of a script, the preferred one first.
+const EXTENSIONS: [&str; 2] = ["luau", "lua"];
+
+/// A script of the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// File or folder name without extension.
+    pub name: String,
+    /// Its file, or the folder's init file.
+    pub path: PathBuf,
+    /// Other files with the same script name; a script must be the only one of its name.
+    pub rivals: Vec<PathBuf>,
+}
+
+/// The scripts of a folder by name: every `*.luau` and `*.lua` directly in it, and every folder with
+/// an init file. Hidden files, `*.d.luau` and `*.test.luau` are not scripts.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn discover(dir: &Path) -> io::Result<Vec<Found>> {
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let Some(file) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if file.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            let inits: Vec<_> = init_files(&path).collect();
+            if !inits.is_empty() {
+                found.entry(file.to_owned()).or_default().extend(inits);
+            }
+        } else if let Some(name) = stem(file) {
+            found.entry(name.to_owned()).or_default().push(path);
+        }
+    }
+    Ok(found
+        .into_iter()
+        .filter_map(|(name, mut paths)| {
+            paths.sort();
+            let path = paths.pop()?;
+            Some(Found {
+                name,
+                path,
+                rivals: paths,
+            })
+        })
+        .collect())
+}
+
+/// Every Luau file that the scripts of a folder may consist of, by path: the scripts, and the modules
+/// in the folder and below.
+///
+/// # Errors
+/// When the folder, or one below it, cannot be read.
+pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for script in discover(dir)? {
+        files.push(script.path);
+        files.extend(script.rivals);
+    }
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                continue;
+            };
+            // A linked folder may lead around in a circle.
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+            } else if stem(name).is_some() && path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// The name of a Luau file without its extension; `None` for other files, type definitions
+/// (`*.d.luau`) and tests (`*.test.luau`).
+pub fn stem(file: &str) -> Option<&str> {
+    EXTENSIONS
+        .iter()
+        .find_map(|extension| file.strip_suffix(extension)?.strip_suffix('.'))
+        .filter(|stem| !stem.is_empty() && !stem.ends_with(".d") && !stem.ends_with(".test"))
+}
+
+fn init_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    EXTENSIONS
+        .into_iter()
+        .map(|extension| dir.join("init").with_extension(extension))
+        .filter(|path| path.is_file())
+}
+
+/// The name of a file's chunk: its path below the scripts folder, with forward slashes.
+pub fn chunk_name(root: &Path, file: &Path) -> String {
+    let parts: Vec<_> = file
+        .strip_prefix(root)
+        .unwrap_or(file)
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of these files in canonical form.
+    pub(super) fn folder(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for file in files {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "return 1").unwrap();
+        }
+        (dir, root)
+    }
+
+    #[test]
+    fn scripts_are_files_and_folders_with_an_init_file() {
+        let (_dir, root) = folder(&[
+            "a.luau",
+            "b.lua",
+            "c/init.luau",
+            "lib/util.luau",
+            "argon.d.luau",
+            "a.test.luau",
+            ".hidden.luau",
+            "readme.md",
+        ]);
+        let names: Vec<_> = discover(&root)
+            .unwrap()
+            .into_iter()
+            .map(|f| f.name)
+            .collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn two_files_of_one_script_name_are_rivals() {
+        let (_dir, root) = folder(&["a.luau", "a/init.luau"]);
+        let found = discover(&root).unwrap();
+        assert_eq!((found.len(), found[0].rivals.len()), (1, 1));
+    }
+
+    #[test]
+    fn files_are_the_scripts_and_every_module_below() {
+        let (_dir, root) = folder(&[
+            "a.luau",
+            "a.test.luau",
+            "lib/x.lua",
+            "lib/deep/y.luau",
+            "lib/.hidden.luau",
+            ".git/z.luau",
+            "argon.d.luau",
+            "bot/init.luau",
+        ]);
+        let files: Vec<_> = files(&root)
+            .unwrap()
+            .iter()
+            .map(|file| chunk_name(&root, file))
+            .collect();
+        assert_eq!(
+            files,
+            ["a.luau", "bot/init.luau", "lib/deep/y.luau", "lib/x.lua"]
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_linked_folder_is_a_script_and_links_in_a_circle_do_no_harm() {
+        let (_dir, root) = folder(&["a.luau"]);
+        let (_other, outside) = folder(&["init.luau"]);
+        std::os::unix::fs::symlink(&outside, root.join("linked")).unwrap();
+        std::os::unix::fs::symlink(&root, root.join("circle")).unwrap();
+        let files: Vec<_> = files(&root)
+            .unwrap()
+            .iter()
+            .map(|file| chunk_name(&root, file))
+            .collect();
+        assert_eq!(files, ["a.luau", "linked/init.luau"]);
+    }
+}
