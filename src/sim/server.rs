@@ -13,11 +13,12 @@ use tokio::task::JoinHandle;
 use super::clock::{Clock, Now};
 use super::control::view;
 use super::events::Feed;
+use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::limits::Limits;
 use super::log::Log;
 use super::voice::{Track, Voice, VoiceStatus};
-use super::world::{Effect, World};
+use super::world::{BotAccount, Effect, Plan, World};
 use crate::config::Secret;
 use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub batch: Duration,
     /// How the voice sockets write their status messages.
     pub voice_status: VoiceStatus,
+    /// The world to begin with; `None`: one space with some channels and people.
+    pub world: Option<Plan>,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
             voice_status: VoiceStatus::default(),
+            world: None,
         }
     }
 }
@@ -100,6 +104,16 @@ pub struct Bot {
     pub username: String,
 }
 
+impl From<&BotAccount> for Bot {
+    fn from(account: &BotAccount) -> Self {
+        Self {
+            token: account.token.clone(),
+            user_id: account.user.to_string(),
+            username: account.username.clone(),
+        }
+    }
+}
+
 /// World, buffers and voice: one lock, so that an act and its events are one step for everybody.
 pub struct State {
     pub world: World,
@@ -113,6 +127,7 @@ pub struct Shared {
     pub address: SocketAddr,
     pub clock: Clock,
     pub limits: Limits,
+    pub faults: Switch,
     state: Mutex<State>,
     log: Mutex<Log>,
     /// Wakes the timer when a nearer deadline may have been set.
@@ -229,7 +244,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with the default world.
+    /// Starts a server with the world of the settings.
     ///
     /// # Errors
     /// [`Error::Listen`] when the address cannot be had; it says what to do.
@@ -237,13 +252,18 @@ impl Server {
         let failed = |source| Error::listen(settings.listen, source);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let world = match &settings.world {
+            Some(plan) => World::planned(plan, http::new_token),
+            None => World::with_default_space(),
+        };
         let shared = Arc::new(Shared {
             limits: Limits::new(settings.segment),
+            faults: Switch::default(),
             settings,
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
-                world: World::with_default_space(),
+                world,
                 feed: Feed::default(),
                 voice: Voice::new(address),
             }),
@@ -253,6 +273,8 @@ impl Server {
             pages: broadcast::Sender::new(PAGE_BACKLOG),
             stop: watch::Sender::new(false),
         });
+        // The bots of the plan begin to receive events.
+        shared.act(|_, _| ());
         let mut stop = shared.stopping();
         // Events are small writes that must not wait for one another.
         let listener = listener.tap_io(|socket| {
@@ -281,17 +303,29 @@ impl Server {
         format!("http://{}", self.shared.address)
     }
 
-    /// Installs a bot into the default space, with every entitlement. The username is the name, with
+    /// Installs a bot into the first space, with every entitlement. The username is the name, with
     /// `bot` at its end. A name that is there already is the same bot, with the same token.
     pub fn add_bot(&self, name: &str, verified: bool) -> Bot {
         let account = self
             .shared
             .act(|world, _| world.add_bot(name, verified, http::new_token));
-        Bot {
-            token: account.token,
-            user_id: account.user.to_string(),
-            username: account.username,
-        }
+        Bot::from(&account)
+    }
+
+    /// Every bot that can log in.
+    pub fn bots(&self) -> Vec<Bot> {
+        let state = self.shared.state();
+        state.world.bots().iter().map(Bot::from).collect()
+    }
+
+    /// Arms a fault.
+    pub fn arm(&self, fault: FaultSpec) {
+        self.shared.faults.arm(fault);
+    }
+
+    /// Faults at random from now on; the same seed gives the same faults.
+    pub fn unleash(&self, seed: u64) {
+        self.shared.faults.unleash(seed);
     }
 
     /// Ends open streams, closes the listener, and waits a moment for requests that are being

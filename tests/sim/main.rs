@@ -3,6 +3,7 @@
 mod api;
 mod calls;
 mod control;
+mod faults;
 mod limits;
 mod shapes;
 mod socket;

@@ -22,14 +22,24 @@
 //! | `POST select {userId, channelId, messageId, customId, values}` | chooses from a select: `{interactionId}` |
 //! | `POST submit {userId, modalInteractionId, values: {customId: [text]}}` | submits a modal: `{interactionId}` |
 //! | `GET events` | server-sent events for a page, one JSON object each; see [`view::shown`] |
-//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, ms}]}`, the last 10,000, never a token |
+//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, fault, ms}]}`, the last 10,000, never a token |
 //! | `POST emit {type, payload or raw, spaceId?, bot?}` | a raw event to every bot of the space, or to one bot (user id or name); `raw` is sent as it is |
 //! | `POST flood {channelId, userId, count, text}` | writes many messages as fast as the open streams take them: `{written}` |
 //! | `POST time {advance: seconds}` | lets the world's time pass at once; everything that is over by then has ended when the answer comes |
+//! | `POST fault {kind, count?, …}` | arms a fault: `{id}`; see below |
+//! | `POST fault {kind: "chaos", seed}` | faults at random, the same for the same seed, until they are cleared |
+//! | `GET faults` | `{faults:[{id, kind, …, left}], chaos, struck}`: what is armed, the seed or null, how many have struck |
+//! | `DELETE faults?id` | takes one fault back, or all of them and chaos: `{cleared}` |
+//!
+//! Faults: `answer {status, interface?}`, `delay {seconds, interface?}`, `lose {interface?}` for requests;
+//! `refuse {status}`, `drop`, `end`, `stall {seconds}` for streams; `sse {form}`, `duplicate`, `reorder` for
+//! events. `interface` is a name such as `IMessages`; without it any request is meant but the stream's.
+//! The forms are those of [`super::faults::Form`]. `count` is 1 unless it is given.
 //!
 //! Only pages and programs of this machine may call: see [`guard`].
 
 mod acts;
+mod faults;
 pub mod guard;
 mod people;
 mod tools;
@@ -76,6 +86,8 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/recording", get(voice::recording))
         .route("/emit", act(tools::emit))
         .route("/time", act(tools::time))
+        .route("/fault", act(faults::arm))
+        .route("/faults", get(faults::list).delete(faults::clear))
         .route("/flood", post(tools::flood))
         .route("/requests", get(tools::requests))
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `mod` | who is there: people, bots, spaces, membership |
 //! | `setup` | the world that every server starts with |
+//! | `plan` | a world as a file describes it |
 //! | `channels` | channels: create, delete; archetypes |
 //! | `messages` | messages: write, edit, history, reactions |
 //! | `controls` | the rules for controls and modals |
@@ -24,6 +25,7 @@ mod controls;
 mod fault;
 mod interactions;
 mod messages;
+mod plan;
 mod presence;
 mod setup;
 
@@ -44,6 +46,7 @@ pub use commands::{Command, NewCommand};
 pub use fault::Fault;
 pub use interactions::{Interaction, OpenModal};
 pub use messages::{Draft, Message};
+pub use plan::{ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, PersonPlan, Plan, SpacePlan};
 pub use presence::VoiceState;
 
 /// Identity of a user, space, channel, archetype, command or interaction.
