@@ -106,6 +106,7 @@ fn every_toml_block_is_a_valid_config() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("bot.toml");
         fs::write(&path, &block.code).expect("a file");
+        fs::create_dir(dir.path().join("scripts")).expect("a folder");
         let token = "00112233445566778899aabbccddeeff:ZXhhbXBsZQ".to_owned();
         let env = |name: &str| (name == "ARGON_TOKEN").then(|| token.clone());
         if let Err(problems) = config::load(&path, &env) {

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Failure, print_problems};
+use super::{Failure, complain, report, say};
 use crate::app::Shutdown;
+use crate::observe::LogFormat;
 use crate::sim::{self, FaultSpec, Server, Settings};
 
 /// Options of the command.
@@ -32,18 +33,22 @@ pub(super) struct Options {
     chaos: Option<u64>,
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
     let world = match &options.world {
         None => None,
         Some(path) => Some(sim::load_world(path).map_err(|problems| {
-            print_problems(&problems);
+            report(&problems, format);
             Failure::Usage
         })?),
     };
-    super::runtime()?.block_on(serve(options, world))
+    super::runtime()?.block_on(serve(options, world, format))
 }
 
-async fn serve(options: &Options, world: Option<sim::Plan>) -> Result<(), Failure> {
+async fn serve(
+    options: &Options,
+    world: Option<sim::Plan>,
+    format: LogFormat,
+) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals();
     let settings = Settings {
         listen: options.listen,
@@ -51,7 +56,7 @@ async fn serve(options: &Options, world: Option<sim::Plan>) -> Result<(), Failur
         ..Settings::default()
     };
     let server = Server::start(settings).await.map_err(|error| {
-        eprintln!("argon-host: {error}");
+        complain(error, format);
         Failure::Work
     })?;
 
@@ -64,8 +69,8 @@ async fn serve(options: &Options, world: Option<sim::Plan>) -> Result<(), Failur
 
     // For people and for programs that start the server: plain lines on stdout, tokens included,
     // because they open nothing but this process.
-    println!("playground  {}/", server.base_url());
-    println!("base url    {}", server.base_url());
+    say(format_args!("playground  {}/", server.base_url()));
+    say(format_args!("base url    {}", server.base_url()));
     for name in &options.bots {
         server.add_bot(name, !options.unverified);
     }
@@ -73,7 +78,8 @@ async fn serve(options: &Options, world: Option<sim::Plan>) -> Result<(), Failur
         server.add_bot("demo", !options.unverified);
     }
     for bot in server.bots() {
-        println!("bot         {}  token {}", bot.username, bot.token.expose());
+        let token = bot.token.expose();
+        say(format_args!("bot         {}  token {token}", bot.username));
     }
 
     shutdown.requested().await;

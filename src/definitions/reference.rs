@@ -22,7 +22,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "Reads configs and scripts without connecting and prints every problem with its place and the way out.",
     ),
     (
-        "argon-host sim [--listen ADDR]",
+        "argon-host sim [--listen ADDR] [--world FILE] [--bot NAME]… [--unverified] [--fault SPEC]… [--chaos SEED]",
         "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
     ),
     (
@@ -119,7 +119,8 @@ fn commands(out: &mut String) {
         row(out, &[&quoted(usage), doc]);
     }
     out.push_str(
-        "\nExit codes: 0 done, 1 the work failed (a check found errors, the token was refused), 2 wrong usage or config.\n",
+        "\nExit codes: 0 done, 1 the work failed (a check found errors, the token was refused), 2 wrong usage or config, 130 ended at once by a second Ctrl-C.\n\n\
+         Results go to stdout, logs to stderr. `--log FILTER`, or else the variable `RUST_LOG`, chooses what is logged (`debug`, `argon_host::rest=debug`); `--log-format json` makes each line of the log one JSON object. SIGHUP has no effect in this version yet. `HTTP_PROXY` and `HTTPS_PROXY` are heeded, except for servers on this machine.\n",
     );
 }
 

@@ -42,6 +42,8 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
 
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would be printed on stderr, where nobody reads any more: a panic for every line.
+        .log_internal_errors(false)
         // Also for the fields of spans, in which the bot's name is looked up.
         .with_ansi(false)
         .with_writer(io::stderr);

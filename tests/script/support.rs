@@ -173,9 +173,9 @@ impl Bot {
             default: ScriptSettings {
                 config: json!({"list": ["one", "two"]}),
                 handlers,
+                load_time,
                 ..ScriptSettings::default()
             },
-            load_time,
         };
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client.clone(), Arc::clone(&inbox), runtime)
