@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Failure, complain, report, say};
 use crate::app::Shutdown;
 use crate::observe::LogFormat;
-use crate::sim::{self, FaultSpec, Server, Settings};
+use crate::sim::{self, FaultSpec, Server, Settings, VoiceStatus};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,10 @@ pub(super) struct Options {
     /// Faults at random; the same seed gives the same faults.
     #[arg(long, value_name = "SEED")]
     chaos: Option<u64>,
+    /// Key of the voice sockets' status messages: `status` as documented, `type` as an older build
+    /// that also cuts the connection on a bad packet.
+    #[arg(long, value_name = "KEY", default_value = "status", value_parser = ["status", "type"])]
+    voice_status: String,
 }
 
 pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
@@ -53,6 +57,10 @@ async fn serve(
     let settings = Settings {
         listen: options.listen,
         world,
+        voice_status: match &*options.voice_status {
+            "type" => VoiceStatus::Type,
+            _ => VoiceStatus::Status,
+        },
         ..Settings::default()
     };
     let server = Server::start(settings).await.map_err(|error| {

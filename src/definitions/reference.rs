@@ -22,7 +22,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "Reads configs and scripts without connecting and prints every problem with its place and the way out.",
     ),
     (
-        "argon-host sim [--listen ADDR] [--world FILE] [--bot NAME]… [--unverified] [--fault SPEC]… [--chaos SEED]",
+        "argon-host sim [--listen ADDR] [--bot NAME]…",
         "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
     ),
     (

@@ -28,6 +28,7 @@ use super::playground::{self, File};
 use super::routes::{self, Call};
 use super::server::Shared;
 use super::stream;
+use super::voice::socket;
 use super::world::{BotAccount, Fault, Id};
 use crate::config::Secret;
 use crate::contract::{INTERFACES, Method, ROUTES, Route};
@@ -65,6 +66,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     api.route("/api/bot", get(interfaces))
         .route("/api/bot/", get(interfaces))
         .merge(pages)
+        .nest("/audio", socket::router())
         .fallback(unknown)
         .with_state(shared)
 }
@@ -199,9 +201,10 @@ async fn serve(
     }
     let params = Params::read(route, &query, &record.body).map_err(Fault::bad)?;
     let handler = routes::handler(route).ok_or(Fault::Crash)?;
-    let result = shared.act(|world, now| {
+    let result = shared.act_in(|state, now| {
         handler(Call {
-            world,
+            world: &mut state.world,
+            voice: &mut state.voice,
             bot: bot.user,
             params: &params,
             now,

@@ -17,6 +17,7 @@ use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::limits::Limits;
 use super::log::Log;
+use super::voice::{Track, Voice, VoiceStatus};
 use super::world::{BotAccount, Effect, Plan, World};
 use crate::config::Secret;
 use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
@@ -36,6 +37,8 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// How the voice sockets write their status messages.
+    pub voice_status: VoiceStatus,
     /// The world to begin with; `None`: one space with some channels and people.
     pub world: Option<Plan>,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            voice_status: VoiceStatus::default(),
             world: None,
         }
     }
@@ -110,10 +114,11 @@ impl From<&BotAccount> for Bot {
     }
 }
 
-/// World and buffers: one lock, so that an act and its events are one step for everybody.
+/// World, buffers and voice: one lock, so that an act and its events are one step for everybody.
 pub struct State {
     pub world: World,
     pub feed: Feed,
+    pub voice: Voice,
 }
 
 /// What all connections of one server share.
@@ -152,10 +157,15 @@ impl Shared {
 
     /// Does something in the world and tells bots and pages of it, as one step.
     pub fn act<T>(&self, act: impl FnOnce(&mut World, Now) -> T) -> T {
+        self.act_in(|state, now| act(&mut state.world, now))
+    }
+
+    /// [`Shared::act`] for what needs more than the world.
+    pub fn act_in<T>(&self, act: impl FnOnce(&mut State, Now) -> T) -> T {
         let mut state = self.state();
         // Read under the lock, so that time does not go back from act to act.
         let now = self.clock.now();
-        let result = act(&mut state.world, now);
+        let result = act(&mut state, now);
         self.publish(&mut state, now);
         result
     }
@@ -178,6 +188,12 @@ impl Shared {
                 }
                 Effect::Installed { bot, space } => state.feed.install(*bot, *space),
                 Effect::Uninstalled { bot, space } => state.feed.remove(*bot, *space),
+                Effect::RoomJoined { room, user, is_bot } => {
+                    let track = (!is_bot).then(Track::microphone);
+                    state.voice.rooms.join(*room, *user, track);
+                }
+                Effect::RoomLeft { room, user } => state.voice.left(*room, *user),
+                Effect::RoomClosed(room) => state.voice.closed(*room),
                 Effect::Show(show) if watched => {
                     if let Some(shown) = view::shown(&state.world, show) {
                         // Fails only when the last page has just gone.
@@ -249,6 +265,7 @@ impl Server {
             state: Mutex::new(State {
                 world,
                 feed: Feed::default(),
+                voice: Voice::new(address),
             }),
             log: Mutex::default(),
             timers: Notify::new(),

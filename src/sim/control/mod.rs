@@ -10,6 +10,11 @@
 //! | `POST react {userId, channelId, messageId, emoji, remove?}` | reacts, or takes it back |
 //! | `POST typing {userId, channelId, kind?, stop?}` | types, or stops |
 //! | `POST voice {userId, channelId, leave?}` | joins or leaves a voice channel |
+//! | `POST call {userId, botId?, locale?}` | calls a verified bot, the first one if none is named: `{callId}` |
+//! | `POST hangup {userId, callId}` | ends one's own call |
+//! | `GET calls` | `{calls:[{callId, userId, botId, state, reason}]}`, oldest first; the state is `ringing`, `accepted`, `rejected`, `ended` or `timedOut` |
+//! | `POST speak {userId, channelId or callId, packets:[base64], intervalMs?}` | says Opus packets (DTX, too) as somebody who is there, one every 20 ms if nothing else is given: `{spoken}` when the last was said, or the person has left; closing the request ends it |
+//! | `GET recording?channelId or callId&participant&after=N` | `{count, track, packets:[{n, ms, data}]}`: what somebody sent, the last 15,000 packets after number N, with the time since the first and base64; kept after they have left |
 //! | `POST member {spaceId, displayName}` or `{userId, leave: true}` | somebody comes (`{userId}`) or goes; a bot that goes is uninstalled |
 //! | `GET commands?spaceId` | `{commands}` that people can use in the space |
 //! | `POST command {userId, channelId, commandId or name, options}` | runs a slash command: `{interactionId}` |
@@ -39,6 +44,7 @@ pub mod guard;
 mod people;
 mod tools;
 pub mod view;
+mod voice;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,6 +79,11 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/typing", act(people::typing))
         .route("/voice", act(people::voice))
         .route("/member", act(people::member))
+        .route("/call", act(voice::call))
+        .route("/hangup", act(voice::hang_up))
+        .route("/calls", get(voice::calls))
+        .route("/speak", post(voice::speak))
+        .route("/recording", get(voice::recording))
         .route("/emit", act(tools::emit))
         .route("/time", act(tools::time))
         .route("/fault", act(faults::arm))
