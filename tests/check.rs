@@ -420,3 +420,51 @@ fn a_good_bot_has_no_problem() {
     let problems = check_bot(&folder);
     assert!(problems.is_empty(), "{}", print(&problems));
 }
+
+#[test]
+fn calls_that_the_permissions_refuse_are_errors_with_the_line_that_allows_them() {
+    let folder = bot(&[
+        (
+            "bot.toml",
+            "[script.a]\nallow = [\"messages.*\"]\n[script.b]\ndeny = [\"members.kick\"]\n",
+        ),
+        (
+            "scripts/a.luau",
+            "local members = argon.members\npcall(members.kick, {})\nargon.on(\"messageCreate\", function(event)\n\tevent:reply(\"x\")\n\tevent:react(\"x\")\nend)\nargon.command{ name = \"a\", description = \"b\", run = function(i)\n\ti:reply(\"x\")\nend }\nrequire(\"./lib/one\")\n",
+        ),
+        (
+            "scripts/b.luau",
+            "require(\"./lib/one\")\nargon.messages.send{ channelId = \"1\", text = \"x\" }\n",
+        ),
+        (
+            "scripts/c.luau",
+            "require(\"./lib/two\")\nargon.members.kick{ spaceId = \"1\", channelId = \"2\", userId = \"3\" }\n",
+        ),
+        ("scripts/lib/one.luau", "return require(\"./two\")\n"),
+        (
+            "scripts/lib/two.luau",
+            "require(\"./one\")\nreturn function(id: string)\n\targon.members.kick{ spaceId = id, channelId = id, userId = id }\nend\n",
+        ),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "scripts/a.luau:2:7 the script a may not call members.kick",
+            "scripts/a.luau:5:8 the script a may not call reactions.add",
+            "scripts/a.luau:7:1 the script a may not call commands.register",
+            "scripts/a.luau:8:4 the script a may not call interactions.reply",
+            "scripts/lib/two.luau:3:2 the script a may not call members.kick",
+            "scripts/lib/two.luau:3:2 the script b may not call members.kick",
+        ],
+        "{}",
+        print(&problems)
+    );
+    assert!(problems.iter().all(Problem::is_error));
+    let remedies: Vec<_> = problems.iter().filter_map(|p| p.help.as_deref()).collect();
+    assert_eq!(
+        remedies[0],
+        "write allow = [\"messages.*\", \"members.kick\"] under [script.a] in bot.toml"
+    );
+    assert_eq!(remedies[5], "write deny = [] under [script.b] in bot.toml");
+}

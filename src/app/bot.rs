@@ -262,6 +262,7 @@ fn script_settings(config: &Config) -> script::Settings {
         config: script.config.clone(),
         rate_share: script.rate_share,
         handlers: script.limits.handlers,
+        permissions: script.permissions(),
     };
     script::Settings {
         dir: config.scripts.dir.clone(),

@@ -13,6 +13,7 @@ mod files;
 pub mod keys;
 mod load;
 mod mask;
+mod permissions;
 mod problem;
 mod read;
 mod secret;
@@ -29,6 +30,7 @@ use crate::contract::Intent;
 pub use expand::Env;
 pub use files::{FindError, find};
 pub use load::{Inspection, inspect, load};
+pub use permissions::Permissions;
 pub use problem::{Problem, Severity, Source};
 pub use secret::Secret;
 

@@ -135,7 +135,8 @@ fn routes(out: &mut String) {
     out.push_str(
         "\n## Routes\n\nEvery route of the platform is a function that takes one table of parameters and returns the \
          platform's answer. It suspends the coroutine that calls it. Unknown or missing parameters, wrong types and values \
-         over a limit raise before anything is sent. `randomId` is filled in. A failed call raises an error value:\n",
+         over a limit raise before anything is sent; so does, with the code `permission_denied`, a route that the script's \
+         `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A failed call raises an error value:\n",
     );
     code(out, FAILURE);
     for interface in INTERFACES {

@@ -16,6 +16,7 @@ use super::commands::Registered;
 use super::guest::Birth;
 use super::registry::{Identity, Registrations, Shared, State, Status};
 use super::thread::{self, Mail, Mailbox};
+use crate::config::Permissions;
 use crate::inbox::Inbox;
 use crate::modules::{Found, chunk_name, discover};
 use crate::rest;
@@ -47,6 +48,8 @@ pub struct ScriptSettings {
     pub rate_share: f64,
     /// Handlers that may run at once.
     pub handlers: usize,
+    /// The API calls that it may make.
+    pub permissions: Permissions,
 }
 
 impl Default for ScriptSettings {
@@ -56,6 +59,7 @@ impl Default for ScriptSettings {
             config: Value::Object(serde_json::Map::new()),
             rate_share: 1.0,
             handlers: 1000,
+            permissions: Permissions::default(),
         }
     }
 }
@@ -164,6 +168,7 @@ impl Host {
                 shared: Arc::clone(&shared),
                 status,
                 handlers: options.handlers,
+                permissions: options.permissions.clone(),
             };
             let failed = sender.clone();
             if let Err(error) = thread::spawn(birth, Arc::clone(&inbox), sender) {
