@@ -252,14 +252,29 @@ fn a_route_in_the_wrong_interface_is_sent_home() {
 #[test]
 fn what_belongs_to_later_versions_is_an_error() {
     finds(
-        "argon.kv.get(\"x\")\nscript.state.x = 1\nscript.onUnload(print)\nargon.voice.join{}\nargon.voice.streamToken{ spaceId = \"1\", channelId = \"2\" }\nlocal m = require(\"@std/message\")\n",
+        "argon.kv.get(\"x\")\nscript.state.x = 1\nscript.onUnload(print)\nargon.voice.join{}\nargon.voice.streamToken{ spaceId = \"1\", channelId = \"2\" }\n",
         &[
             "1:7 argon.kv is not in this version yet",
             "2:8 script.state is not in this version yet",
             "3:8 script.onUnload is not in this version yet",
             "4:13 argon.voice.join is not in this version yet",
-            "6:19 require: @std/message is not in this version yet",
         ],
+    );
+}
+
+#[test]
+fn a_module_of_std_is_known_and_a_misspelt_one_is_found() {
+    accepts("local lru = require(\"@std/lru\")\nprint(lru)\n");
+    finds(
+        "local m = require(\"@std/mesage\")\nprint(m)\n",
+        &[&format!(
+            "1:19 require: @std/mesage: @std has {} → did you mean \"message\"?",
+            argon_host::modules::STD
+                .iter()
+                .map(|module| module.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )],
     );
 }
 
@@ -374,7 +389,7 @@ fn requires_are_followed_inside_the_folder() {
         [
             "scripts/a.luau:2:9 require: there is no module ./lib/y",
             "scripts/a.luau:3:9 require: ../bot is outside the scripts folder",
-            "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\" or \"@self/\"",
+            "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\", \"@self/\" or \"@std/\"",
             "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file, and a.luau is none; write \"./…\"",
             "scripts/a.luau:6:9 require: there is no module ./lib/x.luau (leave the extension out)",
         ]

@@ -497,9 +497,12 @@ impl Linter<'_, '_> {
         let Some(path) = path else { return };
         let Some(wanted) = text(path) else { return };
         let at = path.location();
-        if wanted.starts_with("@std/") {
-            let message = format!("require: {wanted} is not in this version yet");
-            self.notes.error(at, message, None);
+        if let Some(std) = modules::standard(&wanted) {
+            if let Err(why) = std {
+                let name = wanted.rsplit('/').next().unwrap_or_default();
+                let help = did_you_mean(name, modules::STD.iter().map(|module| module.name));
+                self.notes.error(at, format!("require: {why}"), help);
+            }
             return;
         }
         // The same question that the running script will ask, in canonical paths.

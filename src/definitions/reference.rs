@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::libraries::{LIBRARIES, Library};
 use super::luau::{Shapes, Side, method_names, name_of};
+use super::standard::{STD_DOCS, StdDoc};
 use crate::config::keys;
 use crate::contract::{
     self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
@@ -43,7 +44,7 @@ end
 pub fn reference() -> String {
     let mut out = String::from(
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
-         [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Routes](#routes) · \
+         [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
          [Error codes](#error-codes)\n",
     );
@@ -52,6 +53,13 @@ pub fn reference() -> String {
     out.push_str("\n## Libraries\n");
     for library in LIBRARIES {
         self::library(&mut out, library);
+    }
+    out.push_str(
+        "\n## Modules\n\n`require(\"@std/NAME\")` gives a module that is built in. Their types are theirs: \
+         `argon-host types` puts them beside your scripts, where editors find them.\n",
+    );
+    for module in STD_DOCS {
+        self::module(&mut out, module);
     }
     routes(&mut out);
     out.push_str(
@@ -125,6 +133,14 @@ fn library(out: &mut String, library: &Library) {
         );
     }
     code(out, library.example);
+}
+
+fn module(out: &mut String, module: &StdDoc) {
+    let _ = write!(out, "\n### @std/{}\n\n{}\n\n", module.name, module.doc);
+    for (signature, doc) in module.members {
+        let _ = writeln!(out, "- `{signature}`: {doc}");
+    }
+    code(out, module.example);
 }
 
 fn code(out: &mut String, text: &str) {
