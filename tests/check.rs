@@ -314,14 +314,29 @@ fn a_route_in_the_wrong_interface_is_sent_home() {
 #[test]
 fn what_belongs_to_later_versions_is_an_error() {
     finds(
-        "argon.kv.get(\"x\")\nscript.state.x = 1\nscript.onUnload(print)\nargon.voice.join{}\nargon.voice.streamToken{ spaceId = \"1\", channelId = \"2\" }\nlocal m = require(\"@std/message\")\n",
+        "argon.kv.get(\"x\")\nscript.state.x = 1\nscript.onUnload(print)\nargon.voice.join{}\nargon.voice.streamToken{ spaceId = \"1\", channelId = \"2\" }\n",
         &[
             "1:7 argon.kv is not in this version yet",
             "2:8 script.state is not in this version yet",
             "3:8 script.onUnload is not in this version yet",
             "4:13 argon.voice.join is not in this version yet",
-            "6:19 require: @std/message is not in this version yet",
         ],
+    );
+}
+
+#[test]
+fn a_module_of_std_is_known_and_a_misspelt_one_is_found() {
+    accepts("local lru = require(\"@std/lru\")\nprint(lru)\n");
+    finds(
+        "local m = require(\"@std/mesage\")\nprint(m)\n",
+        &[&format!(
+            "1:19 require: @std/mesage: @std has {} → did you mean \"message\"?",
+            argon_host::modules::STD
+                .iter()
+                .map(|module| module.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )],
     );
 }
 
@@ -436,7 +451,7 @@ fn requires_are_followed_inside_the_folder() {
         [
             "scripts/a.luau:2:9 require: there is no module ./lib/y",
             "scripts/a.luau:3:9 require: ../bot is outside the scripts folder",
-            "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\" or \"@self/\"",
+            "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\", \"@self/\" or \"@std/\"",
             "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file, and a.luau is none; write \"./…\"",
             "scripts/a.luau:6:9 require: there is no module ./lib/x.luau (leave the extension out)",
         ]
@@ -481,4 +496,52 @@ fn a_good_bot_has_no_problem() {
     let folder = bot(&all);
     let problems = check_bot(&folder);
     assert!(problems.is_empty(), "{}", print(&problems));
+}
+
+#[test]
+fn calls_that_the_permissions_refuse_are_errors_with_the_line_that_allows_them() {
+    let folder = bot(&[
+        (
+            "bot.toml",
+            "[script.a]\nallow = [\"messages.*\"]\n[script.b]\ndeny = [\"members.kick\"]\n",
+        ),
+        (
+            "scripts/a.luau",
+            "local members = argon.members\npcall(members.kick, {})\nargon.on(\"messageCreate\", function(event)\n\tevent:reply(\"x\")\n\tevent:react(\"x\")\nend)\nargon.command{ name = \"a\", description = \"b\", run = function(i)\n\ti:reply(\"x\")\nend }\nrequire(\"./lib/one\")\n",
+        ),
+        (
+            "scripts/b.luau",
+            "require(\"./lib/one\")\nargon.messages.send{ channelId = \"1\", text = \"x\" }\n",
+        ),
+        (
+            "scripts/c.luau",
+            "require(\"./lib/two\")\nargon.members.kick{ spaceId = \"1\", channelId = \"2\", userId = \"3\" }\n",
+        ),
+        ("scripts/lib/one.luau", "return require(\"./two\")\n"),
+        (
+            "scripts/lib/two.luau",
+            "require(\"./one\")\nreturn function(id: string)\n\targon.members.kick{ spaceId = id, channelId = id, userId = id }\nend\n",
+        ),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "scripts/a.luau:2:7 the script a may not call members.kick",
+            "scripts/a.luau:5:8 the script a may not call reactions.add",
+            "scripts/a.luau:7:1 the script a may not call commands.register",
+            "scripts/a.luau:8:4 the script a may not call interactions.reply",
+            "scripts/lib/two.luau:3:2 the script a may not call members.kick",
+            "scripts/lib/two.luau:3:2 the script b may not call members.kick",
+        ],
+        "{}",
+        print(&problems)
+    );
+    assert!(problems.iter().all(Problem::is_error));
+    let remedies: Vec<_> = problems.iter().filter_map(|p| p.help.as_deref()).collect();
+    assert_eq!(
+        remedies[0],
+        "write allow = [\"messages.*\", \"members.kick\"] under [script.a] in bot.toml"
+    );
+    assert_eq!(remedies[5], "write deny = [] under [script.b] in bot.toml");
 }

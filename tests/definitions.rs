@@ -5,26 +5,56 @@ use std::path::Path;
 use argon_host::check;
 use argon_host::definitions;
 use argon_host::definitions::libraries::LIBRARIES;
+use argon_host::definitions::standard::STD_DOCS;
+use argon_host::modules::{STD, standard};
+use luau_analysis::frontend::resolver::ModuleInfo;
 use luau_analysis::{
     DefinitionEnvironment, FileResolver, Frontend, FrontendOptions, ModuleName, NullConfigResolver,
-    SourceCode, SourceCodeType,
+    SourceCode, SourceCodeType, TypeCheckLimits,
 };
 use luau_common::BString;
+use luau_syntax::ast::{Expression, ExpressionKind};
 
 struct Script(BString);
 
 impl FileResolver for Script {
     fn read_source(&mut self, name: &ModuleName) -> Option<SourceCode> {
-        (name == "main").then(|| SourceCode {
-            source: self.0.clone(),
+        let source = if name == "main" {
+            self.0.clone()
+        } else {
+            BString::from(standard(&name.to_string())?.ok()?.source)
+        };
+        Some(SourceCode {
+            source,
             kind: SourceCodeType::Module,
+        })
+    }
+
+    /// `@std/…` is what a `require` of the scripts here asks for.
+    fn resolve_module(
+        &mut self,
+        _: Option<&ModuleInfo>,
+        path: Expression<'_>,
+        _: &TypeCheckLimits,
+    ) -> Option<ModuleInfo> {
+        let ExpressionKind::String { value, .. } = path.kind() else {
+            return None;
+        };
+        Some(ModuleInfo {
+            name: BString::from(value.as_bytes().to_vec()),
+            optional: false,
         })
     }
 }
 
 /// What the analyser says of a script, `line: message`.
 fn analyse(script: &str) -> Vec<String> {
-    let name = BString::from("main");
+    analyse_module("main", script)
+}
+
+/// What it says of `main`, or of a module of `@std`.
+fn analyse_module(name: &str, script: &str) -> Vec<String> {
+    let name = BString::from(name);
     let mut frontend = Frontend::new(
         Script(BString::from(format!("--!strict\n{script}"))),
         NullConfigResolver::default(),
@@ -71,6 +101,44 @@ fn the_examples_of_the_reference_have_the_right_types() {
             "{}: {said:#?}\n{}",
             library.name,
             library.example
+        );
+    }
+}
+
+#[test]
+fn the_modules_of_std_are_strict_and_have_no_type_error() {
+    for module in STD {
+        assert!(module.source.starts_with("--!strict\n"), "{}", module.name);
+        let said = analyse_module(&format!("@std/{}", module.name), "");
+        assert!(said.is_empty(), "{}: {said:#?}", module.name);
+    }
+}
+
+#[test]
+fn every_module_of_std_is_documented_by_an_example_of_the_right_types() {
+    let documented: Vec<_> = STD_DOCS.iter().map(|doc| doc.name).collect();
+    let there: Vec<_> = STD.iter().map(|module| module.name).collect();
+    assert_eq!(documented, there);
+    for doc in STD_DOCS {
+        let said = analyse(doc.example);
+        assert!(said.is_empty(), "{}: {said:#?}", doc.name);
+    }
+}
+
+#[test]
+fn mistakes_in_the_use_of_std_are_found() {
+    for (script, part) in [
+        ("require(\"@std/lru\").new(\"x\")", "number"),
+        ("require(\"@std/lru\").neu(1)", "neu"),
+        ("require(\"@std/message\").new():blod(\"x\")", "blod"),
+        ("require(\"@std/message\").colour(\"pinkish\")", "pinkish"),
+        ("require(\"@std/message\").button({ id = \"x\" })", "label"),
+        ("require(\"@std/nothing\")", "@std/nothing"),
+    ] {
+        let said = analyse(script);
+        assert!(
+            said.iter().any(|said| said.contains(part)),
+            "{script}\n{said:#?}"
         );
     }
 }

@@ -263,6 +263,7 @@ fn script_settings(config: &Config) -> script::Settings {
         rate_share: script.rate_share,
         load_time: script.limits.load_time,
         handlers: script.limits.handlers,
+        permissions: script.permissions(),
     };
     script::Settings {
         dir: config.scripts.dir.clone(),

@@ -12,6 +12,7 @@ use luau_syntax::parser::ParsedSource;
 use super::commands::{self, Commands};
 use super::literal::{Fields, Literal, literal, range, text};
 use super::params;
+use super::permissions::{self, Uses};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Problem, Severity, Source};
 use crate::contract::{self, EVENTS, Route};
@@ -54,7 +55,7 @@ pub fn lint<'s>(
     parsed: &'s ParsedSource,
     root: &Path,
     commands: &mut Commands,
-) -> Vec<Problem> {
+) -> (Vec<Problem>, Uses) {
     let mut assigned = Assigned::default();
     parsed.root().visit(&mut assigned);
     let mut linter = Linter {
@@ -66,9 +67,11 @@ pub fn lint<'s>(
         commands,
         assigned,
         names: HashMap::new(),
+        kinds: HashMap::new(),
+        uses: Uses::default(),
     };
     parsed.root().visit(&mut linter);
-    linter.notes.problems
+    (linter.notes.problems, linter.uses)
 }
 
 /// What a script assigns to after it was declared: such a local has no fixed meaning, such a global
@@ -123,6 +126,9 @@ struct Linter<'s, 'c> {
     assigned: Assigned,
     /// Locals that stand for a name: `argon.messages`, or `event` for an event.
     names: HashMap<LocalId, String>,
+    /// The types of the events among them, where the text says them.
+    kinds: HashMap<LocalId, String>,
+    uses: Uses,
 }
 
 /// What the locals that hold an event stand for.
@@ -156,14 +162,29 @@ impl Linter<'_, '_> {
         }
     }
 
-    /// The first parameter of a function literal is an event.
-    fn handler(&mut self, function: Option<Expression<'_>>) {
+    /// The first parameter of a function literal is an event, of this type if it is known.
+    fn handler(&mut self, function: Option<Expression<'_>>, kind: Option<&str>) {
         let parameter = function
             .and_then(Expression::as_function)
             .and_then(|function: &Function<'_>| function.args.first().copied());
         if let Some(parameter) = parameter {
-            self.bind(parameter.identity(), EVENT.to_owned());
+            self.event(parameter.identity(), kind);
         }
+    }
+
+    /// Lets a local stand for an event.
+    fn event(&mut self, local: LocalId, kind: Option<&str>) {
+        self.bind(local, EVENT.to_owned());
+        if let Some(kind) = kind {
+            self.kinds.insert(local, kind.to_owned());
+        }
+    }
+
+    /// The file uses a route.
+    fn uses(&mut self, route: &'static Route, at: Location) {
+        let source = self.notes.source;
+        let place = source.problem(Severity::Error, range(source, at), "");
+        self.uses.routes.push((route, place));
     }
 
     /// `parent.name` is used: is there such a thing?
@@ -237,13 +258,24 @@ impl Linter<'_, '_> {
         match path.as_str() {
             "argon.on" | "argon.once" | "argon.waitFor" => {
                 self.event_type(&path, args.first().copied());
-                self.handler(args.get(1).copied());
+                let kind = args.first().copied().and_then(text);
+                self.handler(args.get(1).copied(), kind.as_deref());
             }
             "argon.onControl" | "argon.onSelect" | "argon.onModal" => {
                 self.identifier(&path, args.first().copied());
-                self.handler(args.get(1).copied());
+                let kind = match path.as_str() {
+                    "argon.onControl" => "controlInteraction",
+                    "argon.onSelect" => "selectInteraction",
+                    _ => "modalSubmit",
+                };
+                self.handler(args.get(1).copied(), Some(kind));
             }
-            "argon.command" => self.command(args.first().copied()),
+            "argon.command" => {
+                if let Some(route) = contract::route("ICommands", "Register") {
+                    self.uses(route, call.func.location());
+                }
+                self.command(args.first().copied());
+            }
             "require" => self.require(args.first().copied()),
             _ => {}
         }
@@ -286,6 +318,13 @@ impl Linter<'_, '_> {
         let path = format!("event:{name}");
         if let Some(member) = libraries::member(&path) {
             self.count(&path, member.arguments, args, index_location);
+        }
+        let kind = match expr.kind() {
+            ExpressionKind::Local { local, .. } => self.kinds.get(&local.identity()),
+            _ => None,
+        };
+        if let Some(route) = permissions::of_method(&name, kind.map(String::as_str)) {
+            self.uses(route, index_location);
         }
         if name == "modal"
             && let Some(route) = contract::route("IInteractions", "Modal")
@@ -444,7 +483,7 @@ impl Linter<'_, '_> {
             Literal::Table(items) => {
                 let at = definition.location();
                 commands::definition(&mut self.notes, self.commands, items, at);
-                self.handler(Fields::of(items).get("run"));
+                self.handler(Fields::of(items).get("run"), Some("commandInteraction"));
             }
             Literal::Computed => {}
             other => {
@@ -458,22 +497,30 @@ impl Linter<'_, '_> {
         let Some(path) = path else { return };
         let Some(wanted) = text(path) else { return };
         let at = path.location();
-        if wanted.starts_with("@std/") {
-            let message = format!("require: {wanted} is not in this version yet");
-            self.notes.error(at, message, None);
+        if let Some(std) = modules::standard(&wanted) {
+            if let Err(why) = std {
+                let name = wanted.rsplit('/').next().unwrap_or_default();
+                let help = did_you_mean(name, modules::STD.iter().map(|module| module.name));
+                self.notes.error(at, format!("require: {why}"), help);
+            }
             return;
         }
         // The same question that the running script will ask, in canonical paths.
         let root = self.root.canonicalize().unwrap_or_default();
         let from = self.notes.path().strip_prefix(self.root);
         let from = root.join(from.unwrap_or(self.notes.path()));
-        if let Err(why) = modules::resolve(&root, &from, &wanted) {
-            let name = wanted.rsplit('/').next().unwrap_or_default();
-            let near = neighbours(&from, &wanted);
-            let help = did_you_mean(name, near.iter().map(String::as_str))
-                .unwrap_or_else(|| "\"./\" is the folder of this file".to_owned());
-            self.notes.error(at, format!("require: {why}"), Some(help));
+        match modules::resolve(&root, &from, &wanted) {
+            Ok(file) => self.uses.modules.push(file),
+            Err(why) => self.no_module(&from, &wanted, &why, at),
         }
+    }
+
+    fn no_module(&mut self, from: &Path, wanted: &str, why: &str, at: Location) {
+        let name = wanted.rsplit('/').next().unwrap_or_default();
+        let near = neighbours(from, wanted);
+        let help = did_you_mean(name, near.iter().map(String::as_str))
+            .unwrap_or_else(|| "\"./\" is the folder of this file".to_owned());
+        self.notes.error(at, format!("require: {why}"), Some(help));
     }
 }
 
@@ -505,7 +552,9 @@ impl<'ast> AstVisitor<'ast> for Linter<'_, '_> {
                 .and_then(|call| self.name(call.func))
                 .is_some_and(|path| path == "argon.waitFor");
             if waits {
-                self.bind(binding.identity(), EVENT.to_owned());
+                let arguments = value.as_call().map_or(&[][..], |call| call.args);
+                let kind = arguments.first().copied().and_then(text);
+                self.event(binding.identity(), kind.as_deref());
             } else if let Some(name) = self.name(*value)
                 && matches!(
                     name.split('.').next(),
@@ -535,6 +584,10 @@ impl<'ast> AstVisitor<'ast> for Linter<'_, '_> {
         {
             let name = String::from_utf8_lossy(index.bytes()).into_owned();
             self.member(&parent, &name, index_location);
+            // However it is called: pcall(argon.messages.send, …) sends, too.
+            if let Some(route) = route(&format!("{parent}.{name}")) {
+                self.uses(route, expression.location());
+            }
         }
         true
     }

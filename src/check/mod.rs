@@ -5,7 +5,7 @@
 //! `argon`, `script`, `task` and `event:` are looked up in the contract and in the table of libraries,
 //! events and `require` paths by their literal text, and tables of literals are compared with the
 //! contract's parameters: unknown and missing fields, wrong types, unknown enum names, documented
-//! limits. Only what is certain is reported: a value that is computed may be anything. Types of
+//! limits. Routes that a script names, itself or through a module, are compared with its permissions. Only what is certain is reported: a value that is computed may be anything. Types of
 //! computed values are not checked here.
 //!
 //! A local that is set once to such a name (`local messages = argon.messages`) is followed.
@@ -14,8 +14,9 @@ mod commands;
 mod lint;
 mod literal;
 mod params;
+mod permissions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use luau_syntax::parser::{ParseError, ParseOptions, ParsedSource};
@@ -25,6 +26,7 @@ use crate::config::{self, Config, Env, Problem, Severity, Source};
 use crate::modules;
 
 use commands::Commands;
+use permissions::Uses;
 
 /// Checks the bots of these configuration files with their scripts. The problems come by file and line;
 /// what several bots share is reported once.
@@ -68,6 +70,7 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) {
     }
     script_sections(config, &names, problems);
     let mut commands = Commands::default();
+    let mut uses = BTreeMap::new();
     for path in &files {
         // Commands of a script that is switched off are nobody's; a module's are every script's.
         let enabled = found
@@ -79,7 +82,9 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) {
                 Ok(text) => {
                     let mut own = Commands::default();
                     let commands = if enabled { &mut commands } else { &mut own };
-                    problems.extend(script(path, &text, dir, commands));
+                    let (found, used) = script(path, &text, dir, commands);
+                    problems.extend(found);
+                    uses.insert(path.canonicalize().unwrap_or_else(|_| path.clone()), used);
                 }
                 Err(_) => {
                     let problem = Problem::of_file(Severity::Error, path, "is not UTF-8 text");
@@ -92,6 +97,7 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) {
             }
         }
     }
+    problems.extend(permissions::refused(config, &found, &uses));
     for script in &found {
         for rival in &script.rivals {
             let name = &script.name;
@@ -139,28 +145,28 @@ fn header_of(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
 
 /// Checks one text as a script or module of the folder `root`. `commands` remembers the commands that
 /// scripts register, so that a name that is taken twice is found.
-fn script(path: &Path, text: &str, root: &Path, commands: &mut Commands) -> Vec<Problem> {
+fn script(path: &Path, text: &str, root: &Path, commands: &mut Commands) -> (Vec<Problem>, Uses) {
     let source = Source::new(path, text);
     let options = ParseOptions::default().without_error_limit();
     let parsed = match ParsedSource::parse(text, options) {
         Ok(parsed) => parsed,
-        Err(errors) => return syntax(&source, errors.errors()),
+        Err(errors) => return (syntax(&source, errors.errors()), Uses::default()),
     };
     let mut problems = syntax(&source, &parsed.metadata().errors);
     let broken: BTreeSet<usize> = problems.iter().map(|problem| problem.line).collect();
-    let found = lint::lint(&source, &parsed, root, commands);
+    let (found, uses) = lint::lint(&source, &parsed, root, commands);
     // What the parser made of a broken line is a guess.
     problems.extend(
         found
             .into_iter()
             .filter(|problem| !broken.contains(&problem.line)),
     );
-    problems
+    (problems, uses)
 }
 
 /// Checks a text that is in no folder, as the examples of the documentation are.
 pub fn text(name: &Path, text: &str) -> Vec<Problem> {
-    let mut problems = script(name, text, Path::new(""), &mut Commands::default());
+    let (mut problems, _) = script(name, text, Path::new(""), &mut Commands::default());
     Problem::sort(&mut problems);
     problems
 }

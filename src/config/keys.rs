@@ -197,16 +197,14 @@ pub static SCRIPT: SectionKeys = SectionKeys {
             "allow",
             "list of routes",
             "[\"*\"]",
-            "API calls it may make: `\"messages.send\"`, `\"reactions.*\"`, `\"*\"`.",
-        )
-        .not_yet(),
+            "API calls it may make: `\"messages.send\"`, `\"reactions.*\"`, `\"*\"`. Another call raises `permission_denied`. Event methods need the routes that they call, and `argon.command` needs `\"commands.register\"`.",
+        ),
         key(
             "deny",
             "list of routes",
             "[]",
             "API calls it may not make; wins over `allow`.",
-        )
-        .not_yet(),
+        ),
         key(
             "http",
             "list of hosts",

@@ -15,6 +15,7 @@ mod files;
 pub mod keys;
 mod load;
 mod mask;
+mod permissions;
 mod problem;
 mod read;
 mod secret;
@@ -33,6 +34,7 @@ pub use conflicts::conflicts;
 pub use expand::Env;
 pub use files::{FindError, find};
 pub use load::{Inspection, inspect, load};
+pub use permissions::Permissions;
 pub use problem::{Problem, Severity, Source};
 pub use secret::Secret;
 

@@ -196,7 +196,7 @@ argon.log.warn("the list is long", { entries = 2000 })
         members: &[
             value("script.name", ": string", "The file's or folder's name without extension."),
             value("script.config", ": any", "`config` of the script's section in bot.toml, read-only; an empty table without it."),
-            function("require", "(path) -> value", 1, 1, "A module's value: `\"./file\"` and `\"../lib/x\"` from the requiring file, `\"@self/x\"` inside a folder script. A module runs once for each script."),
+            function("require", "(path) -> value", 1, 1, "A module's value: `\"./file\"` and `\"../lib/x\"` from the requiring file, `\"@self/x\"` inside a folder script, `\"@std/x\"` for one that is built in. A module runs once for each script."),
         ],
         example: r#"local greeting = script.config.greeting or "Hello"
 argon.on("messageCreate", function(event)

@@ -81,9 +81,15 @@ pub fn luau() -> String {
     out
 }
 
+/// Where editors find the modules of `@std`, below the folder of the scripts. Hidden, so that they are
+/// no scripts; the host reads its own.
+pub const STD_FOLDER: &str = ".std";
+
 /// `.luaurc` for a folder of scripts.
 pub fn luaurc() -> String {
-    "{\n\t\"languageMode\": \"strict\",\n\t\"lint\": { \"*\": true }\n}\n".to_owned()
+    format!(
+        "{{\n\t\"languageMode\": \"strict\",\n\t\"lint\": {{ \"*\": true }},\n\t\"aliases\": {{ \"std\": \"./{STD_FOLDER}\" }}\n}}\n"
+    )
 }
 
 /// Which way a value goes: scripts may give ids as numbers, and get them as strings.

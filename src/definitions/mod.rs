@@ -6,6 +6,7 @@
 pub mod libraries;
 mod luau;
 mod reference;
+pub mod standard;
 
-pub use luau::{luau, luaurc};
+pub use luau::{STD_FOLDER, luau, luaurc};
 pub use reference::reference;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::libraries::{LIBRARIES, Library};
 use super::luau::{Shapes, Side, method_names, name_of};
+use super::standard::{STD_DOCS, StdDoc};
 use crate::config::keys;
 use crate::contract::{
     self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
@@ -44,7 +45,7 @@ end
 pub fn reference() -> String {
     let mut out = String::from(
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
-         [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Routes](#routes) · \
+         [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
          [Error codes](#error-codes) · [World files](#world-files) · [Faults](#faults)\n",
     );
@@ -53,6 +54,13 @@ pub fn reference() -> String {
     out.push_str("\n## Libraries\n");
     for library in LIBRARIES {
         self::library(&mut out, library);
+    }
+    out.push_str(
+        "\n## Modules\n\n`require(\"@std/NAME\")` gives a module that is built in. Their types are theirs: \
+         `argon-host types` puts them beside your scripts, where editors find them.\n",
+    );
+    for module in STD_DOCS {
+        self::module(&mut out, module);
     }
     routes(&mut out);
     out.push_str(
@@ -182,6 +190,14 @@ fn library(out: &mut String, library: &Library) {
     code(out, library.example);
 }
 
+fn module(out: &mut String, module: &StdDoc) {
+    let _ = write!(out, "\n### @std/{}\n\n{}\n\n", module.name, module.doc);
+    for (signature, doc) in module.members {
+        let _ = writeln!(out, "- `{signature}`: {doc}");
+    }
+    code(out, module.example);
+}
+
 fn code(out: &mut String, text: &str) {
     let _ = write!(out, "\n```luau\n{text}```\n");
 }
@@ -190,7 +206,8 @@ fn routes(out: &mut String) {
     out.push_str(
         "\n## Routes\n\nEvery route of the platform is a function that takes one table of parameters and returns the \
          platform's answer. It suspends the coroutine that calls it. Unknown or missing parameters, wrong types and values \
-         over a limit raise before anything is sent. `randomId` is filled in. A failed call raises an error value:\n",
+         over a limit raise before anything is sent; so does, with the code `permission_denied`, a route that the script's \
+         `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A failed call raises an error value:\n",
     );
     code(out, FAILURE);
     for interface in INTERFACES {

@@ -1,12 +1,14 @@
 //! The scripts folder: which scripts it has, which modules, and which file a `require` means.
 //!
 //! One room because two readers must agree: what runs the scripts, and what checks them. Reads
-//! folders, never the text of a file, and knows nothing of Luau.
+//! folders, never the text of a file, and knows nothing of Luau; the text of the modules of `@std` is
+//! here ([`STD`]).
 //!
 //! Guarantee: no path, `..` or symbolic link leads a `require` out of the scripts folder; every file
 //! is compared in its canonical form.
 
 mod resolve;
+mod standard;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use resolve::resolve;
+pub use standard::{STD, StdModule, standard};
 
 /// Extensions of a script, the preferred one first.
 const EXTENSIONS: [&str; 2] = ["luau", "lua"];

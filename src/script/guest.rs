@@ -23,6 +23,7 @@ use super::registry::{Own, Shared, Status};
 use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
+use crate::config::Permissions;
 use crate::rest;
 
 /// What the host gives a script.
@@ -41,6 +42,8 @@ pub(super) struct Birth {
     pub(super) status: Arc<Status>,
     /// Handlers that may run at once.
     pub(super) handlers: usize,
+    /// The API calls that it may make.
+    pub(super) permissions: Permissions,
 }
 
 /// Field names that every event needs, interned once.
@@ -75,6 +78,7 @@ pub(super) struct Guest {
     pub(super) shared: Arc<Shared>,
     pub(super) status: Arc<Status>,
     pub(super) most_handlers: usize,
+    pub(super) permissions: Permissions,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -115,6 +119,7 @@ impl Guest {
             shared: birth.shared,
             status: birth.status,
             most_handlers: birth.handlers.max(1),
+            permissions: birth.permissions,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,

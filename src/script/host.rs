@@ -16,6 +16,7 @@ use super::commands::Registered;
 use super::guest::Birth;
 use super::registry::{Identity, Registrations, Shared, State, Status};
 use super::thread::{self, Mail, Mailbox};
+use crate::config::Permissions;
 use crate::inbox::Inbox;
 use crate::modules::{Found, chunk_name, discover};
 use crate::rest;
@@ -47,6 +48,8 @@ pub struct ScriptSettings {
     pub load_time: Duration,
     /// Handlers that may run at once.
     pub handlers: usize,
+    /// The API calls that it may make.
+    pub permissions: Permissions,
 }
 
 impl Default for ScriptSettings {
@@ -57,6 +60,7 @@ impl Default for ScriptSettings {
             rate_share: 1.0,
             load_time: Duration::from_secs(5),
             handlers: 1000,
+            permissions: Permissions::default(),
         }
     }
 }
@@ -167,6 +171,7 @@ impl Host {
                 shared: Arc::clone(&shared),
                 status,
                 handlers: options.handlers,
+                permissions: options.permissions.clone(),
             };
             let failed = sender.clone();
             if let Err(error) = thread::spawn(birth, Arc::clone(&inbox), sender) {

@@ -6,5 +6,6 @@ mod coroutines;
 mod events;
 mod lifecycle;
 mod modules;
+mod permissions;
 mod platform;
 mod support;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon_host::config::Secret;
+use argon_host::config::{Permissions, Secret};
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Progress};
 use argon_host::rest;
@@ -126,21 +126,45 @@ impl Bot {
         files: &[(&str, &str)],
         answer: impl Fn(&Call) -> Response + Send + Sync + 'static,
     ) -> Self {
-        Self::build(files, Arc::new(answer), 1000, Duration::from_secs(10)).await
+        Self::build(
+            files,
+            Arc::new(answer),
+            ScriptSettings::default(),
+            Duration::from_secs(10),
+        )
+        .await
+    }
+
+    /// With these permissions for every script.
+    pub async fn start_permitted(files: &[(&str, &str)], allow: &[&str], deny: &[&str]) -> Self {
+        let owned = |patterns: &[&str]| patterns.iter().map(|&p| p.to_owned()).collect();
+        let settings = ScriptSettings {
+            permissions: Permissions {
+                allow: owned(allow),
+                deny: owned(deny),
+            },
+            ..ScriptSettings::default()
+        };
+        Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
     }
 
     pub async fn start_limited(files: &[(&str, &str)], handlers: usize) -> Self {
-        Self::build(files, Arc::new(usual), handlers, Duration::from_secs(10)).await
+        let settings = ScriptSettings {
+            handlers,
+            ..ScriptSettings::default()
+        };
+        Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
     }
 
     pub async fn start_slow(files: &[(&str, &str)]) -> Self {
-        Self::build(files, Arc::new(usual), 1000, Duration::from_millis(50)).await
+        let settings = ScriptSettings::default();
+        Self::build(files, Arc::new(usual), settings, Duration::from_millis(50)).await
     }
 
     async fn build(
         files: &[(&str, &str)],
         answer: Arc<Answer>,
-        handlers: usize,
+        default: ScriptSettings,
         load_time: Duration,
     ) -> Self {
         let log = &*LOG;
@@ -172,9 +196,8 @@ impl Bot {
             scripts: BTreeMap::new(),
             default: ScriptSettings {
                 config: json!({"list": ["one", "two"]}),
-                handlers,
                 load_time,
-                ..ScriptSettings::default()
+                ..default
             },
         };
         let runtime = tokio::runtime::Handle::current();

@@ -24,6 +24,8 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
 fn register(guest: &Guest, lua: &Lua, definition: &Table) -> Result<(), Fault> {
     let route = contract::route("ICommands", "Register")
         .ok_or_else(|| Fault::text("the contract has no route ICommands/Register"))?;
+    // The host registers it in the script's name.
+    guest.may_call(lua, route)?;
     let run = function(definition.raw_get("run")?, "argon.command: run")?;
     // The script's table stays as it is; `run` is not the platform's.
     let params = lua.create_table()?;

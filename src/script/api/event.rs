@@ -221,6 +221,7 @@ fn reply(
     } else {
         route("IMessages", "Send")?
     };
+    guest.may_call(lua, route)?;
     let reply_to = if interaction {
         None
     } else {
@@ -247,6 +248,7 @@ fn reply(
 
 fn edit(guest: &Guest, lua: &Lua, event: &Event, content: Value) -> Result<u64, Fault> {
     let route = route("IInteractions", "EditMessage")?;
+    guest.may_call(lua, route)?;
     let reply: Option<String> = guest.replies.raw_get(&event.table)?;
     let own = || -> Result<Option<String>, Fault> {
         if event.is_interaction()? || (event.kind == "messageCreate" && guest.is_own(&event.table))

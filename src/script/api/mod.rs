@@ -13,6 +13,7 @@ mod log;
 pub(super) mod require;
 mod routes;
 mod script;
+mod standard;
 mod task;
 mod time;
 mod timers;
@@ -41,6 +42,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("task", task::install),
     ("script", script::install),
     ("require", require::install),
+    ("the host's part of @std", standard::install),
 ];
 
 /// What a library needs to put itself in.

@@ -1,8 +1,10 @@
-//! `require`, inside the scripts folder.
+//! `require`, inside the scripts folder and of the modules of `@std`.
 //!
 //! A module runs once for each script (VM), in the coroutine that asks for it first, so that its top
 //! level may wait; who asks meanwhile waits for it. What it returns, or the error it ends with, is
-//! kept. Modules that need each other in a circle are an error that shows the circle.
+//! kept. Modules that need each other in a circle are an error that shows the circle. A module of
+//! `@std` runs with one argument that others do not get: the host's validation, so that what it builds
+//! is judged by the contract where it is built (`problem`).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use mlua::thread::ThreadStatus;
 use mlua::{Function, Lua, MultiValue, Thread, Value};
 
 use super::Kit;
-use crate::modules::{chunk_name, resolve};
+use crate::modules::{chunk_name, resolve, standard};
 use crate::script::errors::{Fault, Trouble};
 use crate::script::guest::Guest;
 use crate::script::scheduler::Wait;
@@ -176,6 +178,10 @@ fn compile(lua: &Lua, root: &Path, path: &Path) -> Result<(String, Vec<u8>, Func
     let name = chunk_name(root, path);
     let source = std::fs::read(path)
         .map_err(|error| Problem::Unreadable(format!("{name} cannot be read: {error}")))?;
+    load(lua, name, source)
+}
+
+fn load(lua: &Lua, name: String, source: Vec<u8>) -> Result<(String, Vec<u8>, Function), Problem> {
     match vm::load(lua, &name, &source) {
         Ok(function) => Ok((name, source, function)),
         Err(error) => Err(Problem::Syntax(error, source)),
@@ -198,9 +204,15 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
         .all
         .get(&from)
         .map_or(&modules.entry, |module| &module.path);
-    let path = resolve(&modules.root, from_path, wanted)
-        .map_err(|problem| Fault::text(format!("require: {problem}")))?;
-    let name = chunk_name(&modules.root, &path);
+    let refuse = |problem| Fault::text(format!("require: {problem}"));
+    let std = standard(wanted).transpose().map_err(refuse)?;
+    let (name, path) = match std {
+        Some(module) => (module.chunk_name(), PathBuf::from(module.chunk_name())),
+        None => {
+            let path = resolve(&modules.root, from_path, wanted).map_err(refuse)?;
+            (chunk_name(&modules.root, &path), path)
+        }
+    };
     let answer = |values: (&str, Value, &str)| Ok(mlua::IntoLuaMulti::into_lua_multi(values, lua)?);
     match modules.all.get(&name).map(|module| &module.state) {
         Some(State::Loaded(value)) => return answer(("loaded", value.clone(), &name)),
@@ -229,7 +241,11 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
         }
         None => {}
     }
-    let (name, source, function) = compile(lua, &modules.root, &path).map_err(|problem| {
+    let compiled = match std {
+        Some(module) => load(lua, name, module.source.into()),
+        None => compile(lua, &modules.root, &path),
+    };
+    let (name, source, function) = compiled.map_err(|problem| {
         // The message of a syntax error begins with its own file and line.
         let trouble = problem.into_trouble();
         Fault::text(match &trouble.place {
@@ -255,7 +271,8 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
         },
     );
     drop(modules);
-    answer(("new", Value::Function(function), &name))
+    let state = if std.is_some() { "std" } else { "new" };
+    answer((state, Value::Function(function), &name))
 }
 
 /// Whether a coroutine runs or can be resumed.

@@ -1,7 +1,9 @@
 //! `argon.<interface>.<method>`: every route of the contract, one to one.
 //!
 //! A call is built, and so validated, where it is made; then it goes to the client on the host's
-//! runtime, and the coroutine sleeps. A call beyond [`PENDING_CALLS`] raises `too_many_calls`.
+//! runtime, and the coroutine sleeps. A call beyond [`PENDING_CALLS`] raises `too_many_calls`, one that
+//! the script's `allow` and `deny` do not permit raises `permission_denied`: every call of a script,
+//! those of event methods included, passes [`Guest::call`], which asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
 }
 
 fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Result<u64, Fault> {
+    guest.may_call(lua, route)?;
     let params = match params {
         Value::Nil => Params::new(),
         Value::Table(table) => guest
@@ -78,6 +81,18 @@ impl Guest {
         }
     }
 
+    /// Refuses a call that the script has no permission for.
+    pub(super) fn may_call(&self, lua: &Lua, route: &Route) -> Result<(), Fault> {
+        let name = route.permission_name();
+        if self.permissions.allows(&name) {
+            return Ok(());
+        }
+        let remedy = self.permissions.remedy(&self.name, &name);
+        let message = format!("the script {} may not call {name}: {remedy}", self.name);
+        let error = local_failure(&route.label(), "permission_denied", message);
+        Err(self.refusal(lua, &error))
+    }
+
     /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
     /// the contract's shape.
     pub(super) fn call(
@@ -87,6 +102,7 @@ impl Guest {
         params: Params,
         finish: Option<Finish>,
     ) -> Result<u64, Fault> {
+        self.may_call(lua, route)?;
         // A modal that is opened must be known when it comes back.
         let modal = super::controls::Modal::of_call(route, &params);
         let call = rest::Call::new(route, params).map_err(|error| self.refusal(lua, &error))?;
