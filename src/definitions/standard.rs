@@ -128,4 +128,68 @@ argon.on("voiceJoin", function(event)
 end)
 "#,
     },
+    StdDoc {
+        name: "cooldown",
+        doc: "How often something may be done, by each person or whatever the key is: a sliding window for each key. Keys that have cooled down are not kept.",
+        members: &[
+            (
+                "cooldown.new(seconds, { uses }?)",
+                "A new one: at most `uses` (1) in any `seconds`.",
+            ),
+            (
+                "c:try(key)",
+                "Uses the key if it is ready. Returns whether it was, and the seconds to wait.",
+            ),
+            (
+                "c:left(key)",
+                "The seconds until the key is ready, without using it.",
+            ),
+            ("c:reset(key)", "Makes the key ready."),
+            ("c:count()", "How many keys are cooling down."),
+        ],
+        example: r#"local cooldown = require("@std/cooldown")
+
+local daily = cooldown.new(24 * 3600)
+
+argon.on("messageCreate", function(event)
+	if event.message.text == "!daily" then
+		local ready, left = daily:try(event.message.sender.userId)
+		event:reply(if ready then "Here are your 100 coins." else `Come back in {math.ceil(left / 60)} minutes.`)
+	end
+end)
+"#,
+    },
+    StdDoc {
+        name: "i18n",
+        doc: "Texts in several languages. A text is looked up in the language asked for (`de-AT`), its base language (`de`), then the fallback; a key that is nowhere answers itself and is told in the log. `{name}` in a text is replaced. A text may be a table of forms for a number: `zero`, `one`, `other`, chosen by `count`.",
+        members: &[
+            (
+                "i18n.new(languages, fallback)",
+                "Texts by language and key.",
+            ),
+            ("i:t(language, key, values?)", "The text."),
+            (
+                "i:of(language)",
+                "`t` for one language, a function of key and values.",
+            ),
+            ("i:has(language, key)", "Whether there is such a text."),
+            (
+                "i:languages()`, `i:missing(language)",
+                "The languages, and the keys that one of them lacks.",
+            ),
+        ],
+        example: r#"local i18n = require("@std/i18n")
+
+local texts = i18n.new({
+	en = { joined = "{name} is here.", people = { one = "One person.", other = "{count} people." } },
+	de = { joined = "{name} ist da.", people = { one = "Eine Person.", other = "{count} Personen." } },
+}, "en")
+local t = texts:of(script.config.language)
+
+argon.on("voiceJoin", function(event)
+	print(t("joined", { name = event.user.displayName }))
+	print(t("people", { count = 3 }))
+end)
+"#,
+    },
 ];

@@ -29,7 +29,12 @@ macro_rules! module {
 }
 
 /// Every module, in the order of the reference.
-pub static STD: &[StdModule] = &[module!("message"), module!("lru")];
+pub static STD: &[StdModule] = &[
+    module!("message"),
+    module!("lru"),
+    module!("cooldown"),
+    module!("i18n"),
+];
 
 /// The module that `wanted` means; `None` when `wanted` is no path to `@std`.
 ///
