@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sim", &["config", "contract"]),
     ("observe", &[]),
     ("check", &["config", "contract", "definitions", "modules"]),
-    ("definitions", &["config", "contract", "modules"]),
+    ("definitions", &["config", "contract", "modules", "sim"]),
 ];
 
 fn sources() -> Vec<PathBuf> {

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use argon_host::config;
+use argon_host::{config, sim};
 use support::{Process, embedded_bot, run_embedded};
 
 const PAGES: &[&str] = &["README.md", "stdlib/REFERENCE.md", "scripts/README.md"];
@@ -81,12 +81,32 @@ async fn every_luau_block_passes_check_and_loads() {
     }
 }
 
+/// Whether a TOML block is a world file rather than a bot's config.
+fn is_world(block: &Block) -> bool {
+    block.code.contains("[[space]]")
+}
+
+/// The world file of the README.
+fn world() -> Block {
+    let mut worlds = blocks("toml").into_iter().filter(is_world);
+    worlds.next().expect("the README shows a world file")
+}
+
+#[test]
+fn the_world_file_of_the_readme_loads() {
+    let block = world();
+    let plan = sim::parse_world(Path::new(&block.place), &block.code);
+    let plan = plan.unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert!(!plan.people.is_empty() && !plan.bots.is_empty());
+}
+
 #[test]
 fn every_toml_block_is_a_valid_config() {
-    for block in blocks("toml") {
+    for block in blocks("toml").into_iter().filter(|block| !is_world(block)) {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("bot.toml");
         fs::write(&path, &block.code).expect("a file");
+        fs::create_dir(dir.path().join("scripts")).expect("a folder");
         let token = "00112233445566778899aabbccddeeff:ZXhhbXBsZQ".to_owned();
         let env = |name: &str| (name == "ARGON_TOKEN").then(|| token.clone());
         if let Err(problems) = config::load(&path, &env) {
@@ -110,6 +130,7 @@ async fn every_argon_host_command_of_the_pages_works() {
             seen += 1;
             let dir = embedded_bot(&[("a.luau", "")], "");
             fs::copy(dir.path().join("bot.toml"), dir.path().join("greeter.toml")).expect("a copy");
+            fs::write(dir.path().join("world.toml"), world().code).expect("a world");
             fs::create_dir(dir.path().join("bots")).expect("a folder");
             fs::write(
                 dir.path().join("bots/one.toml"),

@@ -120,7 +120,6 @@ async fn ten_thousand_mixed_calls_get_no_429_and_fair_shares() {
             dir: dir.path().to_owned(),
             scripts,
             default: ScriptSettings::default(),
-            load_time: Duration::from_secs(5),
         },
         client.clone(),
         inbox.clone(),

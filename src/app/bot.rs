@@ -104,7 +104,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     .map_err(Error::Client)?;
     hub.set_client(client.clone());
 
-    let profile = profile(&client).await?;
+    let profile = profile(&client, &connection.base_url).await?;
     let kind = if connection.embedded {
         " (embedded)"
     } else {
@@ -231,7 +231,7 @@ impl Bot {
 }
 
 /// The bot's own profile. A server that cannot be reached is asked again until it answers.
-async fn profile(client: &Client) -> Result<Profile, Error> {
+async fn profile(client: &Client, url: &str) -> Result<Profile, Error> {
     let mut pause = UNREACHABLE_PAUSE.0;
     loop {
         let error = match get_me(client).await {
@@ -244,7 +244,7 @@ async fn profile(client: &Client) -> Result<Profile, Error> {
         if !error.may_pass_by_waiting() {
             return Err(Error::Profile(error));
         }
-        tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+        tracing::warn!("{url}: {error}; trying again in {} s", pause.as_secs());
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(UNREACHABLE_PAUSE.1);
     }
@@ -261,6 +261,7 @@ fn script_settings(config: &Config) -> script::Settings {
         enabled: script.enabled,
         config: script.config.clone(),
         rate_share: script.rate_share,
+        load_time: script.limits.load_time,
         handlers: script.limits.handlers,
         permissions: script.permissions(),
     };
@@ -272,7 +273,6 @@ fn script_settings(config: &Config) -> script::Settings {
             .map(|(name, script)| (name.clone(), of(script)))
             .collect(),
         default: of(&config.script("")),
-        load_time: config.limits.load_time,
     }
 }
 

@@ -32,7 +32,7 @@ use permissions::Uses;
 /// what several bots share is reported once.
 pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut names: Vec<(String, PathBuf)> = Vec::new();
+    let mut bots = Vec::new();
     for path in configs {
         let inspection = config::inspect(path, env);
         problems.extend(inspection.problems);
@@ -40,20 +40,12 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
             continue;
         };
         problems.extend(config.not_yet());
-        let name = config.bot.name.clone();
-        if let Some((_, other)) = names.iter().find(|(known, _)| *known == name) {
-            let message = format!(
-                "{} describes a bot of the name \"{name}\", too",
-                other.display()
-            );
-            let problem = Problem::of_file(Severity::Warning, path, message);
-            problems.push(problem.help("set \"name\" in [bot], so that logs tell them apart"));
-        }
-        names.push((name, path.clone()));
         if config.scripts.dir.is_dir() {
             scripts(&config, &mut problems);
         }
+        bots.push(config);
     }
+    problems.extend(config::conflicts(&bots));
     Problem::sort(&mut problems);
     problems
 }

@@ -1,25 +1,36 @@
 //! `argon-host check`: finds mistakes in config and scripts without connecting.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{Failure, environment, print_problems};
+use super::{Failure, complain, environment, say};
 use crate::check;
-use crate::config::Severity;
+use crate::observe::LogFormat;
 
-pub(super) fn run(configs: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn run(configs: &[PathBuf], format: LogFormat) -> Result<(), Failure> {
     let paths = crate::config::find(configs).map_err(|error| {
-        eprintln!("argon-host: {error}");
+        complain(error, format);
         Failure::Usage
     })?;
     let problems = check::run(&paths, &environment);
-    let failed = print_problems(&problems);
-    let errors = problems
-        .iter()
-        .filter(|p| p.severity == Severity::Error)
-        .count();
-    match (errors, problems.len() - errors) {
-        (0, 0) => eprintln!("no problems"),
-        (errors, warnings) => eprintln!("{errors} errors, {warnings} warnings"),
+    for problem in &problems {
+        say(problem);
     }
-    if failed { Err(Failure::Work) } else { Ok(()) }
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let parts = [(errors, "error"), (problems.len() - errors, "warning")];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts
+        .map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
+    let summary = match parts.is_empty() {
+        true => "no problems".to_owned(),
+        false => parts.join(", "),
+    };
+    // The findings are the result, on stdout; how many they are is for who looks on.
+    let _ = writeln!(io::stderr(), "{summary}");
+    if errors > 0 {
+        Err(Failure::Work)
+    } else {
+        Ok(())
+    }
 }

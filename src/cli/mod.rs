@@ -7,12 +7,14 @@ mod run;
 mod sim;
 mod types;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Problem, Severity};
+use crate::config::Problem;
 use crate::observe::{self, LogFormat};
 
 /// Host for bots of the Argon chat platform.
@@ -64,14 +66,15 @@ enum Failure {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = observe::init(arguments.log.as_deref(), arguments.log_format) {
-        eprintln!("argon-host: {error}");
+        complain(error, LogFormat::Human);
         return ExitCode::from(2);
     }
+    let format = arguments.log_format;
     let result = match arguments.command {
-        Command::Run { configs } => run::run(&configs),
-        Command::Check { configs } => check::run(&configs),
-        Command::Sim(options) => sim::run(&options),
-        Command::Types { dir } => types::run(&dir),
+        Command::Run { configs } => run::run(&configs, format),
+        Command::Check { configs } => check::run(&configs, format),
+        Command::Sim(options) => sim::run(&options, format),
+        Command::Types { dir } => types::run(&dir, format),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,19 +90,48 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .thread_name("net")
         .build()
         .map_err(|error| {
-            eprintln!("argon-host: cannot start the network runtime: {error}");
+            tracing::error!("cannot start the network runtime: {error}");
             Failure::Work
         })
 }
 
-/// Prints problems in the order given and says whether an error is among them.
-fn print_problems(problems: &[Problem]) -> bool {
-    for problem in problems {
-        eprintln!("{problem}");
+/// Prints a result on stdout. A reader that has gone, as `head` has, is no failure of the work.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Says on stderr what goes wrong: as it is for people, as an event of the log for machines.
+fn complain(error: impl Display, format: LogFormat) {
+    match format {
+        LogFormat::Human => {
+            let _ = writeln!(io::stderr(), "argon-host: {error}");
+        }
+        LogFormat::Json => tracing::error!("{error}"),
     }
-    problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error)
+}
+
+/// Says on stderr what is wrong with configs, as [`complain`] does, and whether an error is among it.
+fn report(problems: &[Problem], format: LogFormat) -> bool {
+    for problem in problems {
+        match format {
+            LogFormat::Human => {
+                let _ = writeln!(io::stderr(), "{problem}");
+            }
+            LogFormat::Json => log(problem),
+        }
+    }
+    problems.iter().any(Problem::is_error)
+}
+
+fn log(problem: &Problem) {
+    let Problem { line, column, .. } = *problem;
+    let (file, message) = (problem.path.display(), &problem.message);
+    let help = problem.help.as_deref();
+    if problem.is_error() {
+        tracing::error!(%file, line, column, help, "{message}");
+    } else {
+        tracing::warn!(%file, line, column, help, "{message}");
+    }
 }
 
 /// A variable of the process's environment, for `${VAR}` in config files.

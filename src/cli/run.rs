@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, environment, print_problems};
+use super::{Failure, complain, environment, report};
 use crate::app::{self, Shutdown};
 use crate::config;
+use crate::observe::LogFormat;
 
-pub(super) fn run(paths: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn run(paths: &[PathBuf], format: LogFormat) -> Result<(), Failure> {
     let paths = config::find(paths).map_err(|error| {
-        eprintln!("argon-host: {error}");
+        complain(error, format);
         Failure::Usage
     })?;
 
@@ -19,12 +20,13 @@ pub(super) fn run(paths: &[PathBuf]) -> Result<(), Failure> {
         match config::load(path, &environment) {
             Ok((config, mut warnings)) => {
                 warnings.extend(config.not_yet());
-                failed |= print_problems(&warnings);
+                failed |= report(&warnings, format);
                 configs.push(config);
             }
-            Err(problems) => failed |= print_problems(&problems),
+            Err(problems) => failed |= report(&problems, format),
         }
     }
+    failed |= report(&config::conflicts(&configs), format);
     if failed {
         return Err(Failure::Usage);
     }

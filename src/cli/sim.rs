@@ -1,10 +1,12 @@
 //! `argon-host sim`: the embedded Argon server alone.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use super::Failure;
+use super::{Failure, complain, report, say};
 use crate::app::Shutdown;
-use crate::sim::{Server, Settings};
+use crate::observe::LogFormat;
+use crate::sim::{self, FaultSpec, Server, Settings, VoiceStatus};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -12,36 +14,80 @@ pub(super) struct Options {
     /// Address to serve on; port 0 is any free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
-    /// A bot to install into the space; may be given several times.
-    #[arg(long = "bot", value_name = "NAME", default_value = "demo")]
+    /// The world to begin with: a TOML file with spaces, channels, people and bots.
+    #[arg(long, value_name = "FILE")]
+    world: Option<PathBuf>,
+    /// A bot to install into the first space; may be given several times (default: demo, unless the
+    /// world has bots).
+    #[arg(long = "bot", value_name = "NAME")]
     bots: Vec<String>,
-    /// Leave the bots unverified: no privileged intents and routes.
+    /// Leave the bots of --bot unverified: no privileged intents and routes.
     #[arg(long)]
     unverified: bool,
+    /// A fault to arm at once, such as "answer:interface=IMessages,status=503,count=3"; may be given
+    /// several times.
+    #[arg(long = "fault", value_name = "SPEC")]
+    faults: Vec<FaultSpec>,
+    /// Faults at random; the same seed gives the same faults.
+    #[arg(long, value_name = "SEED")]
+    chaos: Option<u64>,
+    /// Key of the voice sockets' status messages: `status` as documented, `type` as an older build
+    /// that also cuts the connection on a bad packet.
+    #[arg(long, value_name = "KEY", default_value = "status", value_parser = ["status", "type"])]
+    voice_status: String,
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    super::runtime()?.block_on(serve(options))
+pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
+    let world = match &options.world {
+        None => None,
+        Some(path) => Some(sim::load_world(path).map_err(|problems| {
+            report(&problems, format);
+            Failure::Usage
+        })?),
+    };
+    super::runtime()?.block_on(serve(options, world, format))
 }
 
-async fn serve(options: &Options) -> Result<(), Failure> {
+async fn serve(
+    options: &Options,
+    world: Option<sim::Plan>,
+    format: LogFormat,
+) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals();
     let settings = Settings {
         listen: options.listen,
+        world,
+        voice_status: match &*options.voice_status {
+            "type" => VoiceStatus::Type,
+            _ => VoiceStatus::Status,
+        },
         ..Settings::default()
     };
     let server = Server::start(settings).await.map_err(|error| {
-        eprintln!("argon-host: {error}");
+        complain(error, format);
         Failure::Work
     })?;
 
+    for fault in &options.faults {
+        server.arm(fault.clone());
+    }
+    if let Some(seed) = options.chaos {
+        server.unleash(seed);
+    }
+
     // For people and for programs that start the server: plain lines on stdout, tokens included,
     // because they open nothing but this process.
-    println!("playground  {}/", server.base_url());
-    println!("base url    {}", server.base_url());
+    say(format_args!("playground  {}/", server.base_url()));
+    say(format_args!("base url    {}", server.base_url()));
     for name in &options.bots {
-        let bot = server.add_bot(name, !options.unverified);
-        println!("bot         {}  token {}", bot.username, bot.token.expose());
+        server.add_bot(name, !options.unverified);
+    }
+    if server.bots().is_empty() {
+        server.add_bot("demo", !options.unverified);
+    }
+    for bot in server.bots() {
+        let token = bot.token.expose();
+        say(format_args!("bot         {}  token {token}", bot.username));
     }
 
     shutdown.requested().await;

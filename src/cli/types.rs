@@ -4,12 +4,16 @@
 use std::fs;
 use std::path::Path;
 
-use super::Failure;
+use super::{Failure, complain, say};
+use crate::observe::LogFormat;
 use crate::{definitions, modules};
 
-pub(super) fn run(dir: &Path) -> Result<(), Failure> {
+pub(super) fn run(dir: &Path, format: LogFormat) -> Result<(), Failure> {
     let fail = |path: &Path, error: std::io::Error| {
-        eprintln!("argon-host: cannot write {}: {error}", path.display());
+        complain(
+            format_args!("cannot write {}: {error}", path.display()),
+            format,
+        );
         Failure::Work
     };
     fs::create_dir_all(dir).map_err(|error| fail(dir, error))?;
@@ -18,7 +22,7 @@ pub(super) fn run(dir: &Path) -> Result<(), Failure> {
     for module in modules::STD {
         let path = std.join(format!("{}.luau", module.name));
         fs::write(&path, module.source).map_err(|error| fail(&path, error))?;
-        println!("wrote  {}", path.display());
+        say(format_args!("wrote  {}", path.display()));
     }
     for (name, text) in [
         ("argon.d.luau", definitions::luau()),
@@ -27,11 +31,11 @@ pub(super) fn run(dir: &Path) -> Result<(), Failure> {
         let path = dir.join(name);
         // A .luaurc may hold the author's own settings.
         if name == ".luaurc" && path.exists() {
-            println!("kept   {}", path.display());
+            say(format_args!("kept   {}", path.display()));
             continue;
         }
         fs::write(&path, text).map_err(|error| fail(&path, error))?;
-        println!("wrote  {}", path.display());
+        say(format_args!("wrote  {}", path.display()));
     }
     Ok(())
 }

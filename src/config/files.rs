@@ -1,5 +1,6 @@
 //! From the arguments of the command line to the files that describe bots.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ pub enum FindError {
 }
 
 /// The configuration files that the arguments name: `bot.toml` without arguments; a folder means every
-/// `*.toml` directly in it, by name. A file that is named twice comes once.
+/// `*.toml` directly in it, by name. A file that is named twice, however it is written, comes once.
 pub fn find(args: &[PathBuf]) -> Result<Vec<PathBuf>, FindError> {
     if args.is_empty() {
         let default = PathBuf::from("bot.toml");
@@ -39,6 +40,7 @@ pub fn find(args: &[PathBuf]) -> Result<Vec<PathBuf>, FindError> {
         };
     }
     let mut files: Vec<PathBuf> = Vec::new();
+    let mut known = HashSet::new();
     for arg in args {
         let found = if arg.is_dir() {
             in_folder(arg)?
@@ -48,7 +50,8 @@ pub fn find(args: &[PathBuf]) -> Result<Vec<PathBuf>, FindError> {
             return Err(FindError::Missing(arg.clone()));
         };
         for file in found {
-            if !files.contains(&file) {
+            // What has no canonical form is reported when it is read.
+            if known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
                 files.push(file);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::address::is_loopback;
 use super::bot::{bot, hide_tokens, scrub};
 use super::expand::Env;
 use super::keys::{self, TOP_LEVEL};
@@ -67,7 +68,9 @@ pub fn inspect(path: &Path, env: &Env<'_>) -> Inspection {
     let mut seen = 0;
     reader.problems.retain(|problem| {
         seen += 1;
-        seen <= broken.len() || (problem.line != 0 && !broken.contains(&problem.line))
+        broken.is_empty()
+            || seen <= broken.len()
+            || (problem.line != 0 && !broken.contains(&problem.line))
     });
     let mut problems = reader.problems;
     scrub(&mut problems, root, env);
@@ -178,8 +181,7 @@ fn server_url<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Op
         reader.error(node.span(), message, help());
         return None;
     }
-    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() == "http" && !local {
+    if url.scheme() == "http" && !is_loopback(&url) {
         let message = format!("{what} is not encrypted: the token travels readable by all");
         reader.warn(node.span(), message, Some("use https".to_owned()));
     }

@@ -7,7 +7,9 @@
 //!
 //! A token lives in a [`Secret`], and source lines that may show one are masked before they are shown.
 
+mod address;
 mod bot;
+mod conflicts;
 mod expand;
 mod files;
 pub mod keys;
@@ -27,6 +29,8 @@ use std::time::Duration;
 
 use crate::contract::Intent;
 
+pub use address::is_loopback;
+pub use conflicts::conflicts;
 pub use expand::Env;
 pub use files::{FindError, find};
 pub use load::{Inspection, inspect, load};

@@ -203,7 +203,13 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong_type(&mut self, span: Range<usize>, expected: &str, found: &DeValue<'_>) {
-        self.error(span, format!("{expected}, not {}", type_name(found)), None);
+        let help = match found {
+            DeValue::String(_) => "write it without quotes",
+            _ if expected.ends_with("a string") => "write it in double quotes",
+            _ => return self.error(span, format!("{expected}, not {}", type_name(found)), None),
+        };
+        let message = format!("{expected}, not {}", type_name(found));
+        self.error(span, message, Some(help.to_owned()));
     }
 
     /// Expands variables; notes what cannot be expanded.

@@ -10,6 +10,7 @@ use crate::contract::{
     self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
     Interface, Limit, ROUTES, Route, Type, limits,
 };
+use crate::sim;
 
 /// The commands of the program: usage and meaning.
 const COMMANDS: &[(&str, &str)] = &[
@@ -22,8 +23,8 @@ const COMMANDS: &[(&str, &str)] = &[
         "Reads configs and scripts without connecting and prints every problem with its place and the way out.",
     ),
     (
-        "argon-host sim [--listen ADDR]",
-        "Runs the embedded Argon server alone, for any bot in any language.",
+        "argon-host sim [--listen ADDR] [--bot NAME]…",
+        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
     ),
     (
         "argon-host types [DIR]",
@@ -46,7 +47,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [Faults](#faults)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -81,8 +82,42 @@ pub fn reference() -> String {
             &[&quoted(code.code), &code.status.to_string(), code.doc],
         );
     }
+    world_files(&mut out);
+    faults(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
+}
+
+fn faults(out: &mut String) {
+    out.push_str(
+        "\n## Faults\n\nWhat can go wrong between a bot and the embedded server, to see how the bot takes it: \
+         `argon-host sim --fault SPEC`, or `POST /_sim/fault` while it runs, with the same fields as JSON \
+         (`{\"kind\": \"answer\", \"interface\": \"IMessages\", \"status\": 503, \"count\": 3}`). `GET /_sim/faults` lists \
+         what is armed, `DELETE /_sim/faults` clears it. Every fault may have a `count`, which is 1 by \
+         default.\n\n",
+    );
+    table(out, &["SPEC", "Does"]);
+    for row in sim::FAULTS {
+        let needed = row.needs.iter().map(|field| format!("{field}=…"));
+        let optional = row.may.iter().map(|field| format!("[{field}=…]"));
+        let fields: Vec<_> = needed.chain(optional).collect();
+        let spec = match fields.is_empty() {
+            true => row.name.to_owned(),
+            false => format!("{}:{}", row.name, fields.join(",")),
+        };
+        self::row(out, &[&quoted(&spec), row.doc]);
+    }
+    out.push_str("\nForms of `sse`: ");
+    let forms = sim::Form::ALL.iter();
+    let forms: Vec<_> = forms
+        .map(|(_, name, doc)| format!("`{name}` ({doc})"))
+        .collect();
+    out.push_str(&forms.join(", "));
+    out.push_str(
+        ".\n\n`--chaos SEED`, or `{\"kind\": \"chaos\", \"seed\": SEED}`, mixes all of them at random: the fate of \
+         the n-th request of an interface, of the n-th event and of the n-th batch of events depends on nothing \
+         but the seed and n.\n",
+    );
 }
 
 fn commands(out: &mut String) {
@@ -92,7 +127,8 @@ fn commands(out: &mut String) {
         row(out, &[&quoted(usage), doc]);
     }
     out.push_str(
-        "\nExit codes: 0 done, 1 the work failed (a check found errors, the token was refused), 2 wrong usage or config.\n",
+        "\nExit codes: 0 done, 1 the work failed (a check found errors, the token was refused), 2 wrong usage or config, 130 ended at once by a second Ctrl-C.\n\n\
+         Results go to stdout, logs to stderr. `--log FILTER`, or else the variable `RUST_LOG`, chooses what is logged (`debug`, `argon_host::rest=debug`); `--log-format json` makes each line of the log one JSON object. SIGHUP has no effect in this version yet. `HTTP_PROXY` and `HTTPS_PROXY` are heeded, except for servers on this machine.\n",
     );
 }
 
@@ -108,18 +144,37 @@ fn config(out: &mut String) {
             "\n### Section `[{}]`\n\n{}\n\n",
             section.name, section.doc
         );
-        table(out, &["Key", "Type", "Default", "Meaning"]);
-        for key in section.keys {
-            let default = match key.default {
-                "" => String::new(),
-                default => quoted(default),
-            };
-            let doc = match key.not_yet {
-                true => format!("{} *No effect in this version yet.*", key.doc),
-                false => key.doc.to_owned(),
-            };
-            row(out, &[&quoted(key.name), key.ty, &default, &doc]);
-        }
+        self::keys(out, section);
+    }
+}
+
+fn keys(out: &mut String, section: &keys::SectionKeys) {
+    table(out, &["Key", "Type", "Default", "Meaning"]);
+    for key in section.keys {
+        let default = match key.default {
+            "" => String::new(),
+            default => quoted(default),
+        };
+        let doc = match key.not_yet {
+            true => format!("{} *No effect in this version yet.*", key.doc),
+            false => key.doc.to_owned(),
+        };
+        row(out, &[&quoted(key.name), key.ty, &default, &doc]);
+    }
+}
+
+fn world_files(out: &mut String) {
+    out.push_str(
+        "\n## World files\n\nThe world that `argon-host sim --world FILE` begins with. Names are all it takes: ids \
+         derive from them and are the same in every run. A bot without a token gets a fresh one, which is printed.\n",
+    );
+    for section in sim::WORLD_SECTIONS {
+        let _ = write!(
+            out,
+            "\n### Section `[[{}]]`\n\n{}\n\n",
+            section.name, section.doc
+        );
+        keys(out, section);
     }
 }
 

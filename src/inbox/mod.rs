@@ -5,8 +5,8 @@
 //!
 //! Events are kept in memory, in one log with a counter of takers on each. The inbox is bounded by
 //! [`CAPACITY_EVENTS`] and [`CAPACITY_BYTES`] of events that some subscriber has not taken yet; when it
-//! is full, [`Inbox::append`] waits, the stream stops reading its socket, and the platform keeps what
-//! comes. One event is always accepted by an empty inbox, whatever its size. So a subscriber that
+//! is full, [`Inbox::append`] waits until a quarter is free again (so that the two sides do not wake each
+//! other for every event), the stream stops reading its socket, and the platform keeps what comes. One event is always accepted by an empty inbox, whatever its size. So a subscriber that
 //! stops taking stops everybody once the inbox is full: who owns a subscription takes, or drops it.
 
 use std::collections::VecDeque;
@@ -143,6 +143,11 @@ impl State {
             || (self.log.len() < CAPACITY_EVENTS && self.bytes + bytes <= CAPACITY_BYTES)
     }
 
+    /// Whether it is worth waking an appender that found no room.
+    fn is_roomy(&self) -> bool {
+        self.log.len() <= CAPACITY_EVENTS / 4 * 3 && self.bytes <= CAPACITY_BYTES / 4 * 3
+    }
+
     fn end(&self) -> u64 {
         self.first + self.log.len() as u64
     }
@@ -276,7 +281,7 @@ impl Subscription {
             entry.takers -= 1;
             let event = Arc::clone(&entry.event);
             self.next.store(position + 1, Ordering::Relaxed);
-            (event, index == 0 && state.trim())
+            (event, index == 0 && state.trim() && state.is_roomy())
         };
         if freed {
             self.inbox.room.notify_one();

@@ -101,9 +101,16 @@ fn a_full_inbox_makes_the_appender_wait_until_the_slowest_has_taken() {
         poll(waiting.as_mut()).is_pending(),
         "the slow one still needs them"
     );
+    for _ in 1..CAPACITY_EVENTS / 4 {
+        slow.take().unwrap().done();
+    }
+    assert!(
+        poll(waiting.as_mut()).is_pending(),
+        "not woken for each event"
+    );
     slow.take().unwrap().done();
     assert!(poll(waiting.as_mut()).is_ready());
-    assert_eq!(inbox.progress().waiting, CAPACITY_EVENTS);
+    assert_eq!(inbox.progress().waiting, CAPACITY_EVENTS / 4 * 3 + 1);
 }
 
 #[test]

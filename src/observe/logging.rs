@@ -42,6 +42,8 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
 
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would be printed on stderr, where nobody reads any more: a panic for every line.
+        .log_internal_errors(false)
         // Also for the fields of spans, in which the bot's name is looked up.
         .with_ansi(false)
         .with_writer(io::stderr);
@@ -97,7 +99,30 @@ where
             (Some(name), None) | (None, Some(name)) => write!(out, "{name}: ")?,
             (None, None) => {}
         }
-        writeln!(out, "{}{}", line.message, line.fields)
+        writeln!(
+            out,
+            "{}{}",
+            Printable(&line.message),
+            Printable(&line.fields)
+        )
+    }
+}
+
+/// A text without what a terminal would obey: people's words come into the log, through scripts and
+/// through answers of the platform. Lines and tabs stay.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(|c: char| c.is_control()) {
+            match part.char_indices().next_back() {
+                Some((at, control)) if control.is_control() && !matches!(control, '\n' | '\t') => {
+                    write!(f, "{}{}", &part[..at], control.escape_default())?;
+                }
+                _ => f.write_str(part)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -159,5 +184,16 @@ impl Visit for Line {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format_args!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_not_made_to_obey_a_logged_text() {
+        let shown = Printable("red \x1b[31m\r\u{9b}2J\tnext\nline ä").to_string();
+        assert_eq!(shown, "red \\u{1b}[31m\\r\\u{9b}2J\tnext\nline ä");
     }
 }

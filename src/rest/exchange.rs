@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::limiter::{Turn, TurnEnd};
 use super::retry::Attempt;
 use super::{Call, Error};
-use crate::config::Secret;
+use crate::config::{Secret, is_loopback};
 use crate::contract::{Method, Route};
 
 /// Time to establish a connection, TLS included.
@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Idle connections are closed by us before a server or proxy does it at the moment of a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// More is not believed: one wrong header must not close an interface for good.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// An answer larger than this is not read to its end; the platform's largest, the members of a large
 /// space, stay well below.
 const LARGEST_ANSWER: usize = 32 << 20;
@@ -288,7 +290,8 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
-/// `Retry-After` in seconds; the platform knows no other form.
+/// `Retry-After` in seconds, the only form that the platform knows, and at most
+/// [`LONGEST_RETRY_AFTER`].
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u32 = headers
         .get(RETRY_AFTER)?
@@ -297,15 +300,5 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .trim()
         .parse()
         .ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host
-            .parse::<std::net::Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
+    Some(Duration::from_secs(u64::from(seconds)).min(LONGEST_RETRY_AFTER))
 }

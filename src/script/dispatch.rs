@@ -291,12 +291,13 @@ impl Guest {
 
     /// The payload as a table, with `type`, `id` and the event methods.
     fn event_value(&self, lua: &Lua, delivery: &Delivery) -> Result<Table, String> {
-        let payload = delivery.payload.as_bytes();
         let event = match contract::event(&delivery.kind) {
-            Some(event) => self.codec.decode(lua, payload, event.payload),
+            Some(event) => self
+                .codec
+                .decode_text(lua, &delivery.payload, event.payload),
             None => self
                 .codec
-                .decode_any(lua, payload)
+                .decode_any(lua, delivery.payload.as_bytes())
                 .and_then(|value| Ok(Table::from_lua(value, lua)?)),
         }
         .map_err(|error| error.to_string())?;

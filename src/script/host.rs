@@ -33,8 +33,6 @@ pub struct Settings {
     pub scripts: BTreeMap<String, ScriptSettings>,
     /// The settings of a script that `scripts` does not name.
     pub default: ScriptSettings,
-    /// How long the top level of a script may keep the bot from starting.
-    pub load_time: Duration,
 }
 
 /// How one script is set up.
@@ -46,6 +44,8 @@ pub struct ScriptSettings {
     pub config: Value,
     /// The most of each rate limit that it may use, above 0 and at most 1.
     pub rate_share: f64,
+    /// How long its top level may keep the bot from starting.
+    pub load_time: Duration,
     /// Handlers that may run at once.
     pub handlers: usize,
     /// The API calls that it may make.
@@ -58,6 +58,7 @@ impl Default for ScriptSettings {
             enabled: true,
             config: Value::Object(serde_json::Map::new()),
             rate_share: 1.0,
+            load_time: Duration::from_secs(5),
             handlers: 1000,
             permissions: Permissions::default(),
         }
@@ -94,6 +95,7 @@ pub struct Report {
 struct Script {
     name: String,
     path: PathBuf,
+    load_time: Duration,
     mailbox: Arc<Mailbox>,
     status: Arc<Status>,
     state: watch::Receiver<State>,
@@ -107,7 +109,7 @@ pub struct Host {
 
 impl Host {
     /// Loads every script of the folder that is not disabled, and waits until each top level has ended
-    /// or failed, at most [`Settings::load_time`]: a script that takes longer counts as loaded, and what
+    /// or failed, at most [`ScriptSettings::load_time`]: a script that takes longer counts as loaded, and what
     /// it registers later is added then. A script that fails does not keep the others from loading; see
     /// [`Host::reports`].
     ///
@@ -148,6 +150,7 @@ impl Host {
             scripts.push(Script {
                 name: script.name.clone(),
                 path: script.path.clone(),
+                load_time: options.load_time,
                 mailbox: Arc::clone(&mailbox),
                 status: Arc::clone(&status),
                 state,
@@ -177,19 +180,20 @@ impl Host {
             }
         }
         let host = Self { scripts, shared };
-        host.wait_for_loading(settings.load_time).await;
+        host.wait_for_loading().await;
         Ok(host)
     }
 
-    async fn wait_for_loading(&self, load_time: Duration) {
-        let deadline = tokio::time::Instant::now() + load_time;
+    async fn wait_for_loading(&self) {
+        let begun = tokio::time::Instant::now();
         for script in &self.scripts {
+            let deadline = begun + script.load_time;
             let mut state = script.state.clone();
             let loaded = state.wait_for(|state| *state != State::Loading);
             if tokio::time::timeout_at(deadline, loaded).await.is_err() {
                 tracing::warn!(target: "script", script = %script.name,
                     "its top level still runs after {} s; going on without waiting for it",
-                    load_time.as_secs_f64());
+                    script.load_time.as_secs_f64());
             }
         }
     }

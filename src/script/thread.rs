@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use super::Trouble;
 use super::guest::{Birth, Guest};
 use super::registry::State;
-use crate::inbox::{Inbox, Subscription};
+use crate::inbox::{Delivery, Inbox, Subscription};
 use crate::rest;
 
 /// Stack of a script's thread, bytes of address space (pages that are not touched cost nothing). Luau
@@ -129,11 +129,15 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
         stop: None,
         loaded: false,
         held: Held::default(),
+        early: Vec::new(),
     }
     .run();
     guest.clear();
     result
 }
+
+/// Submissions of modals that are kept until the calls that open modals are answered.
+const EARLY: usize = 64;
 
 struct Turns<'a> {
     lua: &'a Lua,
@@ -146,6 +150,9 @@ struct Turns<'a> {
     /// The host knows that the top level has ended.
     loaded: bool,
     held: Held,
+    /// Submissions that came while a modal was being opened: perhaps that one, whose id is in the
+    /// answer that has not come. At most [`EARLY`]; a further one is handed out as it is.
+    early: Vec<Delivery>,
 }
 
 /// Whether events wait because as many handlers run as may.
@@ -163,6 +170,7 @@ impl Turns<'_> {
         self.guest.run_top(self.lua)?;
         loop {
             let mut busy = self.read_mail();
+            self.hand_out_early();
             let now = Instant::now();
             busy |= self.guest.run_timers(self.lua, now);
             self.guest.run_deferred();
@@ -206,11 +214,30 @@ impl Turns<'_> {
         self.held.since = None;
         self.held.due = None;
         match self.inbox.take() {
+            Some(delivery) if self.is_early(&delivery) => {
+                self.early.push(delivery);
+                true
+            }
             Some(delivery) => {
                 self.guest.dispatch(self.lua, delivery);
                 true
             }
             None => false,
+        }
+    }
+
+    fn is_early(&self, delivery: &Delivery) -> bool {
+        delivery.kind == "modalSubmit"
+            && self.early.len() < EARLY
+            && self.guest.modals.borrow().are_opening()
+    }
+
+    /// Hands out the submissions that waited for the answer to a modal's call.
+    fn hand_out_early(&mut self) {
+        if !self.early.is_empty() && !self.guest.modals.borrow().are_opening() {
+            for delivery in self.early.drain(..) {
+                self.guest.dispatch(self.lua, delivery);
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //! API.
 //!
 //! Order of the checks of a Bot API request: token (401), concurrency and window (429), verified bots
-//! only (403), parameters (400), then the act itself. A request gives its place among the ten back
+//! only (403), parameters (400), then the act itself. An armed fault strikes after the rate limits, and
+//! once more after the act (see [`super::faults`]). A request gives its place among the ten back
 //! before its answer leaves, so that a client that has read an answer can always send the next one.
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use super::playground::{self, File};
 use super::routes::{self, Call};
 use super::server::Shared;
 use super::stream;
+use super::voice::socket;
 use super::world::{BotAccount, Fault, Id};
 use crate::config::Secret;
 use crate::contract::{INTERFACES, Method, ROUTES, Route};
@@ -64,6 +66,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     api.route("/api/bot", get(interfaces))
         .route("/api/bot/", get(interfaces))
         .merge(pages)
+        .nest("/audio", socket::router())
         .fallback(unknown)
         .with_state(shared)
 }
@@ -172,6 +175,16 @@ async fn serve(
         .limits
         .admit(bot.user, bot.verified, route.interface, now)
         .map_err(|_| Refused::Limit)?;
+    let fault = shared.faults.request(route.interface.name);
+    if let Some(delay) = fault.delay {
+        record.fault = Some("delay");
+        let until = shared.clock.now().mono + delay;
+        shared.clock.sleep_until(until).await;
+    }
+    if let Some(status) = fault.answer {
+        record.fault = Some("answer");
+        return Ok(injected(status));
+    }
     if route.privileged && !bot.verified {
         return Err(Fault::code("not_verified").into());
     }
@@ -188,15 +201,20 @@ async fn serve(
     }
     let params = Params::read(route, &query, &record.body).map_err(Fault::bad)?;
     let handler = routes::handler(route).ok_or(Fault::Crash)?;
-    let result = shared.act(|world, now| {
+    let result = shared.act_in(|state, now| {
         handler(Call {
-            world,
+            world: &mut state.world,
+            voice: &mut state.voice,
             bot: bot.user,
             params: &params,
             now,
         })
     });
     drop(slot);
+    if fault.lose {
+        record.fault = Some("lose");
+        return Ok(cut());
+    }
     Ok(match result? {
         Value::Null => StatusCode::OK.into_response(),
         value => axum::Json(value).into_response(),
@@ -239,6 +257,27 @@ fn rate_limited() -> Response {
         "retry_after": 1,
     });
     (StatusCode::TOO_MANY_REQUESTS, headers, axum::Json(body)).into_response()
+}
+
+/// An answer that a fault asked for. Errors of a server or a proxy have no body, as on the platform.
+fn injected(status: u16) -> Response {
+    match StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
+        StatusCode::TOO_MANY_REQUESTS => rate_limited(),
+        status if status.is_server_error() => status.into_response(),
+        status => refusal(&Fault::Refused {
+            status: status.as_u16(),
+            error: "injected_fault",
+            message: "A fault was armed for this request.".to_owned(),
+        }),
+    }
+}
+
+/// The connection is closed before a byte of the answer has left: the server writes the head together
+/// with the beginning of the body, and this body fails at once.
+fn cut() -> Response {
+    let broken = || std::io::Error::other("a fault cut the connection");
+    let body = futures_util::stream::once(async move { Err::<Bytes, _>(broken()) });
+    Body::from_stream(body).into_response()
 }
 
 /// The list of interfaces that the platform serves at its base without a token.

@@ -30,6 +30,8 @@ pub struct Record {
     pub status: u16,
     /// The answer's error code.
     pub error: Option<String>,
+    /// The fault that struck, as `answer` or `lose`. A lost answer has the status it would have had.
+    pub fault: Option<&'static str>,
     /// How long the answer took, milliseconds.
     pub ms: f64,
 }
@@ -108,6 +110,7 @@ fn show(number: u64, record: &Record) -> Value {
         "body": body,
         "status": record.status,
         "error": record.error,
+        "fault": record.fault,
         "ms": record.ms,
     })
 }

@@ -9,22 +9,24 @@
 //! |---|---|
 //! | `server` | start, stop, and the one lock that makes an act and its events one step |
 //! | `world` | spaces, people, messages, commands, interactions: pure state, a method per act |
+//! | `world_file` | a world as a file describes it |
 //! | `events` | per-bot positions, buffers and intents: pure |
 //! | `limits` | rate windows and concurrency |
 //! | `params` | parameters checked against the contract |
 //! | `wire` | the world in the platform's JSON |
 //! | `routes` | what each route does, one file per interface |
 //! | `stream` | the open event stream |
+//! | `faults` | what goes wrong on request |
 //! | `http` | authentication, dispatch, the order of the checks, the request log |
+//! | `voice` | voice tokens, rooms and the sockets that carry Opus packets |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
 //! | `playground` | the page for browsers, embedded in the binary |
 //! | `clock` | time, and how tests move it |
-//!
-//! Voice, calls and injected faults are not here yet: those routes answer 501 after all their checks.
 
 mod clock;
 mod control;
 mod events;
+mod faults;
 mod http;
 mod limits;
 mod log;
@@ -33,7 +35,13 @@ mod playground;
 mod routes;
 mod server;
 mod stream;
+mod voice;
 mod wire;
 mod world;
+mod world_file;
 
+pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow};
 pub use server::{Bot, Error, Server, Settings};
+pub use voice::VoiceStatus;
+pub use world::Plan;
+pub use world_file::{keys::SECTIONS as WORLD_SECTIONS, load as load_world, parse as parse_world};

@@ -13,10 +13,12 @@ use tokio::task::JoinHandle;
 use super::clock::{Clock, Now};
 use super::control::view;
 use super::events::Feed;
+use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::limits::Limits;
 use super::log::Log;
-use super::world::{Effect, World};
+use super::voice::{Track, Voice, VoiceStatus};
+use super::world::{BotAccount, Effect, Plan, World};
 use crate::config::Secret;
 use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
 
@@ -35,6 +37,10 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// How the voice sockets write their status messages.
+    pub voice_status: VoiceStatus,
+    /// The world to begin with; `None`: one space with some channels and people.
+    pub world: Option<Plan>,
 }
 
 impl Default for Settings {
@@ -44,6 +50,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            voice_status: VoiceStatus::default(),
+            world: None,
         }
     }
 }
@@ -96,10 +104,21 @@ pub struct Bot {
     pub username: String,
 }
 
-/// World and buffers: one lock, so that an act and its events are one step for everybody.
+impl From<&BotAccount> for Bot {
+    fn from(account: &BotAccount) -> Self {
+        Self {
+            token: account.token.clone(),
+            user_id: account.user.to_string(),
+            username: account.username.clone(),
+        }
+    }
+}
+
+/// World, buffers and voice: one lock, so that an act and its events are one step for everybody.
 pub struct State {
     pub world: World,
     pub feed: Feed,
+    pub voice: Voice,
 }
 
 /// What all connections of one server share.
@@ -108,6 +127,7 @@ pub struct Shared {
     pub address: SocketAddr,
     pub clock: Clock,
     pub limits: Limits,
+    pub faults: Switch,
     state: Mutex<State>,
     log: Mutex<Log>,
     /// Wakes the timer when a nearer deadline may have been set.
@@ -137,10 +157,15 @@ impl Shared {
 
     /// Does something in the world and tells bots and pages of it, as one step.
     pub fn act<T>(&self, act: impl FnOnce(&mut World, Now) -> T) -> T {
+        self.act_in(|state, now| act(&mut state.world, now))
+    }
+
+    /// [`Shared::act`] for what needs more than the world.
+    pub fn act_in<T>(&self, act: impl FnOnce(&mut State, Now) -> T) -> T {
         let mut state = self.state();
         // Read under the lock, so that time does not go back from act to act.
         let now = self.clock.now();
-        let result = act(&mut state.world, now);
+        let result = act(&mut state, now);
         self.publish(&mut state, now);
         result
     }
@@ -163,6 +188,12 @@ impl Shared {
                 }
                 Effect::Installed { bot, space } => state.feed.install(*bot, *space),
                 Effect::Uninstalled { bot, space } => state.feed.remove(*bot, *space),
+                Effect::RoomJoined { room, user, is_bot } => {
+                    let track = (!is_bot).then(Track::microphone);
+                    state.voice.rooms.join(*room, *user, track);
+                }
+                Effect::RoomLeft { room, user } => state.voice.left(*room, *user),
+                Effect::RoomClosed(room) => state.voice.closed(*room),
                 Effect::Show(show) if watched => {
                     if let Some(shown) = view::shown(&state.world, show) {
                         // Fails only when the last page has just gone.
@@ -213,7 +244,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with the default world.
+    /// Starts a server with the world of the settings.
     ///
     /// # Errors
     /// [`Error::Listen`] when the address cannot be had; it says what to do.
@@ -221,14 +252,20 @@ impl Server {
         let failed = |source| Error::listen(settings.listen, source);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let world = match &settings.world {
+            Some(plan) => World::planned(plan, http::new_token),
+            None => World::with_default_space(),
+        };
         let shared = Arc::new(Shared {
             limits: Limits::new(settings.segment),
+            faults: Switch::default(),
             settings,
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
-                world: World::with_default_space(),
+                world,
                 feed: Feed::default(),
+                voice: Voice::new(address),
             }),
             log: Mutex::default(),
             timers: Notify::new(),
@@ -236,6 +273,8 @@ impl Server {
             pages: broadcast::Sender::new(PAGE_BACKLOG),
             stop: watch::Sender::new(false),
         });
+        // The bots of the plan begin to receive events.
+        shared.act(|_, _| ());
         let mut stop = shared.stopping();
         // Events are small writes that must not wait for one another.
         let listener = listener.tap_io(|socket| {
@@ -264,17 +303,29 @@ impl Server {
         format!("http://{}", self.shared.address)
     }
 
-    /// Installs a bot into the default space, with every entitlement. The username is the name, with
+    /// Installs a bot into the first space, with every entitlement. The username is the name, with
     /// `bot` at its end. A name that is there already is the same bot, with the same token.
     pub fn add_bot(&self, name: &str, verified: bool) -> Bot {
         let account = self
             .shared
             .act(|world, _| world.add_bot(name, verified, http::new_token));
-        Bot {
-            token: account.token,
-            user_id: account.user.to_string(),
-            username: account.username,
-        }
+        Bot::from(&account)
+    }
+
+    /// Every bot that can log in.
+    pub fn bots(&self) -> Vec<Bot> {
+        let state = self.shared.state();
+        state.world.bots().iter().map(Bot::from).collect()
+    }
+
+    /// Arms a fault.
+    pub fn arm(&self, fault: FaultSpec) {
+        self.shared.faults.arm(fault);
+    }
+
+    /// Faults at random from now on; the same seed gives the same faults.
+    pub fn unleash(&self, seed: u64) {
+        self.shared.faults.unleash(seed);
     }
 
     /// Ends open streams, closes the listener, and waits a moment for requests that are being

@@ -3,10 +3,12 @@
 //! `ready` first, then events as they come: at most [`BURST`] of them in each interval of
 //! [`super::Settings::batch`], as the platform's batches; a heartbeat when nothing was written for 30 s.
 //! An event counts as delivered when it is handed to the socket, so that what was on its way when the
-//! connection broke is lost, as on the platform. `lastEventId` is accepted and ignored.
+//! connection broke is lost, as on the platform. Armed faults strike between two writes. `lastEventId` is accepted and ignored.
 
-use std::convert::Infallible;
+use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header;
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::events::frame;
+use super::faults::StreamFault;
 use super::limits::Slot;
 use super::server::Shared;
 use super::wire;
@@ -27,6 +30,8 @@ use crate::contract::limits::HEARTBEAT;
 
 /// Events that leave in one batch interval.
 pub const BURST: usize = 50;
+/// Between two writes that must leave apart, and before a connection is cut.
+const APART: Duration = Duration::from_millis(5);
 
 /// Opens a stream, or says why not: without a valid intent, or with one that the bot may not have.
 pub fn open(
@@ -49,12 +54,15 @@ pub fn open(
         let wake = state.feed.open(bot.user, now.mono).ok_or(Fault::Crash)?;
         let spaces: Vec<_> = state.world.spaces_of(bot.user).collect();
         let ready = wire::ready(intents, bot.user, &spaces).to_string();
-        (wake, frame("ready", &ready, "ready"))
+        (wake, shared.faults.opening(frame("ready", &ready, "ready")))
     };
     let reader = Reader {
         bot: bot.user,
         intents,
         ready: Some(ready),
+        pieces: VecDeque::new(),
+        then: None,
+        armed: shared.faults.watch(),
         wake,
         stop: shared.stopping(),
         burst: Burst::new(),
@@ -64,7 +72,7 @@ pub fn open(
     };
     let body = stream::unfold(reader, |mut reader| async move {
         let chunk = reader.next().await?;
-        Some((Ok::<_, Infallible>(chunk), reader))
+        Some((chunk, reader))
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -93,6 +101,12 @@ struct Reader {
     bot: Id,
     intents: u64,
     ready: Option<Bytes>,
+    /// What faults made of the events taken last, to be written apart. Empty without faults.
+    pieces: VecDeque<Bytes>,
+    /// The fault that comes after the pieces.
+    then: Option<StreamFault>,
+    /// Changes when a fault is armed.
+    armed: watch::Receiver<()>,
     wake: watch::Receiver<()>,
     stop: watch::Receiver<bool>,
     burst: Burst,
@@ -112,17 +126,39 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    /// The next bytes to write; `None` ends the stream.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// The next bytes to write; `None` ends the stream, an error cuts the connection.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if let Some(ready) = self.ready.take() {
-            return Some(ready);
+            return Some(Ok(ready));
         }
         loop {
             if *self.stop.borrow() {
                 return None;
             }
+            if let Some(piece) = self.pieces.pop_front() {
+                tokio::time::sleep(APART).await;
+                return Some(Ok(piece));
+            }
             // Seen before looking, so that what comes after is not missed.
             self.wake.mark_unchanged();
+            self.armed.mark_unchanged();
+            match self.then.take().or_else(|| self.shared.faults.stream()) {
+                Some(StreamFault::End) => return None,
+                Some(StreamFault::Drop) => {
+                    // What was written before leaves first.
+                    tokio::time::sleep(APART).await;
+                    return Some(Err(io::Error::other("a fault cut the stream")));
+                }
+                Some(StreamFault::Stall(wait)) => {
+                    let until = self.shared.clock.now().mono + wait;
+                    tokio::select! {
+                        () = self.shared.clock.sleep_until(until) => {}
+                        _ = self.stop.changed() => {}
+                    }
+                    continue;
+                }
+                None => {}
+            }
             let interval = self.shared.settings.batch;
             if self.burst.began.elapsed() >= interval {
                 self.burst = Burst::new();
@@ -148,14 +184,20 @@ impl Reader {
             if taken > 0 {
                 self.burst.used += taken;
                 self.last = now;
-                return Some(chunk.into());
+                let Some(batch) = self.shared.faults.batch(&chunk) else {
+                    return Some(Ok(chunk.into()));
+                };
+                self.pieces = batch.pieces.into();
+                self.then = batch.then;
+                continue;
             }
             if now >= self.last + HEARTBEAT {
                 self.last = now;
-                return Some(self.heartbeat());
+                return Some(Ok(self.heartbeat()));
             }
             tokio::select! {
                 _ = self.wake.changed() => {}
+                _ = self.armed.changed() => {}
                 _ = self.stop.changed() => {}
                 () = self.shared.clock.sleep_until(self.last + HEARTBEAT) => {}
             }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use reqwest_eventsource::retry::Never;
 use reqwest_eventsource::{Error, Event, EventSource};
@@ -32,6 +33,7 @@ use serde::Deserialize;
 use super::ending::Ending;
 use super::settings::{Settings, Timings};
 use super::size_guard;
+use crate::config::is_loopback;
 use crate::contract;
 
 /// The most of a refusal's body that is read.
@@ -111,15 +113,19 @@ impl Connection {
     ) -> Result<Self, Ending> {
         let lost = |what: String| Ending::Lost(format!("the connection cannot be made: {what}"));
         // HTTP/1: one connection, one stream; nothing else is kept open by it.
-        let client = Client::builder()
+        let mut builder = Client::builder()
             .http1_only()
+            // The Bot API never redirects; the token must not follow where something else points.
+            .redirect(Policy::none())
             .pool_max_idle_per_host(0)
             .connect_timeout(timings.connect)
             .read_timeout(timings.silence)
             .tcp_nodelay(true)
-            .user_agent(concat!("argon-host/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| lost(describe(error)))?;
+            .user_agent(concat!("argon-host/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&target.url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| lost(describe(error)))?;
         let mut url = target.url.clone();
         url.query_pairs_mut()
             .append_pair("intents", &intents.to_string());

@@ -86,6 +86,8 @@ impl Runner {
             None => Ending::Lost("the system gave no event loop for the connection".into()),
         };
         drop(open);
+        // The last events may have come together with the end.
+        self.inbox.wake();
         self.last = None;
         let now = Instant::now();
         let given_up = self.machine.ended(now, &ending, rand::random());

@@ -56,7 +56,6 @@ async fn main() {
             dir: dir.path().to_owned(),
             scripts: BTreeMap::new(),
             default: ScriptSettings::default(),
-            load_time: Duration::from_secs(5),
         };
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client, Arc::clone(&inbox), runtime)

@@ -411,6 +411,38 @@ async fn a_bare_500_explains_itself() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_refused_and_takes_the_token_nowhere() {
+    for status in [301, 307, 308] {
+        // The server's own other route: what follows at all would be seen there.
+        let header = "location: /IMessages/v1/History\r\n";
+        let server = Server::start(move |_, _| Reply::Http(status, header, String::new())).await;
+        let error = client(&server.base)
+            .call(send())
+            .await
+            .expect_err("refused");
+        assert_eq!(error.status, status);
+        assert!(error.to_string().contains("base address"), "{error}");
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_absurd_retry_after_does_not_close_an_interface_for_good() {
+    let server =
+        Server::start(|_, _| Reply::Http(429, "retry-after: 4294967295\r\n", String::new())).await;
+    let error = client(&server.base)
+        .call(send())
+        .await
+        .expect_err("limited");
+    assert!(error.is_rate_limited());
+    assert!(
+        error.retry_after.is_some_and(|pause| pause <= 3600.0),
+        "{error:?}"
+    );
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_limit_that_does_not_end_fails_with_retry_after() {
     let server = Server::start(|_, _| {
         let body = r#"{"error":"rate_limited","retry_after":1,"message":"slow down"}"#;

@@ -132,6 +132,41 @@ async fn event_methods_reach_the_right_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_overtakes_the_answer_to_its_modal_is_still_found() {
+    let bot = Bot::start(&[(
+        "quick.luau",
+        r#"argon.onControl("ask", function(e)
+            print(e:modal{ customId = "feedback", title = "Feedback", components = {
+                { type = "textInput", customId = "text", label = "Text" },
+            } }.modalInteractionId)
+        end)
+        argon.onModal("feedback", function(e) print("submitted", e.values.text) end)
+        argon.on("messageCreate", function(e) print(e.message.text) end)"#,
+    )])
+    .await;
+    let user = json!({"userId": "u", "username": "u", "displayName": "U", "flags": 0});
+    let held = bot.server.hold();
+    bot.event(
+        "controlInteraction",
+        json!({"channelId": "c1", "controlId": "ask", "controlType": 0, "interactionId": "i1",
+            "messageId": 77, "spaceId": "s1", "user": user}),
+    )
+    .await;
+    bot.event(
+        "modalSubmit",
+        json!({"channelId": "c1", "customId": "modal-1", "interactionId": "i2", "spaceId": "s1",
+            "user": user, "values": [{"customId": "text", "values": ["Nice"]}]}),
+    )
+    .await;
+    // The script goes on with other events, so it has seen the submission.
+    bot.event("messageCreate", message("meanwhile")).await;
+    bot.said("quick", &["meanwhile"]).await;
+    drop(held);
+    bot.said("quick", &["meanwhile", "modal-1", "submitted\tNice"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_modal_comes_back_under_its_own_name_with_typed_values() {
     let bot = Bot::start(&[(
         "feedback.luau",

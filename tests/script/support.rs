@@ -198,9 +198,9 @@ impl Bot {
             scripts: BTreeMap::new(),
             default: ScriptSettings {
                 config: json!({"list": ["one", "two"]}),
+                load_time,
                 ..default
             },
-            load_time,
         };
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client.clone(), Arc::clone(&inbox), runtime)

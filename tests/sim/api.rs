@@ -451,12 +451,3 @@ async fn people_join_voice_and_are_kicked() {
     let (status, body) = world.call("POST", &path, Value::Null).await;
     assert_eq!((status, &body["error"]), (400, &"kick_failed".into()));
 }
-
-#[tokio::test]
-async fn voice_routes_are_checked_and_then_not_implemented() {
-    let world = World::start().await;
-    let (status, body) = world
-        .call("POST", "/IVoice/v1/StreamToken", json!({}))
-        .await;
-    assert_eq!((status, &body["error"]), (501, &"not_implemented".into()));
-}

@@ -1,11 +1,15 @@
 //! The embedded server over real sockets.
 
 mod api;
+mod calls;
 mod control;
+mod faults;
 mod limits;
 mod shapes;
+mod socket;
 mod sse;
 mod stream;
+mod voice;
 
 use argon_host::sim::{Bot, Server, Settings};
 use reqwest::StatusCode;

@@ -190,6 +190,12 @@ async fn answers_and_events_have_the_contracts_shapes() {
     let dana = world.sim("member", come).await["userId"].clone();
     let go = json!({"userId": dana, "leave": true});
     world.sim("member", go).await;
+    let uninstall = json!({"userId": world.bot.user_id, "leave": true});
+    world.sim("member", uninstall).await;
+    let (status, refused) = world
+        .call("GET", &format!("/ISpaces/v1/Get?{in_space}"), Value::Null)
+        .await;
+    assert_eq!((status, &refused["error"]), (403, &"not_a_member".into()));
 
     let wanted = [
         "channelCreate",
@@ -209,6 +215,7 @@ async fn answers_and_events_have_the_contracts_shapes() {
         "voiceLeave",
         "memberJoin",
         "memberLeave",
+        "botUninstallingFromSpace",
     ];
     for kind in wanted {
         let event = stream.next().await;
@@ -217,5 +224,38 @@ async fn answers_and_events_have_the_contracts_shapes() {
         let mut found = Vec::new();
         differences(&event.data, &Type::Object(known.payload), kind, &mut found);
         assert!(found.is_empty(), "{found:#?}\n{}", event.data);
+    }
+}
+
+#[tokio::test]
+async fn voice_and_calls_have_the_contracts_shapes() {
+    let world = World::start().await;
+    let mut stream = world.stream(ALL).await;
+    let space = world.space().await["spaceId"].clone();
+    let in_space = format!("spaceId={}", space.as_str().expect("an id"));
+    let (ada, lounge) = (world.person("Ada").await, world.channel("Lounge").await);
+    let place = json!({"spaceId": space, "channelId": lounge, "userId": ada});
+    call(&world, "IVoice/StreamToken", "", place.clone()).await;
+    let track = call(&world, "IVoiceEgress/SubscribeTrack", "", place).await;
+    let track = json!({"trackId": track["trackId"]});
+    call(&world, "IVoiceEgress/UnsubscribeTrack", &in_space, track).await;
+
+    for route in ["ICalls/Accept", "ICalls/Reject"] {
+        let ring = json!({"userId": ada});
+        let id = world.sim("call", ring).await["callId"].clone();
+        call(&world, "ICalls/Ringing", "", Value::Null).await;
+        call(&world, route, "", json!({"callId": id})).await;
+        if route == "ICalls/Accept" {
+            let over = json!({"userId": ada, "callId": id});
+            world.sim("hangup", over).await;
+        }
+        for kind in ["callIncoming", "callEnded"] {
+            let event = stream.next().await;
+            assert_eq!(event.kind, kind);
+            let known = contract::event(kind).expect("an event");
+            let mut found = Vec::new();
+            differences(&event.data, &Type::Object(known.payload), kind, &mut found);
+            assert!(found.is_empty(), "{found:#?}\n{}", event.data);
+        }
     }
 }

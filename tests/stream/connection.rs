@@ -67,6 +67,22 @@ async fn a_connection_cut_in_the_middle_of_an_event_passes_nothing_of_it_on() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_refused_and_takes_the_token_nowhere() {
+    let mut elsewhere = super::server::Server::start().await;
+    let mut bench = Bench::start().await;
+    let location = format!("Location: {}/IEvents/v1/Stream\r\n", elsewhere.url);
+    let connection = bench.server.accept().await;
+    connection
+        .refuse("307 Temporary Redirect", &location, "")
+        .await;
+    bench
+        .state(|state| matches!(state, State::Waiting { reason, .. } if reason.contains("307")))
+        .await;
+    bench.open().await;
+    assert!(!elsewhere.has_another());
+}
+
+#[tokio::test]
 async fn a_connection_without_a_byte_is_replaced() {
     let silence = Duration::from_millis(300);
     let mut bench = Bench::with(Timings { silence, ..quick() }).await;

@@ -26,11 +26,12 @@ impl Check {
         result
     }
 
-    /// Runs `inside` one element further down.
+    /// Runs `inside` one element further down; `index` counts from 0. The path counts from 1, as the
+    /// scripts do whose mistakes these are.
     pub fn index<T>(&mut self, index: usize, inside: impl FnOnce(&mut Self) -> T) -> T {
         let at = self.path.len();
         // Writing to a String cannot fail.
-        let _ = write!(self.path, "[{index}]");
+        let _ = write!(self.path, "[{}]", index + 1);
         let result = inside(self);
         self.path.truncate(at);
         result

@@ -211,15 +211,15 @@ fn entities_get_their_version_and_must_lie_in_the_text() {
     );
     refused(
         send(json!([{"type": "bold", "offset": 1, "length": 4}])),
-        &["entities[0]: ends at 5 but the text has 4 UTF-16 code units"],
+        &["entities[1]: ends at 5 but the text has 4 UTF-16 code units"],
     );
     refused(
         send(json!([{"type": "mention", "offset": 0, "length": 1}])),
-        &["entities[0].userId: is missing"],
+        &["entities[1].userId: is missing"],
     );
     refused(
         send(json!([{"type": "bold", "offset": 0, "length": 1, "userId": "u"}])),
-        &["entities[0].userId: does not belong to bold"],
+        &["entities[1].userId: does not belong to bold"],
     );
     // What history sends can be sent on.
     let history = json!([{"type": 1, "offset": 0, "length": 1, "userId": "u", "email": null,
@@ -240,7 +240,7 @@ fn a_problem_deep_inside_has_its_path() {
             {"controls": [{"type": "button", "id": "b", "label": "x".repeat(81)}]},
         ])),
         &[
-            "controls[1].controls[0].label: has 81 characters (UTF-16 code units); 1 to 80 are allowed",
+            "controls[2].controls[1].label: has 81 characters (UTF-16 code units); 1 to 80 are allowed",
         ],
     );
 }
@@ -260,7 +260,7 @@ fn buttons_need_what_their_variant_needs() {
     );
     refused(
         row(json!({"type": "button", "label": "L", "variant": "callback"})),
-        &["controls[0].controls[0].id: is missing; a callback button needs it"],
+        &["controls[1].controls[1].id: is missing; a callback button needs it"],
     );
     refused(
         row(json!({"type": "button", "label": "L", "variant": "link", "url": "ftp://a"})),
@@ -295,7 +295,7 @@ fn selects_need_an_id_and_only_string_selects_have_options() {
         row(
             json!({"type": "stringSelect", "customId": "s", "options": [option("a"), option("a")]}),
         ),
-        &["options[1].value: \"a\" is used twice"],
+        &["options[2].value: \"a\" is used twice"],
     );
     refused(
         row(json!({"type": "stringSelect"})),
@@ -325,7 +325,7 @@ fn rows_are_bounded_not_mixed_and_identifiers_unique() {
     assert!(with_controls(json!(full)).is_ok());
     refused(
         with_controls(json!([row(0, 6)])),
-        &["controls[0].controls: has 6 elements; 1 to 5 are allowed"],
+        &["controls[1].controls: has 6 elements; 1 to 5 are allowed"],
     );
     let many: Vec<Value> = (0..6).map(|at| row(at, 1)).collect();
     refused(
@@ -334,12 +334,12 @@ fn rows_are_bounded_not_mixed_and_identifiers_unique() {
     );
     refused(
         with_controls(json!([row(0, 1), row(0, 1)])),
-        &["controls[1].controls[0].id: \"b0\" is used twice"],
+        &["controls[2].controls[1].id: \"b0\" is used twice"],
     );
     let select = json!({"type": "userSelect", "customId": "s"});
     refused(
         with_controls(json!([{"controls": [button("a".to_owned()), select]}])),
-        &["controls[0].controls: a row holds either buttons or exactly one select"],
+        &["controls[1].controls: a row holds either buttons or exactly one select"],
     );
 }
 
@@ -357,7 +357,7 @@ fn modals_keep_the_rules_whose_breach_would_consume_the_interaction() {
     let text = |id: &str| json!({"type": "textInput", "customId": id, "label": "A"});
     refused(
         with_modal(json!([text("a"), text("a")])),
-        &["modal.components[1].customId: \"a\" is used twice"],
+        &["modal.components[2].customId: \"a\" is used twice"],
     );
     refused(
         with_modal(json!([
@@ -369,12 +369,12 @@ fn modals_keep_the_rules_whose_breach_would_consume_the_interaction() {
              "options": [{"label": "l", "value": "v"}]},
         ])),
         &[
-            "modal.components[0].label: has 46 characters",
-            "modal.components[0].minLength: is 9, more than maxLength (3)",
-            "modal.components[0].value: has 4 characters, more than maxLength (3)",
-            "modal.components[1].value: does not belong to a checkbox",
-            "modal.components[2].options: is missing",
-            "modal.components[3].options: does not belong to a channelSelect",
+            "modal.components[1].label: has 46 characters",
+            "modal.components[1].minLength: is 9, more than maxLength (3)",
+            "modal.components[1].value: has 4 characters, more than maxLength (3)",
+            "modal.components[2].value: does not belong to a checkbox",
+            "modal.components[3].options: is missing",
+            "modal.components[4].options: does not belong to a channelSelect",
         ],
     );
 }
@@ -406,9 +406,9 @@ fn command_names_are_lowered_and_checked_and_choices_fit_their_option() {
         ),
         &[
             "name: contains ' '",
-            "options[0].choices[0].value: does not fit the option's type, integer",
-            "options[1].name: \"A\" is used twice",
-            "options[1].choices: does not belong to a user",
+            "options[1].choices[1].value: does not fit the option's type, integer",
+            "options[2].name: \"A\" is used twice",
+            "options[2].choices: does not belong to a user",
         ],
     );
     refused(

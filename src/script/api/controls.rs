@@ -8,6 +8,7 @@
 //!
 //! In each of the three, a name that ends in `*` matches every id that begins like it.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -103,9 +104,21 @@ impl Modal {
     }
 }
 
+/// A call that opens a modal and has no answer yet. It is over when this is dropped, be it answered,
+/// refused or cancelled.
+pub(super) struct Opening(Rc<Cell<usize>>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 /// The modals of a script that may still be submitted.
 #[derive(Default)]
 pub(in crate::script) struct Modals {
+    /// Calls that open a modal and have no answer yet.
+    opening: Rc<Cell<usize>>,
     /// By `modalInteractionId`.
     opened: HashMap<String, Rc<Modal>>,
     /// By the definition's `customId`: the last one of that name.
@@ -114,6 +127,18 @@ pub(in crate::script) struct Modals {
 }
 
 impl Modals {
+    /// A call that opens a modal begins.
+    pub(super) fn open(&self) -> Opening {
+        self.opening.set(self.opening.get() + 1);
+        Opening(Rc::clone(&self.opening))
+    }
+
+    /// Whether a submission may come whose modal is not known yet: the event can overtake the answer
+    /// to the call that opened it.
+    pub(in crate::script) fn are_opening(&self) -> bool {
+        self.opening.get() > 0
+    }
+
     /// A modal was opened under that `modalInteractionId`.
     pub(super) fn opened(&mut self, modal: Modal, id: Option<String>) {
         let modal = Rc::new(modal);

@@ -106,8 +106,10 @@ impl Guest {
         // A modal that is opened must be known when it comes back.
         let modal = super::controls::Modal::of_call(route, &params);
         let call = rest::Call::new(route, params).map_err(|error| self.refusal(lua, &error))?;
+        let opening = modal.as_ref().map(|_| self.modals.borrow().open());
         let finish: Finish = finish.unwrap_or_else(|| {
             Box::new(move |lua, guest, answer| {
+                let _opening = opening;
                 let value = guest.decode(lua, route, answer)?;
                 if let (Some(modal), Value::Table(answer)) = (modal, &value) {
                     guest

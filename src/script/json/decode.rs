@@ -50,13 +50,9 @@ pub(super) fn run(
     words: &Table,
     plan: &Plan,
     scratch: &mut Vec<u8>,
-    json: &[u8],
+    text: &str,
     root: Root,
 ) -> Result<Value, DecodeError> {
-    let text = std::str::from_utf8(json).map_err(|error| DecodeError::Json {
-        offset: error.valid_up_to(),
-        message: "invalid UTF-8",
-    })?;
     let mut outcome = Ok(());
     let build = |state| {
         let mut builder = Builder {

@@ -86,6 +86,19 @@ impl Codec {
         json: &[u8],
         shape: &'static Shape,
     ) -> Result<Table, DecodeError> {
+        self.decode_text(lua, text(json)?, shape)
+    }
+
+    /// As [`Codec::decode`], of bytes that are known to be UTF-8.
+    ///
+    /// # Errors
+    /// As for [`Codec::decode`].
+    pub fn decode_text(
+        &self,
+        lua: &Lua,
+        json: &str,
+        shape: &'static Shape,
+    ) -> Result<Table, DecodeError> {
         let shape = self.ready(shape)?;
         match self.run(lua, json, decode::Root::Object(shape))? {
             Value::Table(table) => Ok(table),
@@ -103,7 +116,7 @@ impl Codec {
     /// # Errors
     /// The text is no JSON, or the VM has no memory left.
     pub fn decode_any(&self, lua: &Lua, json: &[u8]) -> Result<Value, DecodeError> {
-        self.run(lua, json, decode::Root::Any)
+        self.run(lua, text(json)?, decode::Root::Any)
     }
 
     /// A Luau value as JSON of this type.
@@ -149,11 +162,18 @@ impl Codec {
         Ok(id)
     }
 
-    fn run(&self, lua: &Lua, json: &[u8], root: decode::Root) -> Result<Value, DecodeError> {
+    fn run(&self, lua: &Lua, json: &str, root: decode::Root) -> Result<Value, DecodeError> {
         let plan = self.plan.borrow();
         let mut scratch = self.scratch.borrow_mut();
         decode::run(lua, &self.words, &plan, &mut scratch, json, root)
     }
+}
+
+fn text(json: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(json).map_err(|error| DecodeError::Json {
+        offset: error.valid_up_to(),
+        message: "invalid UTF-8",
+    })
 }
 
 #[cfg(test)]

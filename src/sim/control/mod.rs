@@ -10,6 +10,11 @@
 //! | `POST react {userId, channelId, messageId, emoji, remove?}` | reacts, or takes it back |
 //! | `POST typing {userId, channelId, kind?, stop?}` | types, or stops |
 //! | `POST voice {userId, channelId, leave?}` | joins or leaves a voice channel |
+//! | `POST call {userId, botId?, locale?}` | calls a verified bot, the first one if none is named: `{callId}` |
+//! | `POST hangup {userId, callId}` | ends one's own call |
+//! | `GET calls` | `{calls:[{callId, userId, botId, state, reason}]}`, oldest first; the state is `ringing`, `accepted`, `rejected`, `ended` or `timedOut` |
+//! | `POST speak {userId, channelId or callId, packets:[base64], intervalMs?}` | says Opus packets (DTX, too) as somebody who is there, one every 20 ms if nothing else is given: `{spoken}` when the last was said, or the person has left; closing the request ends it |
+//! | `GET recording?channelId or callId&participant&after=N` | `{count, track, packets:[{n, ms, data}]}`: what somebody sent, the last 15,000 packets after number N, with the time since the first and base64; kept after they have left |
 //! | `POST member {spaceId, displayName}` or `{userId, leave: true}` | somebody comes (`{userId}`) or goes; a bot that goes is uninstalled |
 //! | `GET commands?spaceId` | `{commands}` that people can use in the space |
 //! | `POST command {userId, channelId, commandId or name, options}` | runs a slash command: `{interactionId}` |
@@ -17,18 +22,29 @@
 //! | `POST select {userId, channelId, messageId, customId, values}` | chooses from a select: `{interactionId}` |
 //! | `POST submit {userId, modalInteractionId, values: {customId: [text]}}` | submits a modal: `{interactionId}` |
 //! | `GET events` | server-sent events for a page, one JSON object each; see [`view::shown`] |
-//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, ms}]}`, the last 10,000, never a token |
+//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, fault, ms}]}`, the last 10,000, never a token |
 //! | `POST emit {type, payload or raw, spaceId?, bot?}` | a raw event to every bot of the space, or to one bot (user id or name); `raw` is sent as it is |
 //! | `POST flood {channelId, userId, count, text}` | writes many messages as fast as the open streams take them: `{written}` |
 //! | `POST time {advance: seconds}` | lets the world's time pass at once; everything that is over by then has ended when the answer comes |
+//! | `POST fault {kind, count?, …}` | arms a fault: `{id}`; see below |
+//! | `POST fault {kind: "chaos", seed}` | faults at random, the same for the same seed, until they are cleared |
+//! | `GET faults` | `{faults:[{id, kind, …, left}], chaos, struck}`: what is armed, the seed or null, how many have struck |
+//! | `DELETE faults?id` | takes one fault back, or all of them and chaos: `{cleared}` |
+//!
+//! Faults: `answer {status, interface?}`, `delay {seconds, interface?}`, `lose {interface?}` for requests;
+//! `refuse {status}`, `drop`, `end`, `stall {seconds}` for streams; `sse {form}`, `duplicate`, `reorder` for
+//! events. `interface` is a name such as `IMessages`; without it any request is meant but the stream's.
+//! The forms are those of [`super::faults::Form`]. `count` is 1 unless it is given.
 //!
 //! Only pages and programs of this machine may call: see [`guard`].
 
 mod acts;
+mod faults;
 pub mod guard;
 mod people;
 mod tools;
 pub mod view;
+mod voice;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,8 +79,15 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/typing", act(people::typing))
         .route("/voice", act(people::voice))
         .route("/member", act(people::member))
+        .route("/call", act(voice::call))
+        .route("/hangup", act(voice::hang_up))
+        .route("/calls", get(voice::calls))
+        .route("/speak", post(voice::speak))
+        .route("/recording", get(voice::recording))
         .route("/emit", act(tools::emit))
         .route("/time", act(tools::time))
+        .route("/fault", act(faults::arm))
+        .route("/faults", get(faults::list).delete(faults::clear))
         .route("/flood", post(tools::flood))
         .route("/requests", get(tools::requests))
 }

@@ -48,10 +48,10 @@ pub struct Voice {
 pub fn voice(shared: &Shared, request: Voice) -> Result<Value, Fault> {
     let user = request.user_id;
     shared.act(|world, now| match (request.leave, request.channel_id) {
-        (true, _) => {
-            let left = world.leave_voice(user).map(drop);
-            left.ok_or_else(|| Fault::bad("this person is in no voice channel"))
-        }
+        (true, _) => match world.leave_voice(user) {
+            true => Ok(()),
+            false => Err(Fault::bad("this person is in no voice channel")),
+        },
         (false, Some(channel)) => world.join_voice(user, channel, now),
         (false, None) => Err(Fault::bad("channelId is missing")),
     })?;

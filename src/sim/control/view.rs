@@ -15,7 +15,9 @@ use super::{Parameters, Shared, parameter, reply};
 use crate::contract::MESSAGE_ENTITY;
 use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MODAL_DEFINITION};
 use crate::contract::{CHANNEL_TYPE, Type};
-use crate::sim::world::{Channel, Command, Fault, Id, Message, Show, Space, User, World};
+use crate::sim::world::{
+    Channel, Command, Fault, Id, Message, Show, Space, User, VoiceCall, World,
+};
 
 /// Messages of a channel when no limit is given, and at most.
 const PAGE: (usize, usize) = (100, 500);
@@ -212,7 +214,7 @@ fn named_fields(map: &Map<String, Value>, ty: impl Fn(&str) -> Option<Type>) -> 
 }
 
 /// One object of `GET /_sim/events`: `message`, `edit`, `reactions`, `typing`, `typingStop`,
-/// `commands`, `world`, `ack`, `defer`, `modal`, `expired`; a page that was too slow gets `reload`.
+/// `commands`, `world`, `ack`, `defer`, `modal`, `expired`, `call`; a page that was too slow gets `reload`.
 /// `None` when what it is about has gone in the meantime.
 pub fn shown(world: &World, show: &Show) -> Option<Value> {
     let message = |channel: Id, id: i64| {
@@ -269,9 +271,26 @@ pub fn shown(world: &World, show: &Show) -> Option<Value> {
                 "userId": open.user,
             })
         }
+        Show::Call(id) => {
+            let mut view = call_view(world.call(*id)?);
+            view["type"] = "call".into();
+            view
+        }
         Show::Expired { interaction, user } => {
             json!({ "type": "expired", "interactionId": interaction, "userId": user })
         }
+    })
+}
+
+/// A call: `{callId, userId, botId, state, reason}`; the state is `ringing`, `accepted`, `rejected`,
+/// `ended` or `timedOut`.
+pub fn call_view(call: &VoiceCall) -> Value {
+    json!({
+        "botId": call.bot,
+        "callId": call.id,
+        "reason": call.reason,
+        "state": call.state.name(),
+        "userId": call.caller,
     })
 }
 

@@ -43,7 +43,7 @@ export function multiSelect(choices, name) {
 
 /** Says what is wrong with the number of chosen values, or "". */
 export function countHint(count, { min, max }) {
-  if (count < min) return min === max ? `Choose ${min}.` : `Choose at least ${min}.`;
+  if (count < min) return min === max ? `Choose ${min === 1 ? "one" : min}.` : `Choose at least ${min}.`;
   if (count > max) return `Choose at most ${max}.`;
   return "";
 }

@@ -114,7 +114,7 @@ function words(entry, bot) {
     case "sent": return ` waits for ${bot}…`;
     case "deferred": return `: ${bot} is working on it…`;
     case "answered": return `: ${bot} answered`;
-    case "expired": return `: ${bot} did not answer`;
+    case "expired": return `: ${bot} did not answer in time`;
     default: return ` failed: ${entry.note}`;
   }
 }

@@ -5,18 +5,22 @@
 
 mod archetypes;
 mod bot_self;
+mod calls;
 mod channels;
 mod commands;
+mod egress;
 mod interactions;
 mod messages;
 mod reactions;
 mod spaces;
 mod typing;
+mod voice;
 
 use serde_json::{Value, json};
 
 use super::clock::Now;
 use super::params::Params;
+use super::voice::Voice;
 use super::world::{Fault, Id, World};
 use crate::contract::Route;
 
@@ -24,6 +28,8 @@ use crate::contract::Route;
 pub struct Call<'a> {
     /// The world.
     pub world: &'a mut World,
+    /// Voice tokens and rooms.
+    pub voice: &'a mut Voice,
     /// Who asks.
     pub bot: Id,
     /// With what.
@@ -44,8 +50,9 @@ pub fn handler(route: &Route) -> Option<Handler> {
         ("IArchetypes", "ListMembers") => archetypes::list_members,
         ("IBotSelf", "GetMe") => bot_self::get_me,
         ("IBotSelf", "GetSpaces") => bot_self::get_spaces,
-        ("ICalls", "Ringing") => ringing,
-        ("ICalls", "Accept" | "Reject") => not_implemented,
+        ("ICalls", "Accept") => calls::accept,
+        ("ICalls", "Reject") => calls::reject,
+        ("ICalls", "Ringing") => calls::ringing,
         ("IChannels", "Create") => channels::create,
         ("IChannels", "Delete") => channels::delete,
         ("IChannels", "List") => channels::list,
@@ -71,15 +78,11 @@ pub fn handler(route: &Route) -> Option<Handler> {
         ("ISpaces", "ListMembers") => spaces::list_members,
         ("ITyping", "Start") => typing::start,
         ("ITyping", "Stop") => typing::stop,
-        ("IVoice", "StreamToken") => not_implemented,
-        ("IVoiceEgress", "SubscribeTrack" | "UnsubscribeTrack") => not_implemented,
+        ("IVoice", "StreamToken") => voice::stream_token,
+        ("IVoiceEgress", "SubscribeTrack") => egress::subscribe_track,
+        ("IVoiceEgress", "UnsubscribeTrack") => egress::unsubscribe_track,
         _ => return None,
     })
-}
-
-/// `ICalls/Ringing`: empty on the platform, too.
-fn ringing(_: Call<'_>) -> Result<Value, Fault> {
-    Ok(json!({ "calls": [] }))
 }
 
 /// `IMembers/Kick`.
@@ -88,16 +91,6 @@ fn kick(call: Call<'_>) -> Result<Value, Fault> {
     let (space, channel, user) = (id("spaceId"), id("channelId"), id("userId"));
     call.world.kick(call.bot, space, channel, user)?;
     Ok(json!({ "kicked": true }))
-}
-
-/// The embedded server has no voice.
-fn not_implemented(_: Call<'_>) -> Result<Value, Fault> {
-    Err(Fault::Refused {
-        status: 501,
-        error: "not_implemented",
-        message: "The embedded server has no voice and no calls; use a real server for this."
-            .to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl World {
         }
         let speakers: Vec<Id> = self.speakers(channel).collect();
         for user in speakers {
-            self.leave_voice(user);
+            self.leave_voice_channel(user, channel);
         }
         self.typing.retain(|&(at, _), _| at != channel);
         if let Some(space) = self.space_mut(space) {

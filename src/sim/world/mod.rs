@@ -9,19 +9,23 @@
 //! |---|---|
 //! | `mod` | who is there: people, bots, spaces, membership |
 //! | `setup` | the world that every server starts with |
+//! | `plan` | a world as a file describes it |
 //! | `channels` | channels: create, delete; archetypes |
 //! | `messages` | messages: write, edit, history, reactions |
 //! | `controls` | the rules for controls and modals |
 //! | `presence` | typing and voice channels |
+//! | `calls` | calls from people to bots |
 //! | `commands` | slash commands: register, update, delete |
 //! | `interactions` | what people do with commands, controls and modals, and the bots' answers |
 
+mod calls;
 mod channels;
 mod commands;
 mod controls;
 mod fault;
 mod interactions;
 mod messages;
+mod plan;
 mod presence;
 mod setup;
 
@@ -36,11 +40,13 @@ use super::wire;
 use crate::config::Secret;
 use crate::contract::{ENTITLEMENTS, USER_FLAGS};
 
+pub use calls::VoiceCall;
 pub use channels::{Archetype, Channel, NewChannel, VOICE};
 pub use commands::{Command, NewCommand};
 pub use fault::Fault;
 pub use interactions::{Interaction, OpenModal};
 pub use messages::{Draft, Message};
+pub use plan::{ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, PersonPlan, Plan, SpacePlan};
 pub use presence::VoiceState;
 
 /// Identity of a user, space, channel, archetype, command or interaction.
@@ -162,6 +168,24 @@ pub enum Effect {
         /// The space.
         space: Id,
     },
+    /// Somebody is in a voice channel or a call now.
+    RoomJoined {
+        /// The channel or the call.
+        room: Id,
+        /// Who.
+        user: Id,
+        /// A person can be heard at once; a bot when it sends.
+        is_bot: bool,
+    },
+    /// Somebody is in a voice channel no more.
+    RoomLeft {
+        /// The channel.
+        room: Id,
+        /// Who.
+        user: Id,
+    },
+    /// A call is over.
+    RoomClosed(Id),
     /// Something that the playground shows.
     Show(Show),
 }
@@ -213,6 +237,8 @@ pub enum Show {
         /// The form's own interaction.
         modal: Id,
     },
+    /// A call rings, was answered, or is over.
+    Call(Id),
     /// No bot answered in time.
     Expired {
         /// The interaction.
@@ -232,7 +258,10 @@ pub struct World {
     interactions: HashMap<Id, Interaction>,
     modals: HashMap<Id, OpenModal>,
     typing: HashMap<(Id, Id), Instant>,
-    voice: HashMap<Id, VoiceState>,
+    /// By user and channel: a person is in one channel, a bot may be in several.
+    voice: HashMap<(Id, Id), VoiceState>,
+    /// Oldest first.
+    calls: VecDeque<VoiceCall>,
     /// `randomId` of a channel to the message it made. Oldest first in `random_order`.
     random_ids: HashMap<(Id, i64), i64>,
     random_order: VecDeque<(Instant, (Id, i64))>,
@@ -258,13 +287,15 @@ impl World {
         let interactions = self.interactions.values().map(|open| open.expires);
         let modals = self.modals.values().map(|open| open.expires);
         let typing = self.typing.values().copied();
-        interactions.chain(modals).chain(typing).min()
+        let calls = self.calls.iter().filter_map(VoiceCall::rings_until);
+        interactions.chain(modals).chain(typing).chain(calls).min()
     }
 
     /// Ends what has outlived its time.
     pub fn expire(&mut self, now: Now) {
         self.expire_typing(now);
         self.expire_interactions(now);
+        self.expire_calls(now);
     }
 
     /// Every space.
@@ -448,6 +479,7 @@ impl World {
             return Err(Fault::missing("nobody with this userId is in a space"));
         }
         self.leave_voice(user);
+        self.end_calls_of(user);
         for space in spaces {
             if self.bot(user).is_some() {
                 self.effects.push(Effect::Direct {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Fault, Id, Show, VOICE, World};
+use super::{Effect, Fault, Id, Show, User, VOICE, World};
 use crate::contract::limits::TYPING_LIFETIME;
 use crate::sim::clock::Now;
 
@@ -70,52 +70,75 @@ impl World {
         }
     }
 
-    /// Where somebody speaks.
+    /// Where a person speaks; one of the places if a bot is in several.
     pub fn voice_state(&self, user: Id) -> Option<&VoiceState> {
-        self.voice.get(&user)
+        let mut states = self.voice.iter();
+        states
+            .find(|((who, _), _)| *who == user)
+            .map(|(_, state)| state)
     }
 
     /// Who is in a voice channel.
     pub fn speakers(&self, channel: Id) -> impl Iterator<Item = Id> {
-        let states = self.voice.iter();
-        states
-            .filter(move |(_, state)| state.channel == channel)
-            .map(|(&user, _)| user)
+        let places = self.voice.keys();
+        places
+            .filter(move |(_, at)| *at == channel)
+            .map(|&(user, _)| user)
     }
 
-    /// Somebody joins a voice channel and leaves the one before (control API).
+    /// Somebody joins a voice channel. A person leaves the one before.
     pub fn join_voice(&mut self, user: Id, channel: Id, now: Now) -> Result<(), Fault> {
         let (space, place) = self.member_channel(user, channel)?;
         if place.kind != VOICE {
             return Err(Fault::bad("the channel is not a voice channel"));
         }
-        if self
-            .voice
-            .get(&user)
-            .is_some_and(|at| at.channel == channel)
-        {
+        if self.voice.contains_key(&(user, channel)) {
             return Ok(());
         }
-        self.leave_voice(user);
+        let is_bot = self.user(user).is_some_and(User::is_bot);
+        if !is_bot {
+            self.leave_voice(user);
+        }
         self.voice.insert(
-            user,
+            (user, channel),
             VoiceState {
                 channel,
                 joined: now.wall,
                 state: 0,
             },
         );
+        self.effects.push(Effect::RoomJoined {
+            room: channel,
+            user,
+            is_bot,
+        });
         self.tell_voice("voiceJoin", space, channel, user);
         Ok(())
     }
 
-    /// Somebody leaves their voice channel, if they are in one; says which.
-    pub fn leave_voice(&mut self, user: Id) -> Option<Id> {
-        let channel = self.voice.remove(&user)?.channel;
+    /// Somebody leaves every voice channel; false if they were in none.
+    pub fn leave_voice(&mut self, user: Id) -> bool {
+        let places = self.voice.keys().filter(|(who, _)| *who == user);
+        let channels: Vec<Id> = places.map(|&(_, channel)| channel).collect();
+        for &channel in &channels {
+            self.leave_voice_channel(user, channel);
+        }
+        !channels.is_empty()
+    }
+
+    /// Somebody leaves a voice channel; false if they were not there.
+    pub fn leave_voice_channel(&mut self, user: Id, channel: Id) -> bool {
+        if self.voice.remove(&(user, channel)).is_none() {
+            return false;
+        }
+        self.effects.push(Effect::RoomLeft {
+            room: channel,
+            user,
+        });
         if let Some(space) = self.channel(channel).map(|(space, _)| space.id) {
             self.tell_voice("voiceLeave", space, channel, user);
         }
-        Some(channel)
+        true
     }
 
     fn tell_voice(&mut self, kind: &str, space: Id, channel: Id, user: Id) {
@@ -129,11 +152,10 @@ impl World {
     pub fn kick(&mut self, bot: Id, space: Id, channel: Id, user: Id) -> Result<(), Fault> {
         self.space_for(bot, space)?;
         self.require(bot, space, "kickMember")?;
-        if self.voice_state(user).map(|at| at.channel) != Some(channel) {
-            return Err(Fault::code("kick_failed"));
+        match self.leave_voice_channel(user, channel) {
+            true => Ok(()),
+            false => Err(Fault::code("kick_failed")),
         }
-        self.leave_voice(user);
-        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ pub const BOT_GRANT: u64 = {
 };
 
 /// What everybody may do: view, read, join voice, write, speak, react, mention, use commands.
-const EVERYONE: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 13;
+pub const EVERYONE: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 13;
 /// What a moderator may do beside that: disconnect, mute and kick members, manage messages.
 const MODERATOR: u64 = EVERYONE | 1 << 40 | 1 << 43 | 1 << 44 | 1 << 56;
 

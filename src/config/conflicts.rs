@@ -1,0 +1,42 @@
+//! What is wrong only between the bots of one process.
+
+use super::{Config, Problem, Secret, ServerUrl, Severity};
+
+/// Bots that cannot run beside each other, or not be told apart. Two streams with one token share the
+/// events between them, and each may end up deaf: that is an error.
+pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut seen: Vec<&Config> = Vec::new();
+    for config in configs {
+        if let Some(other) = seen.iter().find(|other| same_account(other, config)) {
+            let message = format!("{} has the same token", other.path.display());
+            let problem = Problem::of_file(Severity::Error, &config.path, message);
+            problems.push(problem.help(
+                "a bot can have one event stream: give each its own token, or leave one of them out",
+            ));
+        } else if let Some(other) = seen.iter().find(|other| other.bot.name == config.bot.name) {
+            let name = &config.bot.name;
+            let other = other.path.display();
+            let message = format!("{other} describes a bot of the name \"{name}\", too");
+            let problem = Problem::of_file(Severity::Warning, &config.path, message);
+            problems.push(problem.help("set \"name\" in [bot], so that logs tell them apart"));
+        }
+        seen.push(config);
+    }
+    problems
+}
+
+fn same_account(one: &Config, other: &Config) -> bool {
+    let token = |config: &Config| {
+        config
+            .bot
+            .token
+            .as_ref()
+            .map(Secret::expose)
+            .map(str::to_owned)
+    };
+    one.server.url != ServerUrl::Embedded
+        && one.server.url == other.server.url
+        && token(one).is_some()
+        && token(one) == token(other)
+}
