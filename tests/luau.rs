@@ -11,8 +11,9 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use axum::response::Response;
 use serde_json::{Value, json};
-use support::Bot;
+use support::{Bot, Call, answer_json, usual};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/luau")
@@ -36,11 +37,28 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
+/// As the usual server, with members: whose id begins with `mod` has the archetype `mod`.
+fn answer(call: &Call) -> Response {
+    if call.path != "/ISpaces/v1/GetMember" {
+        return usual(call);
+    }
+    let archetypes = if call.query.contains("userId=mod") {
+        json!(["everyone", "mod"])
+    } else {
+        json!(["everyone"])
+    };
+    answer_json(200, json!({ "archetypeIds": archetypes }))
+}
+
 /// Runs one file; its failures, and how many tests it had.
 async fn run(name: &str, source: &str) -> (Vec<String>, usize) {
     let library = fs::read_to_string(folder().join("lib/check.luau")).expect("the library");
     let file = format!("{name}.luau");
-    let bot = Bot::start(&[(file.as_str(), source), ("lib/check.luau", &library)]).await;
+    let files = [
+        (file.as_str(), source),
+        ("lib/check.luau", library.as_str()),
+    ];
+    let bot = Bot::start_with(&files, answer).await;
     let mut failures = Vec::new();
     let (mut seen, mut told, mut passed) = (0, 0, 0);
     loop {

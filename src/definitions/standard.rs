@@ -192,4 +192,38 @@ argon.on("voiceJoin", function(event)
 end)
 "#,
     },
+    StdDoc {
+        name: "commands",
+        doc: "Commands that people write as messages, with typed arguments, cooldowns and required archetypes. Words are parted by spaces, \"quotes\" keep them together, a mention is one word. What a person does wrong is answered with the usage.",
+        members: &[
+            ("commands.new(prefix)", "Hears messages that begin so."),
+            (
+                "c:add{ name, description?, aliases?, args?, cooldown?, archetypes?, run }",
+                "Adds a command. An argument is `{ name, type, optional?, min?, max? }` of type `string`, `number`, `integer`, `boolean`, `user` (an id) or `rest` (all that is left). `cooldown` is in seconds, for each person. `archetypes` are ids of which a person needs one. `run(event, args)` gets the arguments by name.",
+            ),
+            (
+                "c:usage(name)`, `c:help()",
+                "How a command, or every one, is written.",
+            ),
+            ("c:off()", "Hears no more messages."),
+        ],
+        example: r#"local commands = require("@std/commands")
+
+local bot = commands.new("!")
+bot:add({
+	name = "remind",
+	description = "Reminds you",
+	args = {
+		{ name = "minutes", type = "number", min = 1, max = 600 },
+		{ name = "text", type = "rest" },
+	},
+	cooldown = 5,
+	run = function(event, args)
+		event:reply("I will.")
+		task.wait(args.minutes * 60)
+		event:reply(args.text)
+	end,
+})
+"#,
+    },
 ];

@@ -34,6 +34,7 @@ pub static STD: &[StdModule] = &[
     module!("lru"),
     module!("cooldown"),
     module!("i18n"),
+    module!("commands"),
 ];
 
 /// The module that `wanted` means; `None` when `wanted` is no path to `@std`.

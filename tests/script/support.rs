@@ -29,6 +29,8 @@ const PERMITS: u32 = 1000;
 pub struct Call {
     pub method: String,
     pub path: String,
+    #[allow(dead_code, reason = "only the Luau tests look at it")]
+    pub query: String,
     pub body: Value,
 }
 
@@ -68,7 +70,7 @@ pub fn answer_json(status: u16, body: Value) -> Response {
 }
 
 /// Answers that make sense for every route the tests use.
-fn usual(call: &Call) -> Response {
+pub fn usual(call: &Call) -> Response {
     answer_json(
         200,
         match call.path.as_str() {
@@ -89,6 +91,7 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
     let call = Call {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     server
