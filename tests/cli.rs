@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::{Process, World, bot, embedded_bot, run_embedded};
+use support::{Process, Sim, World, bot, embedded_bot, run_embedded};
 
 const ECHO: &str =
     "argon.on(\"messageCreate\", function(event) print(\"heard\") event:reply(\"here\") end)";
@@ -273,15 +273,12 @@ async fn an_embedded_server_is_not_looked_for_behind_a_proxy() {
 
 #[tokio::test]
 async fn a_remote_server_is_reached_through_the_proxy_of_the_environment() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut sim = Process::start(folder.path(), &["sim", "--listen", "127.0.0.1:0"], &[]);
-    let last = |line: String| line.split_whitespace().last().expect("a word").to_owned();
     // The server takes requests of the form that proxies get, so that it can stand for one.
-    let proxy = last(sim.line("base url").await);
-    let token = last(sim.line("token").await);
+    let sim = Sim::start().await;
+    let token = &sim.token;
     let config = format!("[bot]\ntoken = \"{token}\"\n[server]\nurl = \"http://argon.invalid\"\n");
     let dir = bot(&config, &[("a.luau", ECHO)]);
-    let mut process = Process::start(dir.path(), &["run"], &[("http_proxy", &*proxy)]);
+    let mut process = Process::start(dir.path(), &["run"], &[("http_proxy", &sim.base)]);
     process.line("live").await;
 }
 

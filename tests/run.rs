@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Process, bot, embedded_bot, run_embedded};
+use support::{Process, Sim, bot, embedded_bot, run_embedded};
 
 /// The sample scripts of the repository.
 fn samples() -> Vec<(String, String)> {
@@ -263,14 +263,8 @@ fn text(message: &Value) -> String {
 
 #[tokio::test]
 async fn a_refused_token_ends_the_bot_with_exit_code_1_and_the_way_out() {
-    let world_dir = tempfile::tempdir().expect("a folder");
-    let mut sim = Process::start(world_dir.path(), &["sim", "--listen", "127.0.0.1:0"], &[]);
-    let line = sim.line("base url").await;
-    let base = line
-        .split_whitespace()
-        .last()
-        .expect("an address")
-        .to_owned();
+    let sim = Sim::start().await;
+    let base = &sim.base;
 
     let config = format!("[bot]\ntoken = \"${{ARGON_TOKEN}}\"\n[server]\nurl = \"{base}\"\n");
     let dir = bot(&config, &[("empty.luau", "")]);
@@ -283,22 +277,12 @@ async fn a_refused_token_ends_the_bot_with_exit_code_1_and_the_way_out() {
 
 #[tokio::test]
 async fn the_same_binary_serves_another_server_with_a_token_from_the_environment() {
-    let world_dir = tempfile::tempdir().expect("a folder");
-    let mut sim = Process::start(world_dir.path(), &["sim", "--listen", "127.0.0.1:0"], &[]);
-    let line = sim.line("base url").await;
-    let base = line
-        .split_whitespace()
-        .last()
-        .expect("an address")
-        .to_owned();
-    let line = sim.line("token").await;
-    let token = line.split_whitespace().last().expect("a token").to_owned();
-
-    for base in [base.clone(), format!("{base}/api/bot/")] {
+    let sim = Sim::start().await;
+    for base in [sim.base.clone(), format!("{}/api/bot/", sim.base)] {
         let config = format!("[bot]\ntoken = \"${{ARGON_TOKEN}}\"\n[server]\nurl = \"{base}\"\n");
         let script = "argon.on(\"messageCreate\", function(event) event:reply(\"here\") end)";
         let dir = bot(&config, &[("answer.luau", script)]);
-        let mut host = Process::start(dir.path(), &["run"], &[("ARGON_TOKEN", &token)]);
+        let mut host = Process::start(dir.path(), &["run"], &[("ARGON_TOKEN", &sim.token)]);
         host.line("live").await;
         let world = support::World::at(base.trim_end_matches("/api/bot/")).await;
         let mut events = world.events().await;

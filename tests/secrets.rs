@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Process, World, bot};
+use support::{Process, Sim, World, bot};
 
 /// Everything a script can try to see or print, and some ways to fail.
 const NOSY: &str = r#"
@@ -32,19 +32,17 @@ end)
 
 #[tokio::test]
 async fn no_token_is_printed_at_trace_level() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut sim = Process::start(folder.path(), &["sim", "--listen", "127.0.0.1:0"], &[]);
-    let base = last_word(&sim.line("base url").await);
-    let token = last_word(&sim.line("token").await);
+    let sim = Sim::start().await;
+    let (base, token) = (&sim.base, &sim.token);
     let secret = token.split(':').nth(1).expect("a secret part").to_owned();
 
     let config = format!("[bot]\ntoken = \"${{ARGON_TOKEN}}\"\n[server]\nurl = \"{base}\"\n");
     let dir = bot(&config, &[("nosy.luau", NOSY)]);
     for format in ["human", "json"] {
         let args = ["--log", "trace", "--log-format", format, "run"];
-        let mut host = Process::start(dir.path(), &args, &[("ARGON_TOKEN", &token)]);
+        let mut host = Process::start(dir.path(), &args, &[("ARGON_TOKEN", token)]);
         host.line("live").await;
-        let world = World::at(&base).await;
+        let world = World::at(base).await;
         let mut events = world.events().await;
         world.write(0, "general", "look").await;
         assert_eq!(events.bot_message().await["text"], "looked everywhere");
@@ -62,7 +60,7 @@ async fn no_token_is_printed_at_trace_level() {
             "half of the token is in the {format} log"
         );
     }
-    let requests = World::at(&base)
+    let requests = World::at(base)
         .await
         .get("requests?after=0")
         .await
@@ -123,8 +121,4 @@ async fn a_panic_prints_no_token() {
         message.contains("[redacted]") && !message.contains("c2VjcmV0"),
         "{message}"
     );
-}
-
-fn last_word(line: &str) -> String {
-    line.split_whitespace().last().expect("a word").to_owned()
 }

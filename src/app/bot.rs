@@ -14,7 +14,6 @@ use tracing::Instrument;
 use super::hub::Hub;
 use super::{SHUTDOWN_DRAIN, Shutdown};
 use crate::config::{self, Config, Intents, Secret};
-use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
 use crate::contract::{self, INTENTS};
 use crate::inbox::Inbox;
 use crate::rest::{self, Call, Client};
@@ -98,7 +97,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     let client = Client::new(rest::Settings {
         base_url: connection.base_url.clone(),
         token: connection.token.clone(),
-        segment: RATE_WINDOW / RATE_SEGMENTS,
+        segment: rest::limiter::Timing::SEGMENT,
         observer: hub.clone(),
     })
     .map_err(Error::Client)?;

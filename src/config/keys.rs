@@ -39,7 +39,8 @@ impl SectionKeys {
     }
 }
 
-const fn key(
+/// A row of a table of keys.
+pub const fn key(
     name: &'static str,
     ty: &'static str,
     default: &'static str,

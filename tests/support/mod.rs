@@ -118,6 +118,36 @@ fn follow(
     });
 }
 
+/// An embedded server as a process of its own, with one bot.
+pub struct Sim {
+    process: Process,
+    /// The base URL.
+    pub base: String,
+    /// The bot's token.
+    pub token: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Sim {
+    /// Starts it on a free port.
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut process = Process::start(dir.path(), &["sim", "--listen", "127.0.0.1:0"], &[]);
+        let base = last_word(&process.line("base url").await);
+        let token = last_word(&process.line("token").await);
+        Self {
+            process,
+            base,
+            token,
+            _dir: dir,
+        }
+    }
+}
+
+fn last_word(line: &str) -> String {
+    line.split_whitespace().last().expect("a word").to_owned()
+}
+
 /// The embedded server's world, seen by the people in it.
 pub struct World {
     http: reqwest::Client,

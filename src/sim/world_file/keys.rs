@@ -1,22 +1,7 @@
 //! The keys of a world file as tables: the reader refuses what is not in them, the reference prints
 //! them.
 
-use crate::config::keys::{Key, SectionKeys};
-
-const fn key(
-    name: &'static str,
-    ty: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        ty,
-        default,
-        doc,
-        not_yet: false,
-    }
-}
+use crate::config::keys::{Key, SectionKeys, key};
 
 const SPACES: Key = key(
     "spaces",
