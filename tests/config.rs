@@ -173,7 +173,6 @@ fn what_has_no_effect_yet_is_said_when_it_is_set() {
     assert_eq!(
         places(&config.not_yet()),
         [
-            "2:1 \"memory\" in [limits] has no effect in this version yet",
             "5:1 \"listen\" in [admin] has no effect in this version yet",
         ]
     );

@@ -156,6 +156,11 @@ impl Bot {
             handlers,
             ..ScriptSettings::default()
         };
+        Self::start_set(files, settings).await
+    }
+
+    /// With these settings for every script; the load time is the tests'.
+    pub async fn start_set(files: &[(&str, &str)], settings: ScriptSettings) -> Self {
         Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
     }
 
