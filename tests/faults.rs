@@ -322,6 +322,28 @@ async fn faults_can_be_armed_when_the_server_starts() {
 }
 
 #[tokio::test]
+async fn a_bots_own_config_arms_faults_in_the_embedded_server() {
+    let more = "faults = [\"lose:interface=IMessages\", \"drop:count=2\"]\nchaos = 3\n";
+    let dir = embedded_bot(&[("echo.luau", ECHO)], more);
+    let (_host, world) = run_embedded(dir.path(), &[]).await;
+    let faults = world.get("faults").await;
+    assert_eq!(faults["chaos"], 3);
+    let lose = json!({ "id": 1, "kind": "lose", "interface": "IMessages", "left": 1 });
+    assert_eq!(faults["faults"][0], lose, "nothing was sent yet");
+}
+
+#[tokio::test]
+async fn a_misspelt_fault_of_a_config_is_shown_at_its_place() {
+    let dir = embedded_bot(&[("echo.luau", ECHO)], "faults = [\"drop\", \"dorp\"]\n");
+    for command in ["run", "check"] {
+        let mut host = Process::start(dir.path(), &[command], &[]);
+        let line = host.line("there is no fault \"dorp\"").await;
+        assert!(line.contains("bot.toml:6:19: error"), "{line}");
+        assert!(!host.ended().await.success(), "{command}");
+    }
+}
+
+#[tokio::test]
 async fn a_misspelt_fault_is_wrong_usage_with_a_suggestion() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut sim = Process::start(dir.path(), &["sim", "--fault", "dorp"], &[]);

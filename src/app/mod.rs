@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::config::{Config, Secret, ServerUrl};
+use crate::config::{Config, Problem, Secret, ServerUrl};
 use crate::sim;
 use bot::Connection;
 
@@ -34,6 +34,12 @@ pub enum Error {
     /// The embedded server did not start.
     #[error(transparent)]
     Embedded(#[from] sim::Error),
+    /// A fault of the embedded server is none; `check` and `run` say so before they come here.
+    #[error("{problem}")]
+    Fault {
+        /// What is wrong, and where.
+        problem: Problem,
+    },
     /// Bots ended that should have gone on; each has said why.
     #[error("{failed} of {all} bots failed")]
     Bots {
@@ -49,11 +55,11 @@ pub enum Error {
 /// # Errors
 /// An embedded server could not start, or a bot failed; the others went on until the end.
 pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> {
-    let mut servers = HashMap::new();
+    let servers = embedded_servers(&configs).await?;
     let mut bots = JoinSet::new();
     let all = configs.len();
     for config in configs {
-        let connection = connect(&config, &mut servers).await?;
+        let connection = connect(&config, &servers);
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
         bots.spawn(
@@ -82,37 +88,57 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
     }
 }
 
-/// Where a bot connects to: the given server, or the embedded one, started on first use.
-async fn connect(
-    config: &Config,
-    servers: &mut HashMap<SocketAddr, sim::Server>,
-) -> Result<Connection, Error> {
+/// Starts every embedded server that a config asks for. Those that share an address share the server:
+/// the faults of all of them are armed, and the one `state` that they name is its state.
+async fn embedded_servers(configs: &[Config]) -> Result<HashMap<SocketAddr, sim::Server>, Error> {
+    let embedded = |config: &&Config| config.server.url == ServerUrl::Embedded;
+    let mut servers = HashMap::new();
+    for config in configs.iter().filter(embedded) {
+        let listen = config.server.listen;
+        let Entry::Vacant(place) = servers.entry(listen) else {
+            continue;
+        };
+        let server = sim::Server::start(sim::Settings {
+            listen,
+            ..sim::Settings::default()
+        })
+        .await?;
+        let sharers = configs.iter().filter(embedded);
+        for sharer in sharers.filter(|sharer| sharer.server.listen == listen) {
+            for spec in &sharer.server.faults {
+                let fault = spec.text.parse().map_err(|error| Error::Fault {
+                    problem: spec.problem(format!("{error}")),
+                })?;
+                server.arm(fault);
+            }
+            if let Some(seed) = sharer.server.chaos {
+                server.unleash(seed);
+            }
+        }
+        tracing::info!(bot = %config.bot.name, "playground at {}/", server.base_url());
+        place.insert(server);
+    }
+    Ok(servers)
+}
+
+/// Where a bot connects to: the given server, or the embedded one at its address.
+fn connect(config: &Config, servers: &HashMap<SocketAddr, sim::Server>) -> Connection {
     match &config.server.url {
-        ServerUrl::Remote(url) => Ok(Connection {
+        ServerUrl::Remote(url) => Connection {
             base_url: url.clone(),
             // The config has a token, or it would not have been loaded.
             token: config.bot.token.clone().unwrap_or_else(|| Secret::new("")),
             embedded: false,
-        }),
+        },
         ServerUrl::Embedded => {
-            let server = match servers.entry(config.server.listen) {
-                Entry::Occupied(running) => running.into_mut(),
-                Entry::Vacant(place) => {
-                    let server = sim::Server::start(sim::Settings {
-                        listen: config.server.listen,
-                        ..sim::Settings::default()
-                    })
-                    .await?;
-                    tracing::info!(bot = %config.bot.name, "playground at {}/", server.base_url());
-                    place.insert(server)
-                }
-            };
-            Ok(Connection {
+            // `embedded_servers` has started one at every such address.
+            let server = &servers[&config.server.listen];
+            Connection {
                 base_url: server.base_url(),
                 // Verified, so that everything can be tried without an account.
                 token: server.add_bot(&config.bot.name, true).token,
                 embedded: true,
-            })
+            }
         }
     }
 }
