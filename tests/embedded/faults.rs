@@ -1,12 +1,10 @@
 //! The host against everything that can go wrong between it and the platform: it survives each fault,
 //! and every message is answered exactly once where the platform's promises allow it.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{Process, World, embedded_bot, run_embedded};
 use serde_json::{Value, json};
-use support::{Process, World, embedded_bot, run_embedded};
 
 /// Answers every message, and says so when it is through with one.
 const ECHO: &str = r#"
@@ -43,7 +41,7 @@ impl Bot {
     /// Waits until that many faults have struck.
     async fn struck(&self, count: u64) {
         let all = async { while self.world.get("faults").await["struck"] != count {} };
-        tokio::time::timeout(support::PATIENCE, all)
+        tokio::time::timeout(crate::support::PATIENCE, all)
             .await
             .expect("the fault strikes");
     }
