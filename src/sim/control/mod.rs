@@ -14,6 +14,7 @@
 //! | `POST hangup {userId, callId}` | ends one's own call |
 //! | `GET calls` | `{calls:[{callId, userId, botId, state, reason}]}`, oldest first; the state is `ringing`, `accepted`, `rejected`, `ended` or `timedOut` |
 //! | `POST speak {userId, channelId or callId, packets:[base64], intervalMs?}` | says Opus packets (DTX, too) as somebody who is there, one every 20 ms if nothing else is given: `{spoken}` when the last was said, or the person has left; closing the request ends it |
+//! | `GET sound?userId&channelId or callId` | a WebSocket: one hears everybody else who is there and speaks; see [`sound`] |
 //! | `GET recording?channelId or callId&participant&after=N` | `{count, track, packets:[{n, ms, data}]}`: what somebody sent, the last 15,000 packets after number N, with the time since the first and base64; kept after they have left |
 //! | `POST member {spaceId, displayName}` or `{userId, leave: true}` | somebody comes (`{userId}`) or goes; a bot that goes is uninstalled |
 //! | `GET commands?spaceId` | `{commands}` that people can use in the space |
@@ -21,8 +22,10 @@
 //! | `POST click {userId, channelId, messageId, controlId}` | clicks a button: `{interactionId}` |
 //! | `POST select {userId, channelId, messageId, customId, values}` | chooses from a select: `{interactionId}` |
 //! | `POST submit {userId, modalInteractionId, values: {customId: [text]}}` | submits a modal: `{interactionId}` |
-//! | `GET events` | server-sent events for a page, one JSON object each; see [`view::shown`] |
-//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, fault, ms}]}`, the last 10,000, never a token |
+//! | `GET events?inspect` | server-sent events for a page, one JSON object each; see [`view::shown`]. With `inspect=true` also `request`, `event` and `notice`, as they happen; see [`super::inspect`] |
+//! | `GET limits` | `{bots:[{bot, running, concurrent, interfaces:[{interface, used, limit, nextBack, nextBackMs}]}]}`: what the bots have used of their rate limits |
+//! | `GET notices` | `{notices:[{n, at, bot, script, gravity, text}]}`: errors of scripts, reloads and other news of the host, the last 200 |
+//! | `GET requests?after=N` | `{requests:[{n, at, bot, method, path, query, body, status, error, fault, ms}]}`, the last 10,000, never a token |
 //! | `POST emit {type, payload or raw, spaceId?, bot?}` | a raw event to every bot of the space, or to one bot (user id or name); `raw` is sent as it is |
 //! | `POST flood {channelId, userId, count, text}` | writes many messages as fast as the open streams take them: `{written}` |
 //! | `POST time {advance: seconds}` | lets the world's time pass at once; everything that is over by then has ended when the answer comes |
@@ -42,6 +45,7 @@ mod acts;
 mod faults;
 pub mod guard;
 mod people;
+mod sound;
 mod tools;
 pub mod view;
 mod voice;
@@ -83,6 +87,7 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/hangup", act(voice::hang_up))
         .route("/calls", get(voice::calls))
         .route("/speak", post(voice::speak))
+        .route("/sound", get(sound::open))
         .route("/recording", get(voice::recording))
         .route("/emit", act(tools::emit))
         .route("/time", act(tools::time))
@@ -90,6 +95,8 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/faults", get(faults::list).delete(faults::clear))
         .route("/flood", post(tools::flood))
         .route("/requests", get(tools::requests))
+        .route("/limits", get(tools::limits))
+        .route("/notices", get(tools::notices))
 }
 
 /// A POST route that reads its JSON body and does something.
