@@ -267,7 +267,7 @@ fn rate_limited() -> Response {
 }
 
 /// An answer that a fault asked for. Errors of a server or a proxy have no body, as on the platform.
-fn injected(status: u16) -> Response {
+pub fn injected(status: u16) -> Response {
     match StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
         StatusCode::TOO_MANY_REQUESTS => rate_limited(),
         status if status.is_server_error() => status.into_response(),

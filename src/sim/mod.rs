@@ -42,7 +42,8 @@ mod wire;
 mod world;
 mod world_file;
 
-pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow};
+pub use control::table::{ROWS as CONTROL, Row as ControlRow};
+pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow, Target};
 pub use inspect::{Gravity, Notice};
 pub use server::{Bot, Error, NoticeBoard, Server, Settings};
 pub use voice::VoiceStatus;

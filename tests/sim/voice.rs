@@ -442,3 +442,57 @@ async fn a_person_hears_everybody_else_in_the_room_and_is_heard() {
     }
     assert_eq!(adas.end().await, End::Closed(1008));
 }
+
+#[tokio::test]
+async fn faults_of_voice_strike_open_sockets_and_those_to_come() {
+    let world = World::start().await;
+    let path = format!("connect?token={}", token(&world).await);
+
+    world
+        .sim("fault", json!({"kind": "voiceRefuse", "status": 503}))
+        .await;
+    assert_eq!(Socket::open(&world, &path, None).await.err(), Some(503));
+
+    for (fault, end) in [
+        (json!({"kind": "voiceClose"}), End::Closed(1001)),
+        (
+            json!({"kind": "voiceClose", "code": 4000}),
+            End::Closed(4000),
+        ),
+        (json!({"kind": "voiceCut"}), End::Cut),
+    ] {
+        let socket = Socket::ready(&world, &path).await;
+        world.sim("fault", fault).await;
+        assert_eq!(socket.end().await, end);
+    }
+    let mut socket = Socket::ready(&world, &path).await;
+    world.sim("fault", json!({"kind": "voiceError"})).await;
+    socket.says("error").await;
+    assert_eq!(socket.end().await, End::Closed(1008));
+
+    // One that comes later.
+    world.sim("fault", json!({"kind": "voiceCut"})).await;
+    let socket = Socket::ready(&world, &path).await;
+    assert_eq!(socket.end().await, End::Cut);
+}
+
+#[tokio::test]
+async fn a_stalled_voice_socket_reads_on_when_the_time_has_passed() {
+    let world = World::start().await;
+    let path = format!("connect?token={}", token(&world).await);
+    let mut socket = Socket::ready(&world, &path).await;
+    let stall = json!({"kind": "voiceStall", "seconds": 100});
+    world.sim("fault", stall).await;
+    // Each round is an answer of the server, not a sleep.
+    while world.sim("faults", Value::Null).await["struck"] != 1 {}
+    socket.send(packet(7)).await;
+    let lounge = world.channel("Lounge").await;
+    let query = format!(
+        "recording?channelId={lounge}&participant={}",
+        world.bot.user_id
+    );
+    assert_eq!(world.sim(&query, Value::Null).await["count"], 0);
+    world.sim("time", json!({"advance": 100})).await;
+    recording(&world, &world.bot.user_id, 1).await;
+    socket.close().await;
+}
