@@ -9,19 +9,21 @@
 
 mod bot;
 mod hub;
+mod notices;
 mod shutdown;
 
 pub use shutdown::Shutdown;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::config::{Config, Problem, Secret, ServerUrl};
+use crate::config::{Config, Foreign, Problem, Secret, ServerUrl};
+use crate::observe;
 use crate::sim;
 use bot::Connection;
 
@@ -38,7 +40,7 @@ pub enum Error {
     #[error("{problem}")]
     Fault {
         /// What is wrong, and where.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// Bots ended that should have gone on; each has said why.
     #[error("{failed} of {all} bots failed")]
@@ -55,11 +57,11 @@ pub enum Error {
 /// # Errors
 /// An embedded server could not start, or a bot failed; the others went on until the end.
 pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> {
-    let servers = embedded_servers(&configs).await?;
+    let mut servers = Servers::for_bots(&configs);
     let mut bots = JoinSet::new();
     let all = configs.len();
     for config in configs {
-        let connection = connect(&config, &servers);
+        let connection = servers.connect(&config).await?;
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
         bots.spawn(
@@ -79,66 +81,102 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
         // A panic in a bot's task has been printed; the other bots go on.
         failed += usize::from(!ended.unwrap_or(false));
     }
-    for server in servers.into_values() {
-        server.stop().await;
-    }
+    servers.stop().await;
     match failed {
         0 => Ok(()),
         failed => Err(Error::Bots { failed, all }),
     }
 }
 
-/// Starts every embedded server that a config asks for. Those that share an address share the server:
-/// the faults of all of them are armed, and the one `state` that they name is its state.
-async fn embedded_servers(configs: &[Config]) -> Result<HashMap<SocketAddr, sim::Server>, Error> {
-    let embedded = |config: &&Config| config.server.url == ServerUrl::Embedded;
-    let mut servers = HashMap::new();
-    for config in configs.iter().filter(embedded) {
+/// What the bots at one embedded server want of it, all together.
+#[derive(Default)]
+struct Wanted {
+    /// Their names.
+    bots: HashSet<String>,
+    /// The faults of all of them.
+    faults: Vec<Foreign>,
+    /// The one seed that any of them names.
+    chaos: Option<u64>,
+}
+
+/// The embedded servers of the process, each started on first use.
+struct Servers {
+    running: HashMap<SocketAddr, sim::Server>,
+    /// What the bots at each server want of it.
+    wanted: HashMap<SocketAddr, Wanted>,
+    /// Shows their pages what the host logs.
+    notices: JoinSet<()>,
+}
+
+impl Servers {
+    fn for_bots(configs: &[Config]) -> Self {
+        let mut wanted: HashMap<_, Wanted> = HashMap::new();
+        for config in configs {
+            if let ServerUrl::Embedded = config.server.url {
+                let wanted = wanted.entry(config.server.listen).or_default();
+                wanted.bots.insert(config.bot.name.clone());
+                wanted.faults.extend(config.server.faults.clone());
+                wanted.chaos = wanted.chaos.or(config.server.chaos);
+            }
+        }
+        Self {
+            running: HashMap::new(),
+            wanted,
+            notices: JoinSet::new(),
+        }
+    }
+
+    /// Where a bot connects to: the given server, or the embedded one.
+    async fn connect(&mut self, config: &Config) -> Result<Connection, Error> {
+        match &config.server.url {
+            ServerUrl::Remote(url) => Ok(Connection {
+                base_url: url.clone(),
+                // The config has a token, or it would not have been loaded.
+                token: config.bot.token.clone().unwrap_or_else(|| Secret::new("")),
+                embedded: false,
+            }),
+            ServerUrl::Embedded => {
+                let server = self.embedded(config).await?;
+                Ok(Connection {
+                    base_url: server.base_url(),
+                    // Verified, so that everything can be tried without an account.
+                    token: server.add_bot(&config.bot.name, true).token,
+                    embedded: true,
+                })
+            }
+        }
+    }
+
+    async fn embedded(&mut self, config: &Config) -> Result<&sim::Server, Error> {
         let listen = config.server.listen;
-        let Entry::Vacant(place) = servers.entry(listen) else {
-            continue;
+        let place = match self.running.entry(listen) {
+            Entry::Occupied(running) => return Ok(running.into_mut()),
+            Entry::Vacant(place) => place,
         };
         let server = sim::Server::start(sim::Settings {
             listen,
             ..sim::Settings::default()
         })
         .await?;
-        let sharers = configs.iter().filter(embedded);
-        for sharer in sharers.filter(|sharer| sharer.server.listen == listen) {
-            for spec in &sharer.server.faults {
-                let fault = spec.text.parse().map_err(|error| Error::Fault {
-                    problem: spec.problem(format!("{error}")),
-                })?;
-                server.arm(fault);
-            }
-            if let Some(seed) = sharer.server.chaos {
-                server.unleash(seed);
-            }
+        let wanted = self.wanted.remove(&listen).unwrap_or_default();
+        for spec in &wanted.faults {
+            let fault = spec.text.parse().map_err(|error| Error::Fault {
+                problem: Box::new(spec.problem(format!("{error}"))),
+            })?;
+            server.arm(fault);
         }
+        if let Some(seed) = wanted.chaos {
+            server.unleash(seed);
+        }
+        let notices = notices::forward(observe::tap(), server.notices(), wanted.bots);
+        self.notices.spawn(notices);
         tracing::info!(bot = %config.bot.name, "playground at {}/", server.base_url());
-        place.insert(server);
+        Ok(place.insert(server))
     }
-    Ok(servers)
-}
 
-/// Where a bot connects to: the given server, or the embedded one at its address.
-fn connect(config: &Config, servers: &HashMap<SocketAddr, sim::Server>) -> Connection {
-    match &config.server.url {
-        ServerUrl::Remote(url) => Connection {
-            base_url: url.clone(),
-            // The config has a token, or it would not have been loaded.
-            token: config.bot.token.clone().unwrap_or_else(|| Secret::new("")),
-            embedded: false,
-        },
-        ServerUrl::Embedded => {
-            // `embedded_servers` has started one at every such address.
-            let server = &servers[&config.server.listen];
-            Connection {
-                base_url: server.base_url(),
-                // Verified, so that everything can be tried without an account.
-                token: server.add_bot(&config.bot.name, true).token,
-                embedded: true,
-            }
+    async fn stop(self) {
+        for server in self.running.into_values() {
+            server.stop().await;
         }
     }
 }
