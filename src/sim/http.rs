@@ -117,6 +117,7 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
     let mut record = Record {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
+        at: shared.clock.now().wall,
         ..Record::default()
     };
     let result = serve(shared, route, &parts, body, &mut record).await;
@@ -140,7 +141,13 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
 fn keep(shared: &Shared, record: Record) {
     let bots = shared.state().world.bots().to_vec();
     let tokens = bots.iter().map(|bot| bot.token.expose());
-    shared.log().push(record, tokens);
+    let mut log = shared.log();
+    log.push(record, tokens);
+    if shared.inspector.is_watched()
+        && let Some(shown) = log.newest()
+    {
+        shared.inspector.request(shown);
+    }
 }
 
 enum Refused {

@@ -391,6 +391,59 @@ async fn stopping_the_server_closes_voice() {
 }
 
 #[tokio::test]
+async fn a_person_hears_everybody_else_in_the_room_and_is_heard() {
+    let world = World::start().await;
+    let (ada, boris) = (
+        join(&world, "Ada", false).await,
+        join(&world, "Boris", false).await,
+    );
+    let lounge = world.channel("Lounge").await;
+    let chidi = world.person("Chidi").await;
+    let bot = &world.bot.user_id;
+    for (query, status) in [
+        (format!("channelId={lounge}&userId={chidi}"), 400),
+        (format!("channelId={lounge}&userId={bot}"), 404),
+        (format!("channelId={lounge}"), 400),
+        (format!("userId={ada}"), 400),
+    ] {
+        let refused = Socket::sound(&world, &query).await.err();
+        assert_eq!(refused, Some(status), "{query}");
+    }
+    let sound = |who: &str| format!("channelId={lounge}&userId={who}");
+    let mut adas = Socket::sound(&world, &sound(&ada)).await.expect("there");
+    let mut boriss = Socket::sound(&world, &sound(&boris)).await.expect("there");
+    let path = format!("duplex?token={}&target_identity={ada}", token(&world).await);
+    let mut bots = Socket::ready(&world, &path).await;
+    bots.says("subscribed").await;
+
+    let framed = |who: &str, packet: Vec<u8>| {
+        let id: uuid::Uuid = who.parse().expect("an id");
+        [id.as_bytes().to_vec(), packet].concat()
+    };
+    bots.send(packet(1)).await;
+    assert_eq!(adas.hears().await, framed(bot, packet(1)));
+    assert_eq!(boriss.hears().await, framed(bot, packet(1)));
+    // DTX comes from people's side, too; one's own voice does not come back.
+    adas.send(vec![0xf8]).await;
+    adas.send(packet(2)).await;
+    assert_eq!(bots.hears().await, [0xf8]);
+    assert_eq!(bots.hears().await, packet(2));
+    assert_eq!(boriss.hears().await, framed(&ada, vec![0xf8]));
+    assert_eq!(boriss.hears().await, framed(&ada, packet(2)));
+    boriss.send(packet(3)).await;
+    assert_eq!(adas.hears().await, framed(&boris, packet(3)));
+
+    join(&world, "Boris", true).await;
+    assert_eq!(boriss.end().await, End::Closed(1000));
+    adas.send(vec![0xf9, 0]).await;
+    match adas.message().await {
+        Some(Message::Text(text)) => assert!(text.contains("invalid Opus packet"), "{text}"),
+        other => panic!("an error was due and not {other:?}"),
+    }
+    assert_eq!(adas.end().await, End::Closed(1008));
+}
+
+#[tokio::test]
 async fn faults_of_voice_strike_open_sockets_and_those_to_come() {
     let world = World::start().await;
     let path = format!("connect?token={}", token(&world).await);

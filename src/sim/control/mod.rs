@@ -8,6 +8,7 @@ mod acts;
 mod faults;
 pub mod guard;
 mod people;
+mod sound;
 pub mod table;
 mod tools;
 pub mod view;

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
 
-use super::{Shared, act, acts, faults, people, reply, tools, view, voice};
+use super::{Shared, act, acts, faults, people, reply, sound, tools, view, voice};
 use crate::config::suggest::did_you_mean;
 use crate::sim::world::Fault;
 
@@ -65,11 +65,17 @@ pub static ROWS: &[Row] = &[
     row("GET", "/recording", &["channelId?", "callId?", "participant", "after?"], "{count, track, packets:[{n, ms, data}]}",
         "What somebody sent in a voice channel or a call: the last 15,000 packets after number `after`, with the time since the first and base64; kept after they have left.",
         || get(voice::recording)),
-    row("GET", "/requests", &["after?"], "{requests:[{n, bot, method, path, query, body, status, error, fault, ms}]}",
+    row("GET", "/requests", &["after?"], "{requests:[{n, at, bot, method, path, query, body, status, error, fault, ms}]}",
         "The last 10,000 requests after number `after`; never a token.",
         || get(tools::requests)),
-    row("GET", "/events", &[], "server-sent events",
-        "What happens in the world from now on, one JSON object each: `message`, `edit`, `reactions`, `typing`, `typingStop`, `commands`, `world`, `ack`, `defer`, `modal`, `expired`, `call`; `reload` for a reader that was too slow.",
+    row("GET", "/limits", &[], "{bots:[{bot, running, concurrent, interfaces:[{interface, used, limit, nextBack, nextBackMs}]}]}",
+        "What the bots have used of their rate limits; `nextBack` permits come back in `nextBackMs`.",
+        || get(tools::limits)),
+    row("GET", "/notices", &[], "{notices:[{n, at, bot, script, gravity, text}]}",
+        "Errors of scripts, reloads and other news of the host that runs the bots, the last 200; `gravity` is `error`, `warning` or `info`.",
+        || get(tools::notices)),
+    row("GET", "/events", &["inspect?"], "server-sent events",
+        "What happens in the world from now on, one JSON object each: `message`, `edit`, `reactions`, `typing`, `typingStop`, `commands`, `world`, `ack`, `defer`, `modal`, `expired`, `call`; `reload` for a reader that was too slow. With `inspect=true` also each `request` and `notice` in the form of the routes above, and each `event {at, spaceId or botId, event, payload}` that leaves for bots; `missed {count}` when there were too many.",
         || get(view::events)),
     // Acts of people.
     row("POST", "/message", &["userId", "channelId", "text", "entities?", "replyTo?"], "{messageId}",
@@ -102,6 +108,9 @@ pub static ROWS: &[Row] = &[
     row("POST", "/speak", &["userId", "channelId?", "callId?", "packets", "intervalMs?"], "{spoken}",
         "Says Opus packets (base64; DTX, too) as somebody who is in the voice channel or the call, one every 20 ms if nothing else is given. Answers when the last was said, or the person has left; closing the request ends it.",
         || post(voice::speak)),
+    row("GET", "/sound", &["userId", "channelId?", "callId?"], "a WebSocket",
+        "A person's ear and mouth in a voice channel or a call: a binary message for each packet of somebody else, their user id (16 bytes) before the Opus packet; a binary message back for each Opus packet that the person says.",
+        || get(sound::open)),
     row("POST", "/call", &["userId", "botId?", "locale?"], "{callId}",
         "Calls a verified bot, the first one if none is named.",
         || act(voice::call)),

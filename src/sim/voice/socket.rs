@@ -324,7 +324,8 @@ async fn hear(ear: Option<&mut Ear>) -> Option<Bytes> {
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+/// Completes when the server stops.
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
