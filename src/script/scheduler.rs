@@ -352,6 +352,28 @@ impl Scheduler {
         self.current.clone()
     }
 
+    /// The coroutines that wait or will start on a run's behalf.
+    fn threads_of(&self, meter: &Rc<Meter>) -> Vec<Thread> {
+        let waiting = self
+            .tickets
+            .values()
+            .map(|it| (&it.thread, it.behalf.as_ref()));
+        let starts = self.timers.values().filter_map(|timer| match timer {
+            Timer::Start(start) => Some(start),
+            Timer::Ticket(_) | Timer::Every(_) => None,
+        });
+        let starting = starts
+            .chain(&self.deferred)
+            .map(|it| (&it.thread, it.behalf.as_ref()));
+        let preempted = self.preempted.iter().map(|(thread, of)| (thread, Some(of)));
+        waiting
+            .chain(starting)
+            .chain(preempted)
+            .filter(|(_, behalf)| behalf.is_some_and(|of| Rc::ptr_eq(&of.meter, meter)))
+            .map(|(thread, _)| thread.clone())
+            .collect()
+    }
+
     /// On whose behalf a coroutine waits.
     pub(super) fn behalf_of(&self, ticket: u64) -> Option<Behalf> {
         self.tickets.get(&ticket)?.behalf.clone()
@@ -421,8 +443,10 @@ impl Guest {
         });
         let ended = behalf.meter.is_exhausted();
         let waits = result.is_ok() && thread.status() == ThreadStatus::Resumable;
+        // A run that is ended raises in each of its coroutines: the first error says it all.
+        let news = ended && self.is_ended(&behalf);
         if waits && ended {
-            // Nothing of the run goes on.
+            // It has yielded in spite of everything.
             self.end(thread);
         } else if waits && preempted {
             let mut scheduler = self.scheduler.borrow_mut();
@@ -444,8 +468,6 @@ impl Guest {
             }
             root
         };
-        // A run that is ended raises in each of its coroutines: the first error says it all.
-        let news = ended && self.is_ended(&behalf);
         match &result {
             Err(error) if matches!(&root, Some(root) if matches!(root.purpose, Purpose::Top)) => {
                 self.failed(self.read_error(error));
@@ -480,11 +502,17 @@ impl Guest {
         result
     }
 
-    /// Counts a run that was ended; answers whether that is news.
+    /// Answers whether a run has been ended since this was asked last; then what waits on its behalf
+    /// ends, too.
     fn is_ended(&self, behalf: &Behalf) -> bool {
         let news = behalf.meter.is_news();
         if news {
             self.status.ended.fetch_add(1, Ordering::Relaxed);
+            let left = self.scheduler.borrow().threads_of(&behalf.meter);
+            for thread in left {
+                self.end(&thread);
+                self.forget(&thread);
+            }
         }
         news
     }
@@ -661,12 +689,7 @@ impl Guest {
 
     fn start_later(&self, start: Start, place: Option<TimerKey>, behalf: Option<Behalf>) {
         self.scheduler.borrow_mut().unschedule(&start.thread, place);
-        if matches!(&behalf, Some(behalf) if behalf.meter.is_exhausted()) {
-            self.end(&start.thread);
-            self.forget(&start.thread);
-        } else {
-            self.resume(&start.thread, start.arguments, behalf);
-        }
+        self.resume(&start.thread, start.arguments, behalf);
     }
 
     /// Runs the timers that are due at `now`. Answers whether there were any.

@@ -164,6 +164,12 @@ impl Bot {
         Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
     }
 
+    /// For a top level that computes much: an unoptimised build on a busy machine takes its time.
+    pub async fn start_heavy(files: &[(&str, &str)]) -> Self {
+        let settings = ScriptSettings::default();
+        Self::build(files, Arc::new(usual), settings, Duration::from_secs(120)).await
+    }
+
     pub async fn start_slow(files: &[(&str, &str)]) -> Self {
         let settings = ScriptSettings::default();
         Self::build(files, Arc::new(usual), settings, Duration::from_millis(50)).await

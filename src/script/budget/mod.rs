@@ -16,11 +16,10 @@
 //!   as much again; there the allocator itself refuses.
 //!
 //! Safepoints are Luau's (loop edges, calls, returns, positions of a pattern match) and those of the
-//! bounded natives. They look at one flag, which the [`watch`] thread raises (and the allocation of a big
-//! block, because many of them fit into a tick); only then are clocks read.
-//! CPU time is the thread's own, so that a script does not pay for the time in which others run. The
-//! first look in a slice charges no more than has passed since its beginning; so a run's sum is exact
-//! to a [`watch::TICK`] a slice.
+//! bounded natives. They look at one flag, which the [`watch`] thread raises, as does allocating much; only
+//! then are clocks read.
+//! CPU time is the thread's own, so that a script does not pay for the time in which others run. It is
+//! read once a [`watch::TICK`] at most, so a run's sum is exact to a tick for each of its slices.
 
 mod clock;
 mod meter;
@@ -64,10 +63,12 @@ pub(super) struct Budget {
     running: RefCell<Option<Running>>,
     /// The running coroutine has yielded because its slice was over.
     preempted: Cell<bool>,
-    /// The thread's CPU clock when it was read last.
-    clock: Cell<Duration>,
+    /// The thread's CPU clock when it was read last, and the tick of that.
+    clock: Cell<(Duration, u64)>,
     /// The heap is collected when it has grown to so many bytes.
     collect_at: Cell<usize>,
+    /// Bytes allocated since the flag was raised for them.
+    fresh: Cell<usize>,
 }
 
 /// What runs.
@@ -77,8 +78,6 @@ struct Running {
     coroutine: *const ffi::lua_State,
     /// The watchdog's tick at the beginning of the slice.
     tick: u64,
-    /// CPU time of this slice has been charged before.
-    sampled: bool,
 }
 
 /// What a safepoint does.
@@ -113,7 +112,8 @@ impl Budget {
             alarm,
             running: RefCell::default(),
             preempted: Cell::new(false),
-            clock: Cell::new(clock::thread_cpu()),
+            clock: Cell::new((Duration::ZERO, u64::MAX)),
+            fresh: Cell::new(0),
         }))
     }
 
@@ -144,11 +144,17 @@ impl Budget {
     /// if it calls a function.
     pub(super) fn enter(&self, meter: &Rc<Meter>, coroutine: *const ffi::lua_State) -> Entered<'_> {
         let preemptible = meter.allowance == Allowance::Event;
+        let tick = watch::ticks();
+        if tick != self.clock.get().1 {
+            let used = self.since_last_read();
+            if let Some(outer) = &*self.running.borrow() {
+                outer.meter.charge(used);
+            }
+        }
         let outer = self.running.replace(Some(Running {
             meter: Rc::clone(meter),
             coroutine: if preemptible { coroutine } else { ptr::null() },
-            tick: watch::ticks(),
-            sampled: false,
+            tick,
         }));
         let other = CURRENT.replace(self);
         if outer.is_none() {
@@ -169,6 +175,13 @@ impl Budget {
         self.preempted.take()
     }
 
+    /// CPU time of the thread since this was asked last.
+    fn since_last_read(&self) -> Duration {
+        let now = clock::thread_cpu();
+        let (before, _) = self.clock.replace((now, watch::ticks()));
+        now.saturating_sub(before)
+    }
+
     /// A look at everything. `state` is the running coroutine.
     fn look(&self, state: *mut ffi::lua_State) -> Verdict {
         self.alarm.set(false);
@@ -176,19 +189,13 @@ impl Budget {
             self.alarm.set(true);
             return Verdict::Raise(Reason::Ended);
         }
-        let mut running = self.running.borrow_mut();
-        let Some(running) = running.as_mut() else {
+        let running = self.running.borrow();
+        let Some(running) = &*running else {
             return Verdict::GoOn;
         };
         let slice = watch::TICK
             .saturating_mul(u32::try_from(watch::ticks() - running.tick).unwrap_or(u32::MAX));
-        let now = clock::thread_cpu();
-        let mut used = now.saturating_sub(self.clock.replace(now));
-        if !running.sampled {
-            running.sampled = true;
-            used = used.min(slice + watch::TICK);
-        }
-        if running.meter.charge(used) {
+        if running.meter.charge(self.since_last_read()) {
             self.alarm.set(true);
             let meter = &running.meter;
             return Verdict::Raise(Reason::Cpu(meter.allowance, meter.limit));
@@ -308,8 +315,8 @@ unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
     }
 }
 
-/// Luau has allocated a block. A big one is a reason to look at the memory at the next safepoint: many
-/// of them fit into a tick.
+/// Luau has allocated a block. Much of it is a reason to look at the next safepoint: a tick has room for
+/// more than the limit.
 unsafe extern "C-unwind" fn allocated(
     _: *mut ffi::lua_State,
     _: *mut c_void,
@@ -319,10 +326,14 @@ unsafe extern "C-unwind" fn allocated(
     _: c_int,
     _: c_int,
 ) {
-    const BIG: usize = 32 << 10;
-    if size >= BIG {
-        // SAFETY: `Entered` keeps the budget borrowed while it is the current one.
-        if let Some(budget) = unsafe { CURRENT.get().as_ref() } {
+    const MUCH: usize = 256 << 10;
+    // SAFETY: `Entered` keeps the budget borrowed while it is the current one.
+    if let Some(budget) = unsafe { CURRENT.get().as_ref() } {
+        let fresh = budget.fresh.get().saturating_add(size);
+        if fresh < MUCH {
+            budget.fresh.set(fresh);
+        } else {
+            budget.fresh.set(0);
             budget.alarm.set(true);
         }
     }
