@@ -100,6 +100,7 @@ async fn connect(
                 Entry::Vacant(place) => {
                     let server = sim::Server::start(sim::Settings {
                         listen: config.server.listen,
+                        quirks: sim::Quirks::of(config.server.dialect),
                         ..sim::Settings::default()
                     })
                     .await?;

@@ -106,6 +106,12 @@ pub static SERVER: SectionKeys = SectionKeys {
             "\"127.0.0.1:7400\"",
             "Where the embedded server listens (playground and API); port 0 is any free port.",
         ),
+        key(
+            "dialect",
+            "string",
+            "\"server\"",
+            "What the embedded server follows where the platform's server and its documentation disagree: `\"server\"` or `\"documented\"` (see [Dialects](#dialects)).",
+        ),
     ],
 };
 

@@ -94,6 +94,32 @@ pub struct Server {
     pub url: ServerUrl,
     /// Where the embedded server listens; default 127.0.0.1:7400, port 0 is any free port.
     pub listen: SocketAddr,
+    /// How the embedded server behaves; default [`Dialect::Server`].
+    pub dialect: Dialect,
+}
+
+/// What the embedded server follows where the platform's server and its documentation disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// What the server does.
+    #[default]
+    Server,
+    /// What the documentation says.
+    Documented,
+}
+
+impl Dialect {
+    /// Its names.
+    pub const NAMES: [&str; 2] = ["server", "documented"];
+
+    /// The dialect of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "server" => Some(Self::Server),
+            "documented" => Some(Self::Documented),
+            _ => None,
+        }
+    }
 }
 
 /// The server's address.

@@ -10,6 +10,7 @@
 //! say how many.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,20 @@ impl Window {
     }
 
     fn admit(&mut self, now: Instant, segment_length: Duration, limit: u32) -> bool {
+        self.slide(now, segment_length);
+        if self.in_use() >= limit {
+            return false;
+        }
+        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
+        true
+    }
+
+    fn in_use(&self) -> u32 {
+        self.used.iter().sum()
+    }
+
+    /// Moves the window to `now`: permits of segments that have left it come back.
+    fn slide(&mut self, now: Instant, segment_length: Duration) {
         let passed = now.saturating_duration_since(self.began).as_nanos();
         let segment = (passed / segment_length.as_nanos().max(1)) as u64;
         let steps = segment
@@ -56,21 +71,72 @@ impl Window {
             self.used = [0; RATE_SEGMENTS as usize];
         }
         self.segment = self.segment.max(segment);
-        if self.used.iter().sum::<u32>() >= limit {
-            return false;
-        }
-        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
-        true
+    }
+
+    /// When the next permits come back, and how many; `None` while none is used.
+    fn next_back(&self, segment_length: Duration) -> Option<(Instant, u32)> {
+        let segments = u64::from(RATE_SEGMENTS);
+        // The oldest segment of the window stands right after the newest one in the ring.
+        (1..=segments).find_map(|step| {
+            let permits = self.used[((self.segment + step) % segments) as usize];
+            let leaves = self.segment + step;
+            let at = self.began + segment_length * u32::try_from(leaves).unwrap_or(u32::MAX);
+            (permits > 0).then_some((at, permits))
+        })
     }
 }
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The interface's window is full.
-    Window,
+    /// The interface's window is full; permits come back after this time.
+    Window(Duration),
     /// Too many requests at the same time.
     Concurrency,
+}
+
+impl Refusal {
+    /// How long the bot should wait.
+    pub fn wait(self) -> Duration {
+        match self {
+            Refusal::Window(wait) => wait,
+            // As short as a header can say: a place is free as soon as a request has its answer.
+            Refusal::Concurrency => Duration::ZERO,
+        }
+    }
+}
+
+/// What becomes of the platform's rate limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LimitScale {
+    /// So many times as many requests in each window; at least one.
+    Times(f64),
+    /// No windows, and any number of requests at the same time.
+    Off,
+}
+
+impl Default for LimitScale {
+    /// As on the platform.
+    fn default() -> Self {
+        Self::Times(1.0)
+    }
+}
+
+impl FromStr for LimitScale {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let times = text
+            .parse()
+            .ok()
+            .filter(|times| (0.001..=1e6).contains(times));
+        times
+            .map(Self::Times)
+            .ok_or("a number from 0.001 to 1000000, or \"off\"")
+    }
 }
 
 /// One of a bot's places for a running request; it is free again when this is dropped.
@@ -88,6 +154,7 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub struct Limits {
     segment: Duration,
+    scale: LimitScale,
     bots: Mutex<HashMap<Uuid, BotLimits>>,
 }
 
@@ -100,9 +167,10 @@ struct BotLimits {
 
 impl Limits {
     /// Limits whose windows have segments of this length.
-    pub fn new(segment: Duration) -> Self {
+    pub fn new(segment: Duration, scale: LimitScale) -> Self {
         Self {
             segment,
+            scale,
             bots: Mutex::default(),
         }
     }
@@ -115,9 +183,13 @@ impl Limits {
         interface: &'static Interface,
         now: Instant,
     ) -> Result<Slot, Refusal> {
-        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        let limit = self.limit_of(interface, verified);
         let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
         let bot = bots.entry(bot).or_default();
+        let Some(limit) = limit else {
+            bot.running.fetch_add(1, Ordering::AcqRel);
+            return Ok(Slot(Arc::clone(&bot.running)));
+        };
         // Only raised under the lock, so that the check and the raise are one step.
         if bot.running.load(Ordering::Acquire) >= CONCURRENT_REQUESTS {
             return Err(Refusal::Concurrency);
@@ -127,10 +199,21 @@ impl Limits {
             .entry(interface.name)
             .or_insert_with(|| Window::new(now));
         if !window.admit(now, self.segment, limit) {
-            return Err(Refusal::Window);
+            let back = window.next_back(self.segment);
+            let wait = back.map(|(at, _)| at.saturating_duration_since(now));
+            return Err(Refusal::Window(wait.unwrap_or_default()));
         }
         bot.running.fetch_add(1, Ordering::AcqRel);
         Ok(Slot(Arc::clone(&bot.running)))
+    }
+
+    /// Requests of the interface that a bot may make in one window; `None`: any number.
+    fn limit_of(&self, interface: &Interface, verified: bool) -> Option<u32> {
+        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        match self.scale {
+            LimitScale::Times(times) => Some((f64::from(limit) * times).max(1.0) as u32),
+            LimitScale::Off => None,
+        }
     }
 }
 
@@ -141,7 +224,7 @@ mod tests {
     use tokio::time::Instant;
     use uuid::Uuid;
 
-    use super::{Limits, Refusal, Window};
+    use super::{LimitScale, Limits, Refusal, Window};
     use crate::contract;
 
     const SEGMENT: Duration = Duration::from_secs(10);
@@ -180,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_eleventh_request_at_once_is_refused_and_uses_no_permit() {
-        let limits = Limits::new(SEGMENT);
+        let limits = Limits::new(SEGMENT, LimitScale::default());
         let interface = contract::route("IBotSelf", "GetMe")
             .expect("a route")
             .interface;
@@ -215,7 +298,7 @@ mod tests {
         }
         assert_eq!(
             limits.admit(bot, false, interface, now).err(),
-            Some(Refusal::Window)
+            Some(Refusal::Window(Duration::from_secs(60)))
         );
         let other = Uuid::max();
         assert!(

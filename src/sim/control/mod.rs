@@ -9,13 +9,18 @@
 //! | `POST edit {userId, channelId, messageId, text}` | edits one's own message |
 //! | `POST react {userId, channelId, messageId, emoji, remove?}` | reacts, or takes it back |
 //! | `POST typing {userId, channelId, kind?, stop?}` | types, or stops |
-//! | `POST voice {userId, channelId, leave?}` | joins or leaves a voice channel |
+//! | `POST voice {userId, channelId?, leave?, state?}` | joins or leaves a voice channel; `state` is a list of `muted`, `mutedByServer`, `mutedHeadphones`, `mutedHeadphonesByServer`, `streaming` |
 //! | `POST call {userId, botId?, locale?}` | calls a verified bot, the first one if none is named: `{callId}` |
 //! | `POST hangup {userId, callId}` | ends one's own call |
 //! | `GET calls` | `{calls:[{callId, userId, botId, state, reason}]}`, oldest first; the state is `ringing`, `accepted`, `rejected`, `ended` or `timedOut` |
 //! | `POST speak {userId, channelId or callId, packets:[base64], intervalMs?}` | says Opus packets (DTX, too) as somebody who is there, one every 20 ms if nothing else is given: `{spoken}` when the last was said, or the person has left; closing the request ends it |
 //! | `GET recording?channelId or callId&participant&after=N` | `{count, track, packets:[{n, ms, data}]}`: what somebody sent, the last 15,000 packets after number N, with the time since the first and base64; kept after they have left |
-//! | `POST member {spaceId, displayName}` or `{userId, leave: true}` | somebody comes (`{userId}`) or goes; a bot that goes is uninstalled |
+//! | `POST member {spaceId?, userId?, leave?, displayName?, avatarUrl?, archetypeIds?}` | somebody comes (`spaceId`, `displayName`: `{userId}`), goes (`userId`, `leave`; from one space with `spaceId`; a bot is uninstalled) or changes (`spaceId`, `userId`) |
+//! | `POST presence {userId, status, activity?: {kind, titleName}}` | somebody's status and what they do |
+//! | `POST archetype {spaceId, archetypeId?, name?, colour?, mentionable?, permissions?}` | makes an archetype or changes one: `{archetypeId}`; permissions are names of entitlements |
+//! | `POST channel {spaceId?, channelId?, name?, type?, description?, slowMode?, overrides?, delete?}` | makes a channel (`spaceId`, `name`), changes `slowMode` (seconds) and `overrides: [{archetypeId, allow, deny}]` of one, or deletes it: `{channelId}` |
+//! | `POST install {bot, spaceId?, granted?}` | installs a bot (user id or name) into a space where it is not |
+//! | `POST entitlements {bot, spaceId?, granted?, required?}` | changes what a space grants a bot, and what the bot requires |
 //! | `GET commands?spaceId` | `{commands}` that people can use in the space |
 //! | `POST command {userId, channelId, commandId or name, options}` | runs a slash command: `{interactionId}` |
 //! | `POST click {userId, channelId, messageId, controlId}` | clicks a button: `{interactionId}` |
@@ -39,6 +44,7 @@
 //! Only pages and programs of this machine may call: see [`guard`].
 
 mod acts;
+mod change;
 mod faults;
 pub mod guard;
 mod people;
@@ -78,7 +84,12 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/submit", act(acts::submit))
         .route("/typing", act(people::typing))
         .route("/voice", act(people::voice))
-        .route("/member", act(people::member))
+        .route("/member", act(change::member))
+        .route("/presence", act(change::presence))
+        .route("/archetype", act(change::archetype))
+        .route("/channel", act(change::channel))
+        .route("/install", act(change::install))
+        .route("/entitlements", act(change::entitle))
         .route("/call", act(voice::call))
         .route("/hangup", act(voice::hang_up))
         .route("/calls", get(voice::calls))
