@@ -21,26 +21,31 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
             let problem = Problem::of_file(Severity::Warning, &config.path, message);
             problems.push(problem.help("set \"name\" in [bot], so that logs tell them apart"));
         }
-        let mut others = seen.iter();
-        if let Some(other) = others.find(|other| is_other_dialect(other, config)) {
-            let (listen, other) = (config.server.listen, other.path.display());
-            let message = format!("{other} wants another dialect of the server at {listen}");
-            let problem = Problem::of_file(Severity::Error, &config.path, message);
-            problems.push(problem.help(
-                "bots that listen at one address share one server: set the same \"dialect\" in [server], or another \"listen\"",
-            ));
+        let shares = |other: &&&Config| {
+            let embedded = |config: &Config| config.server.url == ServerUrl::Embedded;
+            embedded(other) && embedded(config) && other.server.listen == config.server.listen
+        };
+        for other in seen.iter().filter(shares) {
+            let seeds = other.server.chaos.zip(config.server.chaos);
+            if seeds.is_some_and(|(theirs, ours)| theirs != ours) {
+                let other = other.path.display();
+                let message =
+                    format!("{other} uses the same embedded server with another \"chaos\"");
+                let problem = Problem::of_file(Severity::Error, &config.path, message);
+                problems.push(problem.help("give both the same seed, or set another \"listen\""));
+            }
+            if other.server.dialect != config.server.dialect {
+                let other = other.path.display();
+                let message =
+                    format!("{other} uses the same embedded server with another \"dialect\"");
+                let problem = Problem::of_file(Severity::Error, &config.path, message);
+                problems
+                    .push(problem.help("give both the same dialect, or set another \"listen\""));
+            }
         }
         seen.push(config);
     }
     problems
-}
-
-/// Whether two bots share an embedded server and disagree about it.
-fn is_other_dialect(one: &Config, other: &Config) -> bool {
-    one.server.url == ServerUrl::Embedded
-        && other.server.url == ServerUrl::Embedded
-        && one.server.listen == other.server.listen
-        && one.server.dialect != other.server.dialect
 }
 
 fn same_account(one: &Config, other: &Config) -> bool {

@@ -112,6 +112,18 @@ pub static SERVER: SectionKeys = SectionKeys {
             "\"server\"",
             "What the embedded server follows where the platform's server and its documentation disagree: `\"server\"` or `\"documented\"` (see [Dialects](#dialects)).",
         ),
+        key(
+            "faults",
+            "list of faults",
+            "[]",
+            "What goes wrong in the embedded server from its start on, as `\"answer:interface=IMessages,status=503,count=3\"` (see [Faults](#faults)).",
+        ),
+        key(
+            "chaos",
+            "integer",
+            "",
+            "Faults at random in the embedded server; the same seed gives the same faults.",
+        ),
     ],
 };
 

@@ -96,6 +96,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// How the embedded server behaves; default [`Dialect::Server`].
     pub dialect: Dialect,
+    /// What goes wrong in the embedded server from its start on; the server's room reads them.
+    pub faults: Vec<Foreign>,
+    /// The seed of random faults in the embedded server.
+    pub chaos: Option<u64>,
 }
 
 /// What the embedded server follows where the platform's server and its documentation disagree.
@@ -118,6 +122,25 @@ impl Dialect {
             "server" => Some(Self::Server),
             "documented" => Some(Self::Documented),
             _ => None,
+        }
+    }
+}
+
+/// A text that another room reads. It remembers its place, for what that room has to say about it.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// The text, expanded.
+    pub text: String,
+    /// An error at its place without a message.
+    place: Problem,
+}
+
+impl Foreign {
+    /// What is wrong with the text.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem {
+            message: message.into(),
+            ..self.place.clone()
         }
     }
 }

@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::contract::Interface;
 use crate::contract::limits::{CONCURRENT_REQUESTS, RATE_SEGMENTS};
+use crate::contract::{INTERFACES, Interface};
 
 /// What a verified bot may do more, as a factor. Our choice: the platform's numbers are not published.
 const VERIFIED_FACTOR: u32 = 2;
@@ -207,6 +208,38 @@ impl Limits {
         Ok(Slot(Arc::clone(&bot.running)))
     }
 
+    /// How much of its limits a bot has used, for people to look at: `{running, concurrent, interfaces:
+    /// [{interface, used, limit, nextBackMs, nextBack}]}`. `nextBack` permits come back in `nextBackMs`;
+    /// both are null while none is used. Limits that are lifted are null.
+    pub fn usage(&self, bot: Uuid, verified: bool, now: Instant) -> Value {
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bot = bots.get_mut(&bot);
+        let running = bot
+            .as_ref()
+            .map_or(0, |bot| bot.running.load(Ordering::Acquire));
+        let interfaces = INTERFACES.iter().map(|interface| {
+            let window = bot.as_mut().and_then(|bot| {
+                let window = bot.windows.get_mut(interface.name)?;
+                window.slide(now, self.segment);
+                Some(&*window)
+            });
+            let back = window.and_then(|window| window.next_back(self.segment));
+            let wait = back.map(|(at, _)| at.saturating_duration_since(now));
+            json!({
+                "interface": interface.name,
+                "limit": self.limit_of(interface, verified),
+                "nextBack": back.map(|(_, permits)| permits),
+                "nextBackMs": wait.map(|wait| wait.as_secs_f64() * 1e3),
+                "used": window.map_or(0, Window::in_use),
+            })
+        });
+        json!({
+            "concurrent": (self.scale != LimitScale::Off).then_some(CONCURRENT_REQUESTS),
+            "interfaces": interfaces.collect::<Vec<_>>(),
+            "running": running,
+        })
+    }
+
     /// Requests of the interface that a bot may make in one window; `None`: any number.
     fn limit_of(&self, interface: &Interface, verified: bool) -> Option<u32> {
         let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
@@ -221,6 +254,7 @@ impl Limits {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::Value;
     use tokio::time::Instant;
     use uuid::Uuid;
 
@@ -245,6 +279,45 @@ mod tests {
         assert!(admit(70));
         assert!(!admit(119));
         assert!(admit(120));
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_enforced() {
+        let limits = Limits::new(SEGMENT, LimitScale::default());
+        let interface = contract::route("IBotSelf", "GetMe")
+            .expect("a route")
+            .interface;
+        let (bot, start) = (Uuid::nil(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let shown = |seconds| {
+            let usage = limits.usage(bot, false, at(seconds));
+            let mut gauges = usage["interfaces"].as_array().expect("a list").iter();
+            let gauge = gauges.find(|gauge| gauge["interface"] == "IBotSelf");
+            (usage["running"].clone(), gauge.expect("there").clone())
+        };
+        let (running, gauge) = shown(0);
+        assert_eq!((running, &gauge["used"]), (0.into(), &0.into()));
+        assert_eq!(
+            (&gauge["limit"], &gauge["nextBack"]),
+            (&15.into(), &Value::Null)
+        );
+        let admit = |seconds| {
+            limits
+                .admit(bot, false, interface, at(seconds))
+                .expect("room")
+        };
+        let first = admit(0);
+        drop(admit(1));
+        drop(admit(25));
+        let (running, gauge) = shown(30);
+        assert_eq!((running, &gauge["used"]), (1.into(), &3.into()));
+        assert_eq!(gauge["nextBack"], 2, "the segment of 0..10");
+        assert_eq!(gauge["nextBackMs"], 30_000.0, "which leaves at 60 s");
+        drop(first);
+        let (running, gauge) = shown(61);
+        assert_eq!((running, &gauge["used"]), (0.into(), &1.into()));
+        assert_eq!(gauge["nextBackMs"], 19_000.0, "the segment of 20..30");
+        assert_eq!(shown(200).1["used"], 0);
     }
 
     #[test]
