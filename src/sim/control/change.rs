@@ -228,9 +228,36 @@ pub fn channel(shared: &Shared, request: Channel) -> Result<Value, Fault> {
     Ok(json!({ "channelId": id }))
 }
 
+fn bot_and_space(world: &World, bot: &str, space: Option<Id>) -> Result<(Id, Id), Fault> {
+    let bot = world.find_bot(bot).map(|bot| bot.user);
+    let bot = bot.ok_or_else(|| Fault::missing("there is no such bot"))?;
+    let space = space.or_else(|| world.default_space());
+    let space = space.ok_or_else(|| Fault::missing("there is no space"))?;
+    Ok((bot, space))
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Bot {
+pub struct Install {
+    bot: String,
+    #[serde(default)]
+    space_id: Option<Id>,
+    #[serde(default)]
+    granted: Option<Vec<String>>,
+}
+
+pub fn install(shared: &Shared, request: Install) -> Result<Value, Fault> {
+    let granted = entitlements(request.granted.as_ref())?.unwrap_or(BOT_GRANT);
+    shared.act(|world, _| {
+        let (bot, space) = bot_and_space(world, &request.bot, request.space_id)?;
+        world.install_bot(bot, space, granted)
+    })?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entitlements {
     bot: String,
     #[serde(default)]
     space_id: Option<Id>,
@@ -240,36 +267,14 @@ pub struct Bot {
     required: Option<Vec<String>>,
 }
 
-fn bot_and_space(world: &World, request: &Bot) -> Result<(Id, Id), Fault> {
-    let bot = world.find_bot(&request.bot).map(|bot| bot.user);
-    let bot = bot.ok_or_else(|| Fault::missing("there is no such bot"))?;
-    let space = request.space_id.or_else(|| world.default_space());
-    let space = space.ok_or_else(|| Fault::missing("there is no space"))?;
-    Ok((bot, space))
-}
-
-pub fn install(shared: &Shared, request: Bot) -> Result<Value, Fault> {
-    if request.required.is_some() {
-        return Err(Fault::bad(
-            "an installation grants; POST entitlements changes what a bot requires",
-        ));
-    }
-    let granted = entitlements(request.granted.as_ref())?.unwrap_or(BOT_GRANT);
-    shared.act(|world, _| {
-        let (bot, space) = bot_and_space(world, &request)?;
-        world.install_bot(bot, space, granted)
-    })?;
-    Ok(json!({}))
-}
-
-pub fn entitle(shared: &Shared, request: Bot) -> Result<Value, Fault> {
+pub fn entitle(shared: &Shared, request: Entitlements) -> Result<Value, Fault> {
     let granted = entitlements(request.granted.as_ref())?;
     let required = entitlements(request.required.as_ref())?;
     if granted.is_none() && required.is_none() {
         return Err(Fault::bad("send granted, required or both"));
     }
     shared.act(|world, _| {
-        let (bot, space) = bot_and_space(world, &request)?;
+        let (bot, space) = bot_and_space(world, &request.bot, request.space_id)?;
         world.entitle(bot, space, granted, required)
     })?;
     Ok(json!({}))
