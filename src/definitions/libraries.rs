@@ -217,7 +217,6 @@ end)
 /// because it would raise at run time.
 pub static NOT_YET: &[&str] = &[
     "argon.calls.answer",
-    "argon.cron",
     "argon.http",
     "argon.kv",
     "argon.voice.get",

@@ -20,7 +20,7 @@ pub(super) enum Rhythm {
     /// Every so often.
     Period(Duration),
     /// By the calendar.
-    Cron(Schedule),
+    Cron(Box<Schedule>),
 }
 
 /// What is to be done when a timer has fired.
@@ -89,7 +89,9 @@ mod tests {
     #[test]
     fn a_pattern_runs_once_for_each_due_time_however_the_clock_is_set() {
         let calendar = at("2026-11-24T11:59:50Z");
-        let mut rhythm = Rhythm::Cron(Schedule::new("0 * * * *", TimeZone::UTC, calendar).unwrap());
+        let mut rhythm = Rhythm::Cron(Box::new(
+            Schedule::new("0 * * * *", TimeZone::UTC, calendar).unwrap(),
+        ));
         let now = Instant::now();
         let fires = rhythm.first(now, calendar);
         assert_eq!(fires, now + Duration::from_secs(10));

@@ -131,7 +131,7 @@ impl CronDateTime for Moment {
         Ok(match found.offset() {
             AmbiguousOffset::Unambiguous { .. } => Resolution::Single(at(found.unambiguous())?),
             AmbiguousOffset::Fold { .. } => {
-                Resolution::Ambiguous(at(found.clone().earlier())?, at(found.later())?)
+                Resolution::Ambiguous(at(found.earlier())?, at(found.later())?)
             }
             AmbiguousOffset::Gap { .. } => Resolution::Gap,
         })

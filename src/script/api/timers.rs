@@ -43,7 +43,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                      day of the week): {problem}"
                 ))
             })?;
-            repeat(guest, lua, Rhythm::Cron(schedule), function)
+            repeat(guest, lua, Rhythm::Cron(Box::new(schedule)), function)
         },
     )?;
     kit.argon.raw_set("cron", cron)
