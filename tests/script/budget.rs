@@ -224,7 +224,7 @@ async fn a_task_in_the_background_has_its_budget_after_each_wait_and_dies_if_it_
             "background.luau",
             "local function burn(seconds) local ends = os.clock() + seconds while os.clock() < ends do end end
              task.spawn(function()
-                 for i = 1, 10 do burn(0.02) task.wait() end
+                 for i = 1, 20 do burn(0.02) task.wait() end
                  print('all of them')
                  while true do end
              end)

@@ -134,7 +134,9 @@ impl Budget {
     /// The meter on which a coroutine counts after it has waited.
     pub(super) fn meter_after_wait(&self, meter: &Rc<Meter>) -> Rc<Meter> {
         if meter.starts_afresh_after_a_wait() {
-            self.meter(Allowance::Event)
+            let afresh = self.meter(Allowance::Event);
+            afresh.finish();
+            afresh
         } else {
             Rc::clone(meter)
         }
