@@ -8,12 +8,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("config", &["contract"]),
     ("inbox", &[]),
+    ("limits", &[]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
     ("stream", &["config", "contract", "inbox", "observe"]),
     (
         "script",
-        &["config", "contract", "inbox", "modules", "rest"],
+        &["config", "contract", "inbox", "limits", "modules", "rest"],
     ),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
@@ -22,7 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "check",
         &["config", "contract", "definitions", "modules", "sim"],
     ),
-    ("definitions", &["config", "contract", "modules", "sim"]),
+    (
+        "definitions",
+        &["config", "contract", "limits", "modules", "sim"],
+    ),
 ];
 
 fn sources() -> Vec<PathBuf> {

@@ -12,6 +12,7 @@ use mlua::{
 };
 
 use super::errors::{Fault, PRELUDE, answer};
+use super::natives;
 
 /// The prelude's source.
 const SOURCE: &str = include_str!("../../stdlib/prelude.luau");
@@ -42,6 +43,7 @@ pub(super) struct Tools {
 pub(super) fn create() -> mlua::Result<Lua> {
     let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new())?;
     lua.set_compiler(compiler());
+    natives::install(&lua)?;
     let globals = lua.globals();
     for name in ["getfenv", "setfenv", "loadstring", "require"] {
         globals.raw_set(name, Value::Nil)?;
