@@ -17,6 +17,10 @@ pub(super) struct Options {
     /// The world to begin with: a TOML file with spaces, channels, people and bots.
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
+    /// A file to keep the world in: written while the server runs and when it stops, and where the next
+    /// start goes on. With --world, the world file counts while there is no such file yet.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// A bot to install into the first space; may be given several times (default: demo, unless the
     /// world has bots).
     #[arg(long = "bot", value_name = "NAME")]
@@ -57,6 +61,7 @@ async fn serve(
     let settings = Settings {
         listen: options.listen,
         world,
+        state: options.state.clone(),
         voice_status: match &*options.voice_status {
             "type" => VoiceStatus::Type,
             _ => VoiceStatus::Status,

@@ -98,6 +98,8 @@ pub struct Server {
     pub faults: Vec<Foreign>,
     /// The seed of random faults in the embedded server.
     pub chaos: Option<u64>,
+    /// The file that the embedded server keeps its world in.
+    pub state: Option<PathBuf>,
 }
 
 /// A text that another room reads. It remembers its place, for what that room has to say about it.

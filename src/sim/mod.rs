@@ -22,6 +22,7 @@
 //! | `voice` | voice tokens, rooms and the sockets that carry Opus packets |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
 //! | `playground` | the page for browsers, embedded in the binary |
+//! | `saved` | the world as JSON: snapshots, and a file that outlives the process |
 //! | `clock` | time, and how tests move it |
 
 mod clock;
@@ -35,6 +36,7 @@ mod log;
 mod params;
 mod playground;
 mod routes;
+mod saved;
 mod server;
 mod stream;
 mod voice;

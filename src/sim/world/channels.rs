@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Fault, Id, Message, Show, Space, World, wire};
+use super::{Fault, Id, Message, Show, Space, World, forms, wire};
 
 /// [`crate::contract::CHANNEL_TYPE`]: a text channel.
 pub const TEXT: i64 = 0;
@@ -14,7 +15,8 @@ pub const VOICE: i64 = 1;
 pub const ANNOUNCEMENT: i64 = 2;
 
 /// A channel with what was written in it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Channel {
     /// Identity.
     pub id: Id,
@@ -45,7 +47,8 @@ impl Channel {
 }
 
 /// A role.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Archetype {
     /// Identity.
     pub id: Id,
@@ -58,6 +61,7 @@ pub struct Archetype {
     /// Whether messages can mention it.
     pub is_mentionable: bool,
     /// Mask of [`crate::contract::ENTITLEMENTS`].
+    #[serde(with = "forms::number")]
     pub permissions: u64,
 }
 

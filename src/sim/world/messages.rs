@@ -4,10 +4,11 @@
 //! shifted left by 22 bits, so that they exceed 2^53 as the platform's do; they grow strictly.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::controls::check_controls;
-use super::{Channel, Fault, Id, Show, VOICE, World, wire};
+use super::{Channel, Fault, Id, Show, VOICE, World, forms, wire};
 use crate::contract::limits::{RANDOM_ID_LIFETIME, REACTIONS_PER_MESSAGE};
 use crate::sim::clock::Now;
 
@@ -15,9 +16,11 @@ use crate::sim::clock::Now;
 pub const MESSAGES_KEPT: usize = 10_000;
 
 /// A message.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Message {
     /// Identity, larger than that of every earlier message.
+    #[serde(with = "forms::number")]
     pub id: i64,
     /// Who wrote it.
     pub sender: Id,
@@ -28,6 +31,7 @@ pub struct Message {
     /// Rows of controls, in the contract's form.
     pub controls: Option<Vec<Value>>,
     /// The message that this one answers.
+    #[serde(with = "forms::maybe_number")]
     pub reply_to: Option<i64>,
     /// When it was written.
     pub sent: Timestamp,
@@ -38,7 +42,8 @@ pub struct Message {
 }
 
 /// One emoji on a message.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reaction {
     /// The emoji.
     pub emoji: String,

@@ -16,6 +16,7 @@
 //! | `presence` | typing and voice channels |
 //! | `calls` | calls from people to bots |
 //! | `commands` | slash commands: register, update, delete |
+//! | `revive` | a world that was read from a snapshot |
 //! | `interactions` | what people do with commands, controls and modals, and the bots' answers |
 
 mod calls;
@@ -27,15 +28,18 @@ mod interactions;
 mod messages;
 mod plan;
 mod presence;
+mod revive;
 mod setup;
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::clock::Now;
+pub(super) use super::saved::forms;
 use super::wire;
 use crate::config::Secret;
 use crate::contract::{ENTITLEMENTS, USER_FLAGS};
@@ -53,7 +57,8 @@ pub use presence::VoiceState;
 pub type Id = Uuid;
 
 /// A person or a bot's account.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
     /// Identity.
     pub id: Id,
@@ -62,6 +67,7 @@ pub struct User {
     /// The name that is shown.
     pub display_name: String,
     /// Mask of [`USER_FLAGS`].
+    #[serde(with = "forms::number")]
     pub flags: u64,
     /// Where the picture is.
     pub avatar_url: Option<String>,
@@ -84,7 +90,8 @@ fn user_flag(name: &str) -> u64 {
 }
 
 /// A community.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Space {
     /// Identity.
     pub id: Id,
@@ -108,24 +115,28 @@ impl Space {
 }
 
 /// A user in a space.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Member {
     /// The user.
     pub user: Id,
     /// The archetypes the user has.
     pub archetypes: Vec<Id>,
     /// Mask of [`ENTITLEMENTS`] that a bot was granted when it was installed.
+    #[serde(with = "forms::number")]
     pub granted: u64,
 }
 
 /// What a bot logs in with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BotAccount {
     /// The bot's user.
     pub user: Id,
     /// The bot's application.
     pub bot_id: Id,
     /// The token it sends.
+    #[serde(with = "forms::secret")]
     pub token: Secret,
     /// The user's name, for the request log.
     pub username: String,
@@ -249,7 +260,8 @@ pub enum Show {
 }
 
 /// The whole state.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct World {
     spaces: Vec<Space>,
     users: HashMap<Id, User>,
@@ -257,17 +269,24 @@ pub struct World {
     commands: Vec<Command>,
     interactions: HashMap<Id, Interaction>,
     modals: HashMap<Id, OpenModal>,
+    #[serde(with = "forms::typing")]
     typing: HashMap<(Id, Id), Instant>,
     /// By user and channel: a person is in one channel, a bot may be in several.
+    #[serde(with = "forms::pairs")]
     voice: HashMap<(Id, Id), VoiceState>,
     /// Oldest first.
     calls: VecDeque<VoiceCall>,
     /// `randomId` of a channel to the message it made. Oldest first in `random_order`.
+    #[serde(with = "forms::random_ids")]
     random_ids: HashMap<(Id, i64), i64>,
+    #[serde(with = "forms::random_order")]
     random_order: VecDeque<(Instant, (Id, i64))>,
+    #[serde(with = "forms::number")]
     last_message: i64,
     newcomers: u32,
+    #[serde(skip)]
     effects: Vec<Effect>,
+    #[serde(skip)]
     timers_changed: bool,
 }
 

@@ -1,20 +1,23 @@
 //! Typing indicators and voice channels.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Effect, Fault, Id, Show, User, VOICE, World};
+use super::{Effect, Fault, Id, Show, User, VOICE, World, forms};
 use crate::contract::limits::TYPING_LIFETIME;
 use crate::sim::clock::Now;
 
 /// Somebody in a voice channel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VoiceState {
     /// Where.
     pub channel: Id,
     /// Since when.
     pub joined: Timestamp,
     /// Mask of [`crate::contract::MEMBER_STATE`].
+    #[serde(with = "forms::number")]
     pub state: u64,
 }
 
