@@ -161,6 +161,7 @@ impl Servers {
         let server = sim::Server::start(sim::Settings {
             listen,
             state: wanted.state,
+            quirks: sim::Quirks::of(config.server.dialect),
             ..sim::Settings::default()
         })
         .await?;

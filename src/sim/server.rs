@@ -19,8 +19,9 @@ use super::events::Feed;
 use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::inspect::{Inspector, Notice, To};
-use super::limits::Limits;
+use super::limits::{LimitScale, Limits};
 use super::log::Log;
+use super::quirks::Quirks;
 use super::saved::{self, FileError, Refused, Saved, StateFile};
 use super::voice::{Track, Voice, VoiceStatus};
 use super::world::{BotAccount, Effect, Id, Plan, World};
@@ -44,6 +45,10 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// Which of the real server's ways it has: all of them, unless the dialect is the documented one.
+    pub quirks: Quirks,
+    /// What becomes of the rate limits.
+    pub limits: LimitScale,
     /// How the voice sockets write their status messages.
     pub voice_status: VoiceStatus,
     /// The world to begin with; `None`: one space with some channels and people.
@@ -59,6 +64,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            quirks: Quirks::default(),
+            limits: LimitScale::default(),
             voice_status: VoiceStatus::default(),
             world: None,
             state: None,
@@ -201,7 +208,7 @@ impl Shared {
     /// # Errors
     /// Says what is wrong and where; then nothing has changed.
     pub fn restore(&self, json: &[u8]) -> Result<(), Refused> {
-        let saved = saved::read(json, self.clock.now())?;
+        let saved = saved::read(json, self.settings.quirks, self.clock.now())?;
         self.begin_anew(saved);
         Ok(())
     }
@@ -305,14 +312,17 @@ impl Shared {
                     space,
                     kind,
                     payload,
-                } => state.feed.push(*space, kind, payload, now.mono),
+                    unseen,
+                } => state
+                    .feed
+                    .push(*space, kind, payload, unseen.clone(), now.mono),
                 Effect::Direct { bot, kind, payload } => {
                     state.feed.push_direct(*bot, kind, payload, now.mono);
                 }
                 Effect::Installed { bot, space } => state.feed.install(*bot, *space),
                 Effect::Uninstalled { bot, space } => state.feed.remove(*bot, *space),
-                Effect::RoomJoined { room, user, is_bot } => {
-                    let track = (!is_bot).then(Track::microphone);
+                Effect::RoomJoined { room, user, speaks } => {
+                    let track = speaks.then(Track::microphone);
                     state.voice.rooms.join(*room, *user, track);
                 }
                 Effect::RoomLeft { room, user } => state.voice.left(*room, *user),
@@ -339,6 +349,7 @@ impl Shared {
                 space,
                 kind,
                 payload,
+                ..
             } => (To::Space(*space), kind, payload),
             Effect::Direct { bot, kind, payload } => (To::Bot(*bot), kind, payload),
             _ => return,
@@ -398,8 +409,8 @@ pub struct Server {
 /// The world of the settings.
 fn first_world(settings: &Settings, token: impl Fn(Id) -> Secret) -> World {
     match &settings.world {
-        Some(plan) => World::planned(plan, token),
-        None => World::with_default_space(),
+        Some(plan) => World::planned(plan, settings.quirks, token),
+        None => World::with_default_space(settings.quirks),
     }
 }
 
@@ -416,14 +427,15 @@ impl Server {
             Some(path) => Some(StateFile::claim(path)?),
             None => None,
         };
+        let feed = Feed::new(settings.quirks);
         let shared = Arc::new(Shared {
-            limits: Limits::new(settings.segment),
+            limits: Limits::new(settings.segment, settings.limits),
             faults: Switch::default(),
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
                 world: first_world(&settings, http::new_token),
-                feed: Feed::default(),
+                feed,
                 voice: Voice::new(address),
             }),
             log: Mutex::default(),

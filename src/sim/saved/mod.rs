@@ -24,6 +24,7 @@ pub use file::{FileError, StateFile};
 
 use super::clock::Now;
 use super::events::Feed;
+use super::quirks::Quirks;
 use super::server::State;
 use super::voice::Tokens;
 use super::world::World;
@@ -50,8 +51,8 @@ impl Saved {
         Self {
             _version: VERSION,
             now: now.wall,
+            feed: Feed::new(world.quirks()),
             world,
-            feed: Feed::default(),
             voice_tokens: Tokens::default(),
         }
     }
@@ -103,8 +104,9 @@ pub fn write(state: &State, now: Now) -> Result<Vec<u8>, serde_json::Error> {
     forms::at(now.mono, || serde_json::to_vec(&writing))
 }
 
-/// Reads what [`write`] has written; nobody is connected in it.
-pub fn read(json: &[u8], now: Now) -> Result<Saved, Refused> {
+/// Reads what [`write`] has written, for a server with these quirks; nobody is connected in it. Events that
+/// wait in it stay in the dialect of the server that wrote them.
+pub fn read(json: &[u8], quirks: Quirks, now: Now) -> Result<Saved, Refused> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -127,9 +129,9 @@ pub fn read(json: &[u8], now: Now) -> Result<Saved, Refused> {
         return Err(Refused::Version { found: version });
     }
     let mut saved: Saved = forms::at(now.mono, || parse(json))?;
-    let feed = saved.feed.settle(now.mono);
+    let feed = saved.feed.settle(quirks, now.mono);
     feed.map_err(|error| Refused::World(format!("feed.{error}")))?;
-    let world = saved.world.revive();
+    let world = saved.world.revive(quirks);
     world.map_err(|error| Refused::World(format!("world.{error}")))?;
     Ok(saved)
 }

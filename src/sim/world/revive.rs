@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 
 use super::calls::CallState;
+use super::entitlements::SPEAK;
 use super::{Effect, Id, Space, User, World};
 use crate::contract::CHANNEL_TYPE;
+use crate::sim::quirks::Quirks;
 
 impl World {
     /// Checks what the acts of the world rely on; the error names the place. Bots are in no voice channel
     /// afterwards, because their sockets are gone; people are heard again as soon as the effects are taken.
-    pub fn revive(&mut self) -> Result<(), String> {
+    pub fn revive(&mut self, quirks: Quirks) -> Result<(), String> {
+        self.quirks = quirks;
         if self.spaces.is_empty() {
             return Err("spaces is empty: a world has at least one".to_owned());
         }
@@ -56,10 +59,11 @@ impl World {
             if self.channel(channel).is_none() {
                 return Err(format!("voice: {channel} is no channel"));
             }
+            let speaks = self.member_channel(user, channel, SPEAK).is_ok();
             self.effects.push(Effect::RoomJoined {
                 room: channel,
                 user,
-                is_bot: false,
+                speaks,
             });
         }
         let accepted = self
@@ -70,7 +74,7 @@ impl World {
             self.effects.push(Effect::RoomJoined {
                 room: call.id,
                 user: call.caller,
-                is_bot: false,
+                speaks: true,
             });
         }
         self.timers_changed = true;
