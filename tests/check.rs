@@ -689,26 +689,32 @@ fn types_cross_files_and_circles_are_shown_as_ways() {
 }
 
 #[test]
-fn a_version_of_a_script_is_checked_by_itself() {
+fn scripts_that_are_about_to_run_are_checked_with_their_modules_and_no_others() {
     let folder = bot(&[
         (
             "scripts/a.luau",
             "local n: number = script.config.n\nprint(n, require(\"./lib/x\"))\n",
         ),
+        ("scripts/b.luau", "print(require(\"./lib/x\"))\n"),
         ("scripts/lib/x.luau", "argon.onn()\nreturn 1\n"),
+        ("scripts/lib/unused.luau", "argon.onn()\nreturn 1\n"),
     ]);
-    let root = folder.path().join("scripts");
-    let files = [
-        root.join("a.luau"),
-        root.join("lib/x.luau"),
-        root.join("gone.luau"),
+    let root = folder
+        .path()
+        .canonicalize()
+        .expect("a folder")
+        .join("scripts");
+    let scripts = [
+        (root.join("a.luau"), serde_json::json!({ "n": "five" })),
+        (root.join("b.luau"), serde_json::json!({})),
+        (root.join("gone.luau"), serde_json::json!({})),
     ];
-    let problems = check::version(&root, &files, &serde_json::json!({ "n": "five" }));
+    let problems = check::versions(&root, &scripts);
     assert_eq!(
         places(&folder, &problems),
         [
-            "scripts/a.luau:1:19 Expected this to be 'number', but got 'string'",
-            "scripts/lib/x.luau:1:7 unknown name argon.onn",
+            "a.luau:1:19 Expected this to be 'number', but got 'string'",
+            "lib/x.luau:1:7 unknown name argon.onn",
         ]
     );
 }

@@ -30,6 +30,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::{self, Config, Env, Problem, Severity, Source};
 use crate::definitions::Reader;
 use crate::modules;
+use crate::sim::FaultSpec;
 
 use commands::Commands;
 use hints::Hints;
@@ -49,6 +50,7 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
             continue;
         };
         problems.extend(config.not_yet());
+        problems.extend(faults(&config));
         if config.scripts.dir.is_dir() {
             let files = scripts(&config, &mut problems);
             folders.push((config.scripts.dir.clone(), files));
@@ -61,28 +63,43 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
     problems
 }
 
-/// Checks the files of one version of a script, as [`run`] does: what the host shows beside a version
-/// that it loads. `files` are the script's own file and then its modules, `root` is the scripts folder,
-/// `config` what arrives as `script.config`. What only all scripts together can say (permissions,
-/// commands that two of them register) is left out.
-pub fn version(root: &Path, files: &[PathBuf], config: &Value) -> Vec<Problem> {
+/// Checks scripts that are about to run, with the modules that they require: what the host shows beside
+/// a version that it loads. `scripts` are files of the folder `root` with what arrives as
+/// `script.config`. What only all scripts together can say (permissions, commands that two of them
+/// register) is left out. Paths of the problems are relative to `root`, as in errors at run time.
+pub fn versions(root: &Path, scripts: &[(PathBuf, Value)]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut texts = Vec::new();
-    for (index, path) in files.iter().enumerate() {
-        // A file that is gone again, or no text, is the loader's to report.
-        if let Ok(text) = std::fs::read_to_string(path) {
-            let path = path.clone();
-            let findings = script(&path, &text, root, &mut Commands::default());
+    let mut files: BTreeMap<PathBuf, File> = BTreeMap::new();
+    for (script, config) in scripts {
+        let mut next = vec![(script.clone(), Some(config.clone()))];
+        while let Some((path, config)) = next.pop() {
+            // A file that is gone again, or no text, is the loader's to report.
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                continue;
+            };
+            if files.contains_key(&path) {
+                continue;
+            }
+            let findings = self::script(&path, &text, root, &mut Commands::default());
             problems.extend(findings.problems);
-            texts.push(File {
-                path,
+            next.extend(findings.uses.modules.into_iter().map(|path| (path, None)));
+            let hints = findings.hints;
+            let file = File {
+                path: path.clone(),
                 text,
-                hints: findings.hints,
-                config: (index == 0).then(|| config.clone()),
-            });
+                hints,
+                config,
+            };
+            files.insert(path, file);
         }
     }
-    add_types(&mut problems, &[(root.to_owned(), texts)]);
+    add_types(
+        &mut problems,
+        &[(root.to_owned(), files.into_values().collect())],
+    );
+    for problem in &mut problems {
+        problem.path = modules::chunk_name(root, &problem.path).into();
+    }
     Problem::sort(&mut problems);
     problems
 }
@@ -102,6 +119,16 @@ fn overlap(a: &Problem, b: &Problem) -> bool {
         && a.line == b.line
         && a.column < b.column + b.width
         && b.column < a.column + a.width
+}
+
+/// What is wrong with the faults of the embedded server that a configuration asks for.
+pub fn faults(config: &Config) -> Vec<Problem> {
+    let specs = config.server.faults.iter();
+    let wrong = specs.filter_map(|spec| {
+        let error = spec.text.parse::<FaultSpec>().err()?;
+        Some(spec.problem(error.to_string()))
+    });
+    wrong.collect()
 }
 
 /// Checks the scripts folder of a bot; its files.

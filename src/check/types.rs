@@ -119,13 +119,9 @@ impl Types {
         self.frontend.clear();
         let mut problems = Vec::new();
         let folder = Folder::new(root, files);
-        self.frontend.config_resolver_mut().default_config = match folder.settings() {
-            Ok(config) => config,
-            Err(problem) => {
-                problems.push(problem);
-                settings()
-            }
-        };
+        let (config, problem) = folder.settings();
+        self.frontend.config_resolver_mut().default_config = config;
+        problems.extend(problem);
         let names: Vec<_> = files
             .iter()
             .map(|file| folder.name_of(&file.path))
@@ -331,22 +327,25 @@ impl Folder {
         }
     }
 
-    /// The author's settings.
-    fn settings(&self) -> Result<Config, Problem> {
+    /// The author's settings, and what is wrong with them.
+    fn settings(&self) -> (Config, Option<Problem>) {
         let mut config = settings();
         let path = self.root.join(SETTINGS);
-        if let Ok(text) = std::fs::read_to_string(&path) {
-            // Aliases are for editors: what a `require` means is not a matter of settings.
-            let options = ConfigOptions {
-                alias_options: Some(AliasOptions::default()),
-                ..ConfigOptions::default()
-            };
-            config.parse(&text, options).map_err(|error| {
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            return (config, None);
+        };
+        // Aliases are for editors: what a `require` means is not a matter of settings.
+        let options = ConfigOptions {
+            alias_options: Some(AliasOptions::default()),
+            ..ConfigOptions::default()
+        };
+        match config.parse(&text, options) {
+            Ok(()) => (config, None),
+            Err(error) => {
                 let problem = Problem::of_file(Severity::Error, &path, error);
-                problem.help("`argon-host types` writes one that works, when there is none")
-            })?;
+                (settings(), Some(problem))
+            }
         }
-        Ok(config)
     }
 }
 

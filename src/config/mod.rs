@@ -94,6 +94,29 @@ pub struct Server {
     pub url: ServerUrl,
     /// Where the embedded server listens; default 127.0.0.1:7400, port 0 is any free port.
     pub listen: SocketAddr,
+    /// What goes wrong in the embedded server from its start on; the server's room reads them.
+    pub faults: Vec<Foreign>,
+    /// The seed of random faults in the embedded server.
+    pub chaos: Option<u64>,
+}
+
+/// A text that another room reads. It remembers its place, for what that room has to say about it.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// The text, expanded.
+    pub text: String,
+    /// An error at its place without a message.
+    place: Problem,
+}
+
+impl Foreign {
+    /// What is wrong with the text.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem {
+            message: message.into(),
+            ..self.place.clone()
+        }
+    }
 }
 
 /// The server's address.

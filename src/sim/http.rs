@@ -117,6 +117,7 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
     let mut record = Record {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
+        at: shared.clock.now().wall,
         ..Record::default()
     };
     let result = serve(shared, route, &parts, body, &mut record).await;
@@ -140,7 +141,13 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
 fn keep(shared: &Shared, record: Record) {
     let bots = shared.state().world.bots().to_vec();
     let tokens = bots.iter().map(|bot| bot.token.expose());
-    shared.log().push(record, tokens);
+    let mut log = shared.log();
+    log.push(record, tokens);
+    if shared.inspector.is_watched()
+        && let Some(shown) = log.newest()
+    {
+        shared.inspector.request(shown);
+    }
 }
 
 enum Refused {
@@ -260,7 +267,7 @@ fn rate_limited() -> Response {
 }
 
 /// An answer that a fault asked for. Errors of a server or a proxy have no body, as on the platform.
-fn injected(status: u16) -> Response {
+pub fn injected(status: u16) -> Response {
     match StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
         StatusCode::TOO_MANY_REQUESTS => rate_limited(),
         status if status.is_server_error() => status.into_response(),

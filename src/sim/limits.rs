@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::contract::Interface;
 use crate::contract::limits::{CONCURRENT_REQUESTS, RATE_SEGMENTS};
+use crate::contract::{INTERFACES, Interface};
 
 /// What a verified bot may do more, as a factor. Our choice: the platform's numbers are not published.
 const VERIFIED_FACTOR: u32 = 2;
@@ -44,6 +45,20 @@ impl Window {
     }
 
     fn admit(&mut self, now: Instant, segment_length: Duration, limit: u32) -> bool {
+        self.slide(now, segment_length);
+        if self.in_use() >= limit {
+            return false;
+        }
+        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
+        true
+    }
+
+    fn in_use(&self) -> u32 {
+        self.used.iter().sum()
+    }
+
+    /// Moves the window to `now`: permits of segments that have left it come back.
+    fn slide(&mut self, now: Instant, segment_length: Duration) {
         let passed = now.saturating_duration_since(self.began).as_nanos();
         let segment = (passed / segment_length.as_nanos().max(1)) as u64;
         let steps = segment
@@ -56,11 +71,18 @@ impl Window {
             self.used = [0; RATE_SEGMENTS as usize];
         }
         self.segment = self.segment.max(segment);
-        if self.used.iter().sum::<u32>() >= limit {
-            return false;
-        }
-        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
-        true
+    }
+
+    /// When the next permits come back, and how many; `None` while none is used.
+    fn next_back(&self, segment_length: Duration) -> Option<(Instant, u32)> {
+        let segments = u64::from(RATE_SEGMENTS);
+        // The oldest segment of the window stands right after the newest one in the ring.
+        (1..=segments).find_map(|step| {
+            let permits = self.used[((self.segment + step) % segments) as usize];
+            let leaves = self.segment + step;
+            let at = self.began + segment_length * u32::try_from(leaves).unwrap_or(u32::MAX);
+            (permits > 0).then_some((at, permits))
+        })
     }
 }
 
@@ -115,7 +137,7 @@ impl Limits {
         interface: &'static Interface,
         now: Instant,
     ) -> Result<Slot, Refusal> {
-        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        let limit = limit_of(interface, verified);
         let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
         let bot = bots.entry(bot).or_default();
         // Only raised under the lock, so that the check and the raise are one step.
@@ -132,12 +154,50 @@ impl Limits {
         bot.running.fetch_add(1, Ordering::AcqRel);
         Ok(Slot(Arc::clone(&bot.running)))
     }
+
+    /// How much of its limits a bot has used, for people to look at: `{running, concurrent, interfaces:
+    /// [{interface, used, limit, nextBackMs, nextBack}]}`. `nextBack` permits come back in `nextBackMs`;
+    /// both are null while none is used.
+    pub fn usage(&self, bot: Uuid, verified: bool, now: Instant) -> Value {
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bot = bots.get_mut(&bot);
+        let running = bot
+            .as_ref()
+            .map_or(0, |bot| bot.running.load(Ordering::Acquire));
+        let interfaces = INTERFACES.iter().map(|interface| {
+            let window = bot.as_mut().and_then(|bot| {
+                let window = bot.windows.get_mut(interface.name)?;
+                window.slide(now, self.segment);
+                Some(&*window)
+            });
+            let back = window.and_then(|window| window.next_back(self.segment));
+            let wait = back.map(|(at, _)| at.saturating_duration_since(now));
+            json!({
+                "interface": interface.name,
+                "limit": limit_of(interface, verified),
+                "nextBack": back.map(|(_, permits)| permits),
+                "nextBackMs": wait.map(|wait| wait.as_secs_f64() * 1e3),
+                "used": window.map_or(0, Window::in_use),
+            })
+        });
+        json!({
+            "concurrent": CONCURRENT_REQUESTS,
+            "interfaces": interfaces.collect::<Vec<_>>(),
+            "running": running,
+        })
+    }
+}
+
+/// Requests of the interface that a bot may make in one window.
+fn limit_of(interface: &Interface, verified: bool) -> u32 {
+    interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use serde_json::Value;
     use tokio::time::Instant;
     use uuid::Uuid;
 
@@ -162,6 +222,45 @@ mod tests {
         assert!(admit(70));
         assert!(!admit(119));
         assert!(admit(120));
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_enforced() {
+        let limits = Limits::new(SEGMENT);
+        let interface = contract::route("IBotSelf", "GetMe")
+            .expect("a route")
+            .interface;
+        let (bot, start) = (Uuid::nil(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let shown = |seconds| {
+            let usage = limits.usage(bot, false, at(seconds));
+            let mut gauges = usage["interfaces"].as_array().expect("a list").iter();
+            let gauge = gauges.find(|gauge| gauge["interface"] == "IBotSelf");
+            (usage["running"].clone(), gauge.expect("there").clone())
+        };
+        let (running, gauge) = shown(0);
+        assert_eq!((running, &gauge["used"]), (0.into(), &0.into()));
+        assert_eq!(
+            (&gauge["limit"], &gauge["nextBack"]),
+            (&15.into(), &Value::Null)
+        );
+        let admit = |seconds| {
+            limits
+                .admit(bot, false, interface, at(seconds))
+                .expect("room")
+        };
+        let first = admit(0);
+        drop(admit(1));
+        drop(admit(25));
+        let (running, gauge) = shown(30);
+        assert_eq!((running, &gauge["used"]), (1.into(), &3.into()));
+        assert_eq!(gauge["nextBack"], 2, "the segment of 0..10");
+        assert_eq!(gauge["nextBackMs"], 30_000.0, "which leaves at 60 s");
+        drop(first);
+        let (running, gauge) = shown(61);
+        assert_eq!((running, &gauge["used"]), (0.into(), &1.into()));
+        assert_eq!(gauge["nextBackMs"], 19_000.0, "the segment of 20..30");
+        assert_eq!(shown(200).1["used"], 0);
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! | `stream` | the open event stream |
 //! | `faults` | what goes wrong on request |
 //! | `http` | authentication, dispatch, the order of the checks, the request log |
+//! | `inspect` | what the playground's inspector is shown, and the notices of whoever runs the bots |
 //! | `voice` | voice tokens, rooms and the sockets that carry Opus packets |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
 //! | `playground` | the page for browsers, embedded in the binary |
@@ -28,6 +29,7 @@ mod control;
 mod events;
 mod faults;
 mod http;
+mod inspect;
 mod limits;
 mod log;
 mod params;
@@ -40,8 +42,10 @@ mod wire;
 mod world;
 mod world_file;
 
-pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow};
-pub use server::{Bot, Error, Server, Settings};
+pub use control::table::{ROWS as CONTROL, Row as ControlRow};
+pub use faults::{FaultError, FaultSpec, Form, KINDS as FAULTS, KindRow, Target};
+pub use inspect::{Gravity, Notice};
+pub use server::{Bot, Error, NoticeBoard, Server, Settings};
 pub use voice::VoiceStatus;
 pub use world::Plan;
 pub use world_file::{keys::SECTIONS as WORLD_SECTIONS, load as load_world, parse as parse_world};

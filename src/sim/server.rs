@@ -15,6 +15,7 @@ use super::control::view;
 use super::events::Feed;
 use super::faults::{FaultSpec, Switch};
 use super::http;
+use super::inspect::{Inspector, Notice, To};
 use super::limits::Limits;
 use super::log::Log;
 use super::voice::{Track, Voice, VoiceStatus};
@@ -136,6 +137,8 @@ pub struct Shared {
     pub taken: watch::Sender<()>,
     /// JSON for playground pages. A page that reads slower than [`PAGE_BACKLOG`] is told to reload.
     pub pages: broadcast::Sender<Arc<str>>,
+    /// What inspectors are shown beside that.
+    pub inspector: Inspector,
     stop: watch::Sender<bool>,
 }
 
@@ -176,7 +179,11 @@ impl Shared {
             return;
         }
         let watched = self.pages.receiver_count() > 0;
+        let inspected = self.inspector.is_watched();
         for effect in &effects {
+            if inspected {
+                self.inspect(effect, now);
+            }
             match effect {
                 Effect::Space {
                     space,
@@ -209,6 +216,20 @@ impl Shared {
         }
     }
 
+    /// Shows the inspectors what leaves for bots.
+    fn inspect(&self, effect: &Effect, now: Now) {
+        let (to, kind, payload) = match effect {
+            Effect::Space {
+                space,
+                kind,
+                payload,
+            } => (To::Space(*space), kind, payload),
+            Effect::Direct { bot, kind, payload } => (To::Bot(*bot), kind, payload),
+            _ => return,
+        };
+        self.inspector.event(to, kind, payload, now.wall);
+    }
+
     /// Ends what has outlived its time.
     pub fn expire(&self) {
         self.act(World::expire);
@@ -232,6 +253,19 @@ impl Shared {
                 _ = stop.wait_for(|&stop| stop) => return,
             }
         }
+    }
+}
+
+/// Where whoever runs the bots tells the playground's pages of them. Cheap to clone; does nothing when the
+/// server has stopped.
+#[derive(Clone)]
+pub struct NoticeBoard(Arc<Shared>);
+
+impl NoticeBoard {
+    /// Shows a notice to every page, and keeps it for pages that come later.
+    pub fn post(&self, notice: Notice) {
+        let now = self.0.clock.now();
+        self.0.inspector.notice(notice, now.wall);
     }
 }
 
@@ -271,6 +305,7 @@ impl Server {
             timers: Notify::new(),
             taken: watch::Sender::new(()),
             pages: broadcast::Sender::new(PAGE_BACKLOG),
+            inspector: Inspector::default(),
             stop: watch::Sender::new(false),
         });
         // The bots of the plan begin to receive events.
@@ -316,6 +351,11 @@ impl Server {
     pub fn bots(&self) -> Vec<Bot> {
         let state = self.shared.state();
         state.world.bots().iter().map(Bot::from).collect()
+    }
+
+    /// Where notices for the playground go.
+    pub fn notices(&self) -> NoticeBoard {
+        NoticeBoard(Arc::clone(&self.shared))
     }
 
     /// Arms a fault.
