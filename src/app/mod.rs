@@ -155,6 +155,7 @@ impl Servers {
         };
         let server = sim::Server::start(sim::Settings {
             listen,
+            quirks: sim::Quirks::of(config.server.dialect),
             ..sim::Settings::default()
         })
         .await?;

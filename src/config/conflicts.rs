@@ -34,6 +34,14 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
                 let problem = Problem::of_file(Severity::Error, &config.path, message);
                 problems.push(problem.help("give both the same seed, or set another \"listen\""));
             }
+            if other.server.dialect != config.server.dialect {
+                let other = other.path.display();
+                let message =
+                    format!("{other} uses the same embedded server with another \"dialect\"");
+                let problem = Problem::of_file(Severity::Error, &config.path, message);
+                problems
+                    .push(problem.help("give both the same dialect, or set another \"listen\""));
+            }
         }
         seen.push(config);
     }

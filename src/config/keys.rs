@@ -107,6 +107,12 @@ pub static SERVER: SectionKeys = SectionKeys {
             "Where the embedded server listens (playground and API); port 0 is any free port.",
         ),
         key(
+            "dialect",
+            "string",
+            "\"server\"",
+            "What the embedded server follows where the platform's server and its documentation disagree: `\"server\"` or `\"documented\"` (see [Dialects](#dialects)).",
+        ),
+        key(
             "faults",
             "list of faults",
             "[]",

@@ -94,10 +94,36 @@ pub struct Server {
     pub url: ServerUrl,
     /// Where the embedded server listens; default 127.0.0.1:7400, port 0 is any free port.
     pub listen: SocketAddr,
+    /// How the embedded server behaves; default [`Dialect::Server`].
+    pub dialect: Dialect,
     /// What goes wrong in the embedded server from its start on; the server's room reads them.
     pub faults: Vec<Foreign>,
     /// The seed of random faults in the embedded server.
     pub chaos: Option<u64>,
+}
+
+/// What the embedded server follows where the platform's server and its documentation disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// What the server does.
+    #[default]
+    Server,
+    /// What the documentation says.
+    Documented,
+}
+
+impl Dialect {
+    /// Its names.
+    pub const NAMES: [&str; 2] = ["server", "documented"];
+
+    /// The dialect of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "server" => Some(Self::Server),
+            "documented" => Some(Self::Documented),
+            _ => None,
+        }
+    }
 }
 
 /// A text that another room reads. It remembers its place, for what that room has to say about it.
