@@ -264,6 +264,8 @@ fn script_settings(config: &Config) -> script::Settings {
         rate_share: script.rate_share,
         load_time: script.limits.load_time,
         handlers: script.limits.handlers,
+        memory: usize::try_from(script.limits.memory).unwrap_or(usize::MAX),
+        cpu_per_event: script.limits.cpu_per_event,
         permissions: script.permissions(),
     };
     script::Settings {
