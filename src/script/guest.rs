@@ -8,23 +8,26 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
 use super::api;
 use super::api::controls::Modals;
+use super::api::log::shorten;
 use super::api::require::Modules;
-use super::budget::{Allowed, Budget};
+use super::budget::{Allowed, Budget, Line, LogQuota};
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
-use super::errors::Trouble;
+use super::errors::{Fault, Trouble};
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
 use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
+use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 
 /// What the host gives a script.
@@ -95,6 +98,7 @@ pub(super) struct Guest {
     pub(super) modals: RefCell<Modals>,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
+    log: RefCell<LogQuota>,
     own: RefCell<Own>,
     own_changed: Cell<bool>,
     /// The top level is over.
@@ -136,6 +140,7 @@ impl Guest {
             modals: RefCell::default(),
             modules: RefCell::new(Modules::new(birth.root, birth.entry)),
             bad_types: RefCell::default(),
+            log: RefCell::new(LogQuota::new(Instant::now())),
             own: RefCell::default(),
             own_changed: Cell::new(false),
             top_over: Cell::new(false),
@@ -193,6 +198,10 @@ impl Guest {
     /// Logs an error that nobody caught.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
+        let trouble = shorten(trouble.to_string().as_bytes());
+        if !self.may_log(trouble.len()) {
+            return;
+        }
         match run {
             Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
                 event_id = %run.id, "{trouble}"),
@@ -200,11 +209,55 @@ impl Guest {
         }
     }
 
-    /// The script wants events of this type from now on.
-    pub(super) fn wants(&self, event: &str) {
-        if self.own.borrow_mut().events.insert(event.to_owned()) {
-            self.own_changed.set(true);
+    /// Whether a line of so many bytes may be logged. Says so when lines are left out, and how many.
+    pub(super) fn may_log(&self, bytes: usize) -> bool {
+        let line = self.log.borrow_mut().line(bytes, Instant::now());
+        match line {
+            Line::Fits(0) => true,
+            Line::Fits(lines) => {
+                tracing::warn!(target: "script", script = %self.name, lines,
+                    "{lines} lines were left out: it logs too much");
+                true
+            }
+            Line::First => {
+                tracing::warn!(target: "script", script = %self.name,
+                    "it logs too much: lines are left out from here on, and counted");
+                false
+            }
+            Line::LeftOut => false,
         }
+    }
+
+    /// A handler will be added for events of this type, which the script wants from now on.
+    pub(super) fn wants(&self, event: &str) -> Result<(), Fault> {
+        if self.handlers.borrow().count() >= HANDLERS {
+            return Err(Fault::text(format!(
+                "the script has {HANDLERS} handlers already: end some with their off function first"
+            )));
+        }
+        let mut own = self.own.borrow_mut();
+        if own.events.contains(event) {
+            return Ok(());
+        }
+        if own.events.len() >= EVENT_TYPES {
+            return Err(Fault::text(format!(
+                "the script has handlers for {EVENT_TYPES} types of events already"
+            )));
+        }
+        own.events.insert(event.to_owned());
+        self.own_changed.set(true);
+        Ok(())
+    }
+
+    /// Refuses one more coroutine that waits or is scheduled, if there are as many as may be.
+    pub(super) fn may_wait(&self) -> Result<(), Fault> {
+        let most = COROUTINES + self.most_handlers;
+        if self.scheduler.borrow().held() < most {
+            return Ok(());
+        }
+        Err(Fault::text(format!(
+            "{most} coroutines of this script wait or are scheduled: let some of them end first"
+        )))
     }
 
     /// The script has a command.

@@ -33,6 +33,7 @@ use jiff::Timestamp;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
+use super::api::log::shorten;
 use super::budget::{self, Allowance, Budget, Meter};
 use super::dispatch::EventRun;
 use super::errors::{Trouble, failure, local_failure};
@@ -41,8 +42,6 @@ use super::rhythm::Rhythm;
 use crate::contract::Route;
 use crate::rest;
 
-/// Calls of one script that wait for an answer; one more raises `too_many_calls`.
-pub(super) const PENDING_CALLS: usize = 4096;
 /// Finished coroutines that are kept for the next handler.
 const POOL: usize = 64;
 
@@ -177,6 +176,16 @@ impl Scheduler {
     /// not keep it from coming, nor the script from ending.
     pub(super) fn handlers(&self) -> usize {
         self.handlers.saturating_sub(self.idle)
+    }
+
+    /// Coroutines that wait or are scheduled.
+    pub(super) fn held(&self) -> usize {
+        self.tickets.len() + self.scheduled.len() + self.preempted.len()
+    }
+
+    /// Repeating timers.
+    pub(super) fn repeating(&self) -> usize {
+        self.every.len()
     }
 
     /// Calls that wait for their answer.
@@ -761,7 +770,9 @@ impl Guest {
     }
 
     fn read_error(&self, error: &mlua::Error) -> Trouble {
-        Trouble::read(error, |file, line| self.source_line(file, line))
+        let mut trouble = Trouble::read(error, |file, line| self.source_line(file, line));
+        trouble.message = shorten(trouble.message.as_bytes());
+        trouble
     }
 
     /// Drops every Luau value, so that the VM can be closed.

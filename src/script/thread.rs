@@ -11,7 +11,7 @@
 //! too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer for each pending call
-//! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
+//! ([`crate::limits::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -62,7 +62,7 @@ fn register(guest: &Guest, lua: &Lua, definition: &Table) -> Result<(), Fault> {
         name: name.clone(),
         space: space.clone(),
     };
-    guest.wants("commandInteraction");
+    guest.wants("commandInteraction")?;
     guest.handlers.borrow_mut().add("commandInteraction", kind);
     guest.has_command(CommandSpec {
         script: guest.name.clone(),

@@ -22,6 +22,7 @@
 //! read once a [`watch::TICK`] at most, so a run's sum is exact to a tick for each of its slices.
 
 mod clock;
+mod log;
 mod meter;
 mod watch;
 
@@ -37,6 +38,7 @@ use mlua::{Lua, Thread, ffi};
 
 use super::errors::PRELUDE;
 pub(super) use clock::lower_priority;
+pub(super) use log::{Line, LogQuota};
 pub(super) use meter::{Allowance, Meter};
 pub(super) use watch::Alarm;
 
