@@ -13,6 +13,8 @@ pub const TIMERS: usize = 1_000;
 /// Handlers that a script has registered at the same time, those of `argon.waitFor` and of commands
 /// included.
 pub const HANDLERS: usize = 10_000;
+/// Slash commands of a script.
+pub const COMMANDS: usize = 200;
 /// Types of events that a script may ask for.
 pub const EVENT_TYPES: usize = 1_000;
 /// Calls of a script that wait for an answer.

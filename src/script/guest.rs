@@ -266,6 +266,11 @@ impl Guest {
         self.own_changed.set(true);
     }
 
+    /// How many commands the script has.
+    pub(super) fn commands(&self) -> usize {
+        self.own.borrow().commands.len()
+    }
+
     /// Whether the script has a command of that name and scope already.
     pub(super) fn knows_command(&self, name: &str, space: Option<&str>) -> bool {
         self.own

@@ -7,6 +7,7 @@ use mlua::{Lua, Table, Value};
 
 use super::{Kit, function, wrong};
 use crate::contract;
+use crate::limits::COMMANDS;
 use crate::rest;
 use crate::script::commands::CommandSpec;
 use crate::script::dispatch::Kind;
@@ -55,6 +56,11 @@ fn register(guest: &Guest, lua: &Lua, definition: &Table) -> Result<(), Fault> {
     if guest.knows_command(&name, space.as_deref()) {
         return Err(Fault::text(format!(
             "argon.command: this script has registered /{name} already"
+        )));
+    }
+    if guest.commands() >= COMMANDS {
+        return Err(Fault::text(format!(
+            "argon.command: the script has {COMMANDS} commands already"
         )));
     }
     let kind = Kind::Command {
