@@ -4,6 +4,11 @@
 //! Not here: `quota`, where no answer differs as long as it passes, and tests whose server is a fake of
 //! their own.
 
+#![allow(
+    clippy::duplicate_mod,
+    reason = "a test binary of one file brings its own support"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -297,8 +297,10 @@ async fn a_bot_that_names_its_last_event_gets_the_rest_and_then_resumed() {
 
 #[tokio::test]
 async fn replay_is_a_switch_of_its_own() {
-    let mut quirks = Quirks::default();
-    quirks.position_is_kept = false;
+    let quirks = Quirks {
+        position_is_kept: false,
+        ..Quirks::default()
+    };
     let world = World::with(Settings {
         quirks,
         ..Settings::default()
