@@ -8,6 +8,7 @@ mod entitlements;
 mod faults;
 mod inspect;
 mod limits;
+mod saved;
 mod shapes;
 mod socket;
 mod sse;
