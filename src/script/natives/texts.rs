@@ -14,6 +14,8 @@ use crate::limits::{
 /// Bytes that Luau's own function may handle at once. (In the tests of this file's equality with Luau,
 /// hardly any.)
 const SHORT: usize = if cfg!(test) { 4 } else { 1 << 12 };
+/// Bytes of text times bytes of what is looked for, up to which Luau's own search may take its worst.
+const LITTLE_WORK: usize = if cfg!(test) { 8 } else { 1 << 23 };
 /// Bytes of text between two safepoints.
 const PART: usize = if cfg!(test) { 7 } else { 1 << 20 };
 /// What a pattern's special characters are.
@@ -49,7 +51,7 @@ unsafe fn find(state: *mut lua_State, original: lua_CFunction) -> c_int {
         if !literal {
             return pattern(state, original);
         }
-        if hay.len() < SHORT || needle.len() < 2 {
+        if needle.len() < 2 || hay.len().saturating_mul(needle.len()) <= LITTLE_WORK {
             return original(state);
         }
         if needle.len() > NEEDLE_BYTES {
