@@ -287,6 +287,15 @@ impl Guest {
         }
     }
 
+    /// Tells the host what the script uses.
+    pub(super) fn account(&self, lua: &Lua) {
+        if let Some((cpu, memory)) = self.budget.usage(lua) {
+            let cpu = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+            self.status.cpu.store(cpu, Ordering::Relaxed);
+            self.status.memory.store(memory as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Drops every Luau value outside the VM.
     pub(super) fn clear(&self) {
         self.clear_scheduler();

@@ -280,6 +280,7 @@ impl Turns<'_> {
             return Err(trouble);
         }
         self.guest.publish();
+        self.guest.account(self.lua);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
             self.state.send_replace(State::Loaded);

@@ -3,6 +3,10 @@
 //! Guarantees: a script reaches nothing of the machine (no `io`, no `loadstring`, no bytecode, no
 //! environment of another function, `os` is clocks only), builtins and libraries are read-only, and
 //! a mistake in a call is raised at the line that made it. Memory and CPU are `budget`'s.
+//!
+//! Scripts run as bytecode. Native code (mlua's `luau-jit`) was measured and left out: it costs each VM
+//! 37 KiB and 110 µs, a compiled script 150 KiB and 1.7 ms more, and made event handlers no faster, which
+//! spend their time in tables, texts and calls.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;

@@ -71,6 +71,8 @@ pub(super) struct Budget {
     collect_at: Cell<usize>,
     /// Bytes allocated since the flag was raised for them.
     fresh: Cell<usize>,
+    /// The tick at which the usage was told last.
+    told: Cell<u64>,
 }
 
 /// What runs.
@@ -116,6 +118,7 @@ impl Budget {
             preempted: Cell::new(false),
             clock: Cell::new((Duration::ZERO, u64::MAX)),
             fresh: Cell::new(0),
+            told: Cell::new(u64::MAX),
         }))
     }
 
@@ -177,6 +180,15 @@ impl Budget {
     /// Whether the coroutine that was resumed last has been preempted; asked once.
     pub(super) fn take_preempted(&self) -> bool {
         self.preempted.take()
+    }
+
+    /// The thread's CPU time and the bytes of the heap, if a tick has passed since this was asked last.
+    pub(super) fn usage(&self, lua: &Lua) -> Option<(Duration, usize)> {
+        let tick = watch::ticks();
+        if self.told.replace(tick) == tick {
+            return None;
+        }
+        Some((clock::thread_cpu(), lua.used_memory()))
     }
 
     /// CPU time of the thread since this was asked last.
