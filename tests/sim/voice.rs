@@ -541,8 +541,9 @@ async fn a_file_is_spoken_and_what_was_heard_is_a_file() {
     assert_eq!(nobody.0, 404, "{}", nobody.1);
     let wrong = json!({ "userId": ada, "channelId": lounge, "ogg": STANDARD.encode("RIFF") });
     let (status, answer) = world.control("speak", wrong).await;
-    assert_eq!(
-        (status, &answer["message"]),
-        (400, &"ogg: there is no Opus in it".into())
+    let message = answer["message"].as_str().expect("a message");
+    assert!(
+        status == 400 && message.contains("no whole Ogg file"),
+        "{message}"
     );
 }

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_no_opus_file_is_refused() {
         for (file, what) in [
-            (&b"RIFF"[..], "no Opus"),
+            (&b"RIFF and more than a page's head"[..], "Ogg"),
             (b"", "no Opus"),
             (b"OggS\0\x02 cut", "Ogg"),
         ] {
