@@ -263,6 +263,7 @@ fn script_settings(config: &Config) -> script::Settings {
         load_time: script.limits.load_time,
         handlers: script.limits.handlers,
         permissions: script.permissions(),
+        http: script.http.clone(),
     };
     script::Settings {
         dir: config.scripts.dir.clone(),

@@ -24,6 +24,7 @@ use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
+use crate::fetch;
 use crate::rest;
 
 /// What the host gives a script.
@@ -44,6 +45,8 @@ pub(super) struct Birth {
     pub(super) handlers: usize,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
 }
 
 /// Field names that every event needs, interned once.
@@ -79,6 +82,8 @@ pub(super) struct Guest {
     pub(super) status: Arc<Status>,
     pub(super) most_handlers: usize,
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -120,6 +125,7 @@ impl Guest {
             status: birth.status,
             most_handlers: birth.handlers.max(1),
             permissions: birth.permissions,
+            http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,

@@ -16,7 +16,8 @@ use super::commands::Registered;
 use super::guest::Birth;
 use super::registry::{Identity, Registrations, Shared, State, Status};
 use super::thread::{self, Mail, Mailbox};
-use crate::config::Permissions;
+use crate::config::{Hosts, Permissions};
+use crate::fetch;
 use crate::inbox::Inbox;
 use crate::modules::{Found, chunk_name, discover};
 use crate::rest;
@@ -50,6 +51,8 @@ pub struct ScriptSettings {
     pub handlers: usize,
     /// The API calls that it may make.
     pub permissions: Permissions,
+    /// The hosts that it may call over HTTP.
+    pub http: Hosts,
 }
 
 impl Default for ScriptSettings {
@@ -61,6 +64,7 @@ impl Default for ScriptSettings {
             load_time: Duration::from_secs(5),
             handlers: 1000,
             permissions: Permissions::default(),
+            http: Hosts::default(),
         }
     }
 }
@@ -160,6 +164,7 @@ impl Host {
                 continue;
             }
             let birth = Birth {
+                http: fetch::Client::new(&script.name, options.http.clone()),
                 name: script.name,
                 root: root.clone(),
                 entry: script.path,

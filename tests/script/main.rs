@@ -4,6 +4,7 @@
 
 mod coroutines;
 mod events;
+mod http;
 mod lifecycle;
 mod modules;
 mod permissions;
