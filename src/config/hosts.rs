@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use reqwest::Url;
 
 use super::permissions::key;
 
@@ -61,6 +62,15 @@ impl Port {
             Port::Any => true,
         }
     }
+}
+
+/// A host that a script may not call.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotListed {
+    /// Who may not call what.
+    pub message: String,
+    /// What to write into bot.toml.
+    pub remedy: String,
 }
 
 /// The name of the own machine (RFC 6761).
@@ -179,6 +189,25 @@ impl Hosts {
                 listed == LOCALHOST && name.eq_ignore_ascii_case(listed) && address.is_loopback()
             }
             Host::Any | Host::Below(_) => false,
+        })
+    }
+
+    /// Asks for the host and port of a URL, as [`Hosts::allows`] has it.
+    ///
+    /// # Errors
+    /// What is missing, and the line that would open it.
+    pub fn permit(&self, script: &str, url: &Url) -> Result<(), NotListed> {
+        let host = url.host_str().unwrap_or_default();
+        if self.allows(host, url.port_or_known_default().unwrap_or_default()) {
+            return Ok(());
+        }
+        let entry = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        Err(NotListed {
+            message: format!("the script {script} may not call {entry}"),
+            remedy: self.remedy(script, &entry),
         })
     }
 

@@ -40,18 +40,11 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<Refused> {
 
 /// Asks the list for a URL. A name that passes is asked again when its addresses are known.
 pub(super) fn permit(script: &str, hosts: &Hosts, url: &Url) -> Result<(), Refused> {
+    hosts
+        .permit(script, url)
+        .map_err(|missing| Refused(format!("{}: {}", missing.message, missing.remedy)))?;
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
-    if !hosts.allows(host, port) {
-        let entry = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        let remedy = hosts.remedy(script, &entry);
-        return Err(Refused(format!(
-            "the script {script} may not call {entry}: {remedy}"
-        )));
-    }
     match literal(host) {
         Some(address) if !is_public(address) && !hosts.lists(address, port) => {
             let port = url.port().map(|port| port.to_string());

@@ -682,10 +682,10 @@ impl Guest {
         let Some(waiting) = self.scheduler.borrow_mut().take(ticket) else {
             return;
         };
-        let result = outcome(lua, self).or_else(|fault| match fault {
-            Fault::Value(value) => Err(value),
-            Fault::Text(text) => Err(self.error_text(lua, &text)),
-            Fault::Lua(error) => Err(self.error_text(lua, &error.to_string())),
+        let result = outcome(lua, self).map_err(|fault| match fault {
+            Fault::Value(value) => value,
+            Fault::Text(text) => self.error_text(lua, &text),
+            Fault::Lua(error) => self.error_text(lua, &error.to_string()),
         });
         self.wake(waiting, result);
     }
