@@ -492,10 +492,11 @@ fn a_good_bot_has_no_problem() {
         .iter()
         .map(|(name, text)| (name.as_str(), *text))
         .collect();
-    all.push((
-        "bot.toml",
-        "[script.example0]\nconfig = { greeting = \"Hi\" }\n",
-    ));
+    let mut config = "[script.example0]\nconfig = { greeting = \"Hi\" }\n".to_owned();
+    for index in 1..LIBRARIES.len() {
+        config += &format!("[script.example{index}]\nhttp = [\"api.example.com\"]\n");
+    }
+    all.push(("bot.toml", &config));
     let folder = bot(&all);
     let problems = check_bot(&folder);
     assert!(problems.is_empty(), "{}", print(&problems));
