@@ -8,13 +8,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("config", &["contract"]),
     ("inbox", &[]),
+    ("fetch", &["config"]),
     ("limits", &[]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
     ("stream", &["config", "contract", "inbox", "observe"]),
     (
         "script",
-        &["config", "contract", "inbox", "limits", "modules", "rest"],
+        &[
+            "config", "contract", "fetch", "inbox", "limits", "modules", "rest",
+        ],
     ),
     ("sim", &["config", "contract"]),
     ("observe", &[]),

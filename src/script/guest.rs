@@ -27,6 +27,7 @@ use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
+use crate::fetch;
 use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 
@@ -50,6 +51,8 @@ pub(super) struct Birth {
     pub(super) allowed: Allowed,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
 }
 
 /// Field names that every event needs, interned once.
@@ -86,6 +89,8 @@ pub(super) struct Guest {
     pub(super) most_handlers: usize,
     pub(super) budget: Rc<Budget>,
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -130,6 +135,7 @@ impl Guest {
             most_handlers: birth.handlers.max(1),
             budget,
             permissions: birth.permissions,
+            http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,
@@ -197,11 +203,21 @@ impl Guest {
 
     /// Logs an error that nobody caught.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
-        self.status.errors.fetch_add(1, Ordering::Relaxed);
-        let trouble = shorten(trouble.to_string().as_bytes());
-        if !self.may_log(trouble.len()) {
-            return;
+        let text = shorten(trouble.to_string().as_bytes());
+        if self.may_log(text.len()) {
+            self.say(&text, run);
+        } else {
+            self.status.errors.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Logs that a run was ended, whatever else is logged.
+    pub(super) fn ended(&self, trouble: &Trouble, run: Option<&EventRun>) {
+        self.say(&shorten(trouble.to_string().as_bytes()), run);
+    }
+
+    fn say(&self, trouble: &str, run: Option<&EventRun>) {
+        self.status.errors.fetch_add(1, Ordering::Relaxed);
         match run {
             Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
                 event_id = %run.id, "{trouble}"),

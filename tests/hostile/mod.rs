@@ -82,8 +82,11 @@ fn config(sim: &Sim, attackers: &[Attacker]) -> String {
         if name == "denied_route" {
             let _ = writeln!(config, "deny = [\"members.kick\"]");
         }
-        if must == "memory" || must.starts_with("error ") {
+        if must == "memory" || must.starts_with("error ") || must.starts_with("says ") {
             let _ = writeln!(config, "limits.cpu_per_event = \"60s\"");
+        }
+        if must.starts_with("error ") {
+            let _ = writeln!(config, "limits.memory = \"48MiB\"");
         }
     }
     config.push_str(

@@ -6,6 +6,7 @@ mod bounds;
 mod budget;
 mod coroutines;
 mod events;
+mod http;
 mod lifecycle;
 mod modules;
 mod natives;
