@@ -746,9 +746,15 @@ impl Guest {
 
     /// Runs what was put off to the end of the turn; what is put off meanwhile waits for the next.
     pub(super) fn run_deferred(&self) {
+        /// So that a flood of them leaves the rest of the script its turn.
+        const MOST: Duration = Duration::from_millis(2);
+        let begun = Instant::now();
         // One by one: what starts may cancel what comes after it.
         let due = self.scheduler.borrow().deferred.len();
-        for _ in 0..due {
+        for index in 0..due {
+            if index % 16 == 15 && begun.elapsed() > MOST {
+                return;
+            }
             let start = self.scheduler.borrow_mut().deferred.pop_front();
             let Some(start) = start else { return };
             let behalf = start.behalf.clone();

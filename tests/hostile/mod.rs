@@ -140,10 +140,7 @@ fn log_of(output: &str) -> HashMap<String, Vec<String>> {
         let Ok(line) = serde_json::from_str::<Value>(line) else {
             continue;
         };
-        let fields = line.get("fields").unwrap_or(&line);
-        if let (Some(script), Some(message)) =
-            (fields["script"].as_str(), fields["message"].as_str())
-        {
+        if let (Some(script), Some(message)) = (line["script"].as_str(), line["message"].as_str()) {
             log.entry(script.to_owned())
                 .or_default()
                 .push(message.to_owned());

@@ -80,8 +80,8 @@ struct Running {
     meter: Rc<Meter>,
     /// The coroutine that may be preempted, or null.
     coroutine: *const ffi::lua_State,
-    /// The watchdog's tick at the beginning of the slice.
-    tick: u64,
+    /// The thread's CPU clock at the beginning of the slice, up to a tick early.
+    begun: Duration,
 }
 
 /// What a safepoint does.
@@ -151,8 +151,10 @@ impl Budget {
     /// if it calls a function.
     pub(super) fn enter(&self, meter: &Rc<Meter>, coroutine: *const ffi::lua_State) -> Entered<'_> {
         let preemptible = meter.allowance == Allowance::Event;
-        let tick = watch::ticks();
-        if tick != self.clock.get().1 {
+        let outermost = self.running.borrow().is_none();
+        // While the watchdog slept, no tick told how old the reading is.
+        let woken = outermost && self.alarm.begin();
+        if woken || watch::ticks() != self.clock.get().1 {
             let used = self.since_last_read();
             if let Some(outer) = &*self.running.borrow() {
                 outer.meter.charge(used);
@@ -161,12 +163,9 @@ impl Budget {
         let outer = self.running.replace(Some(Running {
             meter: Rc::clone(meter),
             coroutine: if preemptible { coroutine } else { ptr::null() },
-            tick,
+            begun: self.clock.get().0,
         }));
         let other = CURRENT.replace(self);
-        if outer.is_none() {
-            self.alarm.begin();
-        }
         if meter.is_exhausted() {
             self.alarm.set(true);
         }
@@ -209,8 +208,6 @@ impl Budget {
         let Some(running) = &*running else {
             return Verdict::GoOn;
         };
-        let slice = watch::TICK
-            .saturating_mul(u32::try_from(watch::ticks() - running.tick).unwrap_or(u32::MAX));
         if running.meter.charge(self.since_last_read()) {
             self.alarm.set(true);
             let meter = &running.meter;
@@ -219,6 +216,7 @@ impl Budget {
         if let Some(reason) = self.look_at_memory(state) {
             return Verdict::Raise(reason);
         }
+        let slice = self.clock.get().0.saturating_sub(running.begun);
         if slice > watch::TICK && ptr::eq(running.coroutine, state) && may_yield(state) {
             self.preempted.set(true);
             return Verdict::Yield;
