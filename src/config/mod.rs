@@ -35,7 +35,7 @@ pub use expand::Env;
 pub use files::{FindError, find};
 pub use load::{Inspection, inspect, load};
 pub use permissions::Permissions;
-pub use problem::{Problem, Severity, Source};
+pub use problem::{Excerpt, Problem, Severity, Source};
 pub use secret::Secret;
 
 /// One bot, as its file describes it. Paths are resolved against the file's folder.
