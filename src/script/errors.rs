@@ -9,6 +9,7 @@
 //!   where the message names something that stands there once.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use luau_syntax::parser::{ParseOptions, ParsedSource};
@@ -107,7 +108,7 @@ pub struct Place {
     /// Line, counted from 1.
     pub line: u32,
     /// Column (from 1) and width, both in characters, of what the message is about, if that is certain.
-    pub spot: Option<(usize, usize)>,
+    pub spot: Option<(u32, u32)>,
     /// The text of that line, if it is known.
     pub source: Option<String>,
 }
@@ -204,7 +205,7 @@ pub(super) fn line_of(text: &[u8], line: u32) -> Option<String> {
 
 /// Where the first syntax error of a text is, if it is in that line: the parser of the checker knows
 /// the column.
-fn syntax_spot(text: &[u8], line: u32) -> Option<(usize, usize)> {
+fn syntax_spot(text: &[u8], line: u32) -> Option<(u32, u32)> {
     let parsed = ParsedSource::parse(text, ParseOptions::default());
     let error = match &parsed {
         Ok(parsed) => parsed.metadata().errors.first(),
@@ -215,23 +216,25 @@ fn syntax_spot(text: &[u8], line: u32) -> Option<(usize, usize)> {
         return None;
     }
     let source = line_of(text, line)?;
-    let characters = |bytes: u32| {
-        let bytes = source.as_bytes().get(..bytes as usize);
-        bytes.map_or(source.chars().count(), |bytes| {
-            String::from_utf8_lossy(bytes).chars().count()
-        })
+    let end = match end.line == begin.line {
+        true => end.column as usize,
+        false => source.len(),
     };
-    let from = characters(begin.column);
-    let to = if end.line == begin.line {
-        characters(end.column)
-    } else {
-        usize::MAX
+    Some(columns(&source, begin.column as usize..end))
+}
+
+/// Column (from 1) and width, in characters, of some bytes of a line.
+fn columns(line: &str, bytes: Range<usize>) -> (u32, u32) {
+    let characters = |bytes: Range<usize>| {
+        let bytes = line.as_bytes().get(bytes).unwrap_or_default();
+        let count = String::from_utf8_lossy(bytes).chars().count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     };
-    Some((from + 1, to.saturating_sub(from).max(1)))
+    (characters(0..bytes.start) + 1, characters(bytes).max(1))
 }
 
 /// Column and width of the name that the message is about, if it stands in the line exactly once.
-fn spot(source: &str, message: &str) -> Option<(usize, usize)> {
+fn spot(source: &str, message: &str) -> Option<(u32, u32)> {
     let quoted = message.split('\'').skip(1).step_by(2);
     // Bindings begin with their own name (`argon.every: …`), failed calls with the route's.
     let first = message.split(": ").next().unwrap_or_default();
@@ -250,10 +253,8 @@ fn spot(source: &str, message: &str) -> Option<(usize, usize)> {
             };
             let mut found = source.match_indices(name).filter(alone);
             let (at, _) = found.next()?;
-            found
-                .next()
-                .is_none()
-                .then(|| (source[..at].chars().count() + 1, name.chars().count()))
+            let only = found.next().is_none();
+            only.then(|| columns(source, at..at + name.len()))
         })
 }
 
@@ -263,20 +264,15 @@ impl fmt::Display for Trouble {
             Some(place) => {
                 write!(f, "{place}: {}", self.message)?;
                 if let Some(text) = &place.source {
-                    let code = text.trim_start();
-                    let all = (text.chars().count() - code.chars().count() + 1, usize::MAX);
-                    let (column, width) = place.spot.unwrap_or(all);
-                    let line = place.line as usize;
-                    write!(
-                        f,
-                        "\n{}",
-                        Excerpt {
-                            line,
-                            text,
-                            column,
-                            width
-                        }
-                    )?;
+                    let code = text.len() - text.trim_start().len()..text.len();
+                    let (column, width) = place.spot.unwrap_or_else(|| columns(text, code));
+                    let excerpt = Excerpt {
+                        line: place.line as usize,
+                        text,
+                        column: column as usize,
+                        width: width as usize,
+                    };
+                    write!(f, "\n{excerpt}")?;
                 }
             }
             None => f.write_str(&self.message)?,
