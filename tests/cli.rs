@@ -121,6 +121,15 @@ fn two_bots_with_one_token_are_refused() {
     assert!(!said.contains("c2VjcmV0"), "{said}");
 }
 
+#[test]
+fn two_bots_of_one_embedded_server_cannot_have_two_seeds() {
+    let config = "[server]\nlisten = \"127.0.0.1:0\"\nchaos = SEED\n";
+    let dir = bot(&config.replace("SEED", "1"), &[("a.luau", "")]);
+    let other = dir.path().join("other.toml");
+    std::fs::write(other, config.replace("SEED", "2")).expect("a file");
+    ends(dir.path(), &["run", "."], 2, "another \"chaos\"");
+}
+
 #[tokio::test]
 async fn a_config_that_is_named_twice_is_one_bot() {
     let dir = embedded_bot(&[("a.luau", ECHO)], "");

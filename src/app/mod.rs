@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::config::{Config, Secret, ServerUrl};
+use crate::config::{Config, Foreign, Problem, Secret, ServerUrl};
 use crate::observe;
 use crate::sim;
 use bot::Connection;
@@ -36,6 +36,12 @@ pub enum Error {
     /// The embedded server did not start.
     #[error(transparent)]
     Embedded(#[from] sim::Error),
+    /// A fault of the embedded server is none; `check` and `run` say so before they come here.
+    #[error("{problem}")]
+    Fault {
+        /// What is wrong, and where.
+        problem: Box<Problem>,
+    },
     /// Bots ended that should have gone on; each has said why.
     #[error("{failed} of {all} bots failed")]
     Bots {
@@ -82,27 +88,40 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
     }
 }
 
+/// What the bots at one embedded server want of it, all together.
+#[derive(Default)]
+struct Wanted {
+    /// Their names.
+    bots: HashSet<String>,
+    /// The faults of all of them.
+    faults: Vec<Foreign>,
+    /// The one seed that any of them names.
+    chaos: Option<u64>,
+}
+
 /// The embedded servers of the process, each started on first use.
 struct Servers {
     running: HashMap<SocketAddr, sim::Server>,
-    /// The names of the bots at each server.
-    bots: HashMap<SocketAddr, HashSet<String>>,
+    /// What the bots at each server want of it.
+    wanted: HashMap<SocketAddr, Wanted>,
     /// Shows their pages what the host logs.
     notices: JoinSet<()>,
 }
 
 impl Servers {
     fn for_bots(configs: &[Config]) -> Self {
-        let mut bots: HashMap<_, HashSet<_>> = HashMap::new();
+        let mut wanted: HashMap<_, Wanted> = HashMap::new();
         for config in configs {
             if let ServerUrl::Embedded = config.server.url {
-                let names = bots.entry(config.server.listen).or_default();
-                names.insert(config.bot.name.clone());
+                let wanted = wanted.entry(config.server.listen).or_default();
+                wanted.bots.insert(config.bot.name.clone());
+                wanted.faults.extend(config.server.faults.clone());
+                wanted.chaos = wanted.chaos.or(config.server.chaos);
             }
         }
         Self {
             running: HashMap::new(),
-            bots,
+            wanted,
             notices: JoinSet::new(),
         }
     }
@@ -136,11 +155,21 @@ impl Servers {
         };
         let server = sim::Server::start(sim::Settings {
             listen,
+            quirks: sim::Quirks::of(config.server.dialect),
             ..sim::Settings::default()
         })
         .await?;
-        let bots = self.bots.get(&listen).cloned().unwrap_or_default();
-        let notices = notices::forward(observe::tap(), server.notices(), bots);
+        let wanted = self.wanted.remove(&listen).unwrap_or_default();
+        for spec in &wanted.faults {
+            let fault = spec.text.parse().map_err(|error| Error::Fault {
+                problem: Box::new(spec.problem(format!("{error}"))),
+            })?;
+            server.arm(fault);
+        }
+        if let Some(seed) = wanted.chaos {
+            server.unleash(seed);
+        }
+        let notices = notices::forward(observe::tap(), server.notices(), wanted.bots);
         self.notices.spawn(notices);
         tracing::info!(bot = %config.bot.name, "playground at {}/", server.base_url());
         Ok(place.insert(server))

@@ -24,6 +24,7 @@ use luau_syntax::parser::{ParseError, ParseOptions, ParsedSource};
 use crate::config::suggest::did_you_mean;
 use crate::config::{self, Config, Env, Problem, Severity, Source};
 use crate::modules;
+use crate::sim::FaultSpec;
 
 use commands::Commands;
 use permissions::Uses;
@@ -40,6 +41,7 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
             continue;
         };
         problems.extend(config.not_yet());
+        problems.extend(faults(&config));
         if config.scripts.dir.is_dir() {
             scripts(&config, &mut problems);
         }
@@ -48,6 +50,16 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
     problems.extend(config::conflicts(&bots));
     Problem::sort(&mut problems);
     problems
+}
+
+/// What is wrong with the faults of the embedded server that a configuration asks for.
+pub fn faults(config: &Config) -> Vec<Problem> {
+    let specs = config.server.faults.iter();
+    let wrong = specs.filter_map(|spec| {
+        let error = spec.text.parse::<FaultSpec>().err()?;
+        Some(spec.problem(error.to_string()))
+    });
+    wrong.collect()
 }
 
 /// Checks the scripts folder of a bot.

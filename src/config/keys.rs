@@ -106,6 +106,24 @@ pub static SERVER: SectionKeys = SectionKeys {
             "\"127.0.0.1:7400\"",
             "Where the embedded server listens (playground and API); port 0 is any free port.",
         ),
+        key(
+            "dialect",
+            "string",
+            "\"server\"",
+            "What the embedded server follows where the platform's server and its documentation disagree: `\"server\"` or `\"documented\"` (see [Dialects](#dialects)).",
+        ),
+        key(
+            "faults",
+            "list of faults",
+            "[]",
+            "What goes wrong in the embedded server from its start on, as `\"answer:interface=IMessages,status=503,count=3\"` (see [Faults](#faults)).",
+        ),
+        key(
+            "chaos",
+            "integer",
+            "",
+            "Faults at random in the embedded server; the same seed gives the same faults.",
+        ),
     ],
 };
 

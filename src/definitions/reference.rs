@@ -24,7 +24,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "argon-host sim [--listen ADDR] [--bot NAME]…",
-        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
+        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)), `--dialect documented` and `--replay documented` which of its ways the server has (see [Dialects](#dialects)), `--limits FACTOR` or `--limits off` what becomes of the rate limits.",
     ),
     (
         "argon-host types [DIR]",
@@ -47,7 +47,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes) · [World files](#world-files) · [Faults](#faults) · [Control API](#control-api)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -83,10 +83,24 @@ pub fn reference() -> String {
         );
     }
     world_files(&mut out);
+    dialects(&mut out);
     faults(&mut out);
     control(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
+}
+
+fn dialects(out: &mut String) {
+    out.push_str(
+        "\n## Dialects\n\nThe platform's server and its documentation disagree here and there. The embedded server does \
+         what the real one does; with `argon-host sim --dialect documented`, or `dialect = \"documented\"` under \
+         `[server]` in bot.toml, it does what the documentation says. A bot should get on with both. `--replay` \
+         chooses the line about events that were missed alone.\n\n",
+    );
+    table(out, &["About", "Server", "Documentation"]);
+    for row in sim::DIFFERENCES {
+        self::row(out, &[row.about, row.server, row.documented]);
+    }
 }
 
 fn faults(out: &mut String) {

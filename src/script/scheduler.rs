@@ -23,12 +23,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Thread, Value};
 
 use super::dispatch::EventRun;
 use super::errors::{Trouble, failure, local_failure};
 use super::guest::Guest;
+use super::rhythm::Rhythm;
 use crate::contract::Route;
 use crate::rest;
 
@@ -103,7 +105,7 @@ struct Start {
 }
 
 struct Every {
-    period: Duration,
+    rhythm: Rhythm,
     function: Function,
     busy: bool,
     timer: TimerKey,
@@ -269,14 +271,14 @@ impl Scheduler {
     }
 
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
-    pub(super) fn every(&mut self, period: Duration, function: Function) -> u64 {
+    pub(super) fn every(&mut self, rhythm: Rhythm, function: Function) -> u64 {
         let id = self.next_serial();
-        let at = Instant::now() + period;
+        let at = rhythm.first(Instant::now(), Timestamp::now());
         let timer = self.set_timer(at, Timer::Every(id));
         self.every.insert(
             id,
             Every {
-                period,
+                rhythm,
                 function,
                 busy: false,
                 timer,
@@ -551,30 +553,31 @@ impl Guest {
     }
 
     fn run_every(&self, lua: &Lua, id: u64, now: Instant) {
-        let function = {
+        let (function, due) = {
             let mut scheduler = self.scheduler.borrow_mut();
-            let Some(every) = scheduler.every.get(&id) else {
+            let Some(every) = scheduler.every.get_mut(&id) else {
                 return;
             };
-            // Runs that are missed are left out, not made up for.
-            let mut next = every.timer.0 + every.period;
-            if next <= now {
-                next = now + every.period;
-            }
-            let timer = scheduler.set_timer(next, Timer::Every(id));
+            let beat = every.rhythm.beat(every.timer.0, now, Timestamp::now());
+            let timer = scheduler.set_timer(beat.next, Timer::Every(id));
             match scheduler.every.get_mut(&id) {
                 Some(every) => {
                     every.timer = timer;
-                    if every.busy {
+                    if every.busy || !beat.runs {
                         return;
                     }
                     every.busy = true;
-                    every.function.clone()
+                    (every.function.clone(), beat.due)
                 }
                 None => return,
             }
         };
-        self.begin(lua, &function, (), Purpose::Every(id));
+        // A pattern tells for which time it runs.
+        let due: MultiValue = due
+            .map(|due| Value::Number(due.as_millisecond() as f64 / 1e3))
+            .into_iter()
+            .collect();
+        self.begin(lua, &function, due, Purpose::Every(id));
     }
 
     /// Logs an error that nobody caught.

@@ -10,6 +10,7 @@
 //! say how many.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -89,10 +90,54 @@ impl Window {
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The interface's window is full.
-    Window,
+    /// The interface's window is full; permits come back after this time.
+    Window(Duration),
     /// Too many requests at the same time.
     Concurrency,
+}
+
+impl Refusal {
+    /// How long the bot should wait.
+    pub fn wait(self) -> Duration {
+        match self {
+            Refusal::Window(wait) => wait,
+            // As short as a header can say: a place is free as soon as a request has its answer.
+            Refusal::Concurrency => Duration::ZERO,
+        }
+    }
+}
+
+/// What becomes of the platform's rate limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LimitScale {
+    /// So many times as many requests in each window; at least one.
+    Times(f64),
+    /// No windows, and any number of requests at the same time.
+    Off,
+}
+
+impl Default for LimitScale {
+    /// As on the platform.
+    fn default() -> Self {
+        Self::Times(1.0)
+    }
+}
+
+impl FromStr for LimitScale {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let times = text
+            .parse()
+            .ok()
+            .filter(|times| (0.001..=1e6).contains(times));
+        times
+            .map(Self::Times)
+            .ok_or("a number from 0.001 to 1000000, or \"off\"")
+    }
 }
 
 /// One of a bot's places for a running request; it is free again when this is dropped.
@@ -110,6 +155,7 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub struct Limits {
     segment: Duration,
+    scale: LimitScale,
     bots: Mutex<HashMap<Uuid, BotLimits>>,
 }
 
@@ -122,9 +168,10 @@ struct BotLimits {
 
 impl Limits {
     /// Limits whose windows have segments of this length.
-    pub fn new(segment: Duration) -> Self {
+    pub fn new(segment: Duration, scale: LimitScale) -> Self {
         Self {
             segment,
+            scale,
             bots: Mutex::default(),
         }
     }
@@ -137,9 +184,13 @@ impl Limits {
         interface: &'static Interface,
         now: Instant,
     ) -> Result<Slot, Refusal> {
-        let limit = limit_of(interface, verified);
+        let limit = self.limit_of(interface, verified);
         let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
         let bot = bots.entry(bot).or_default();
+        let Some(limit) = limit else {
+            bot.running.fetch_add(1, Ordering::AcqRel);
+            return Ok(Slot(Arc::clone(&bot.running)));
+        };
         // Only raised under the lock, so that the check and the raise are one step.
         if bot.running.load(Ordering::Acquire) >= CONCURRENT_REQUESTS {
             return Err(Refusal::Concurrency);
@@ -149,7 +200,9 @@ impl Limits {
             .entry(interface.name)
             .or_insert_with(|| Window::new(now));
         if !window.admit(now, self.segment, limit) {
-            return Err(Refusal::Window);
+            let back = window.next_back(self.segment);
+            let wait = back.map(|(at, _)| at.saturating_duration_since(now));
+            return Err(Refusal::Window(wait.unwrap_or_default()));
         }
         bot.running.fetch_add(1, Ordering::AcqRel);
         Ok(Slot(Arc::clone(&bot.running)))
@@ -157,7 +210,7 @@ impl Limits {
 
     /// How much of its limits a bot has used, for people to look at: `{running, concurrent, interfaces:
     /// [{interface, used, limit, nextBackMs, nextBack}]}`. `nextBack` permits come back in `nextBackMs`;
-    /// both are null while none is used.
+    /// both are null while none is used. Limits that are lifted are null.
     pub fn usage(&self, bot: Uuid, verified: bool, now: Instant) -> Value {
         let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bot = bots.get_mut(&bot);
@@ -174,23 +227,27 @@ impl Limits {
             let wait = back.map(|(at, _)| at.saturating_duration_since(now));
             json!({
                 "interface": interface.name,
-                "limit": limit_of(interface, verified),
+                "limit": self.limit_of(interface, verified),
                 "nextBack": back.map(|(_, permits)| permits),
                 "nextBackMs": wait.map(|wait| wait.as_secs_f64() * 1e3),
                 "used": window.map_or(0, Window::in_use),
             })
         });
         json!({
-            "concurrent": CONCURRENT_REQUESTS,
+            "concurrent": (self.scale != LimitScale::Off).then_some(CONCURRENT_REQUESTS),
             "interfaces": interfaces.collect::<Vec<_>>(),
             "running": running,
         })
     }
-}
 
-/// Requests of the interface that a bot may make in one window.
-fn limit_of(interface: &Interface, verified: bool) -> u32 {
-    interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 }
+    /// Requests of the interface that a bot may make in one window; `None`: any number.
+    fn limit_of(&self, interface: &Interface, verified: bool) -> Option<u32> {
+        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        match self.scale {
+            LimitScale::Times(times) => Some((f64::from(limit) * times).max(1.0) as u32),
+            LimitScale::Off => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -201,7 +258,7 @@ mod tests {
     use tokio::time::Instant;
     use uuid::Uuid;
 
-    use super::{Limits, Refusal, Window};
+    use super::{LimitScale, Limits, Refusal, Window};
     use crate::contract;
 
     const SEGMENT: Duration = Duration::from_secs(10);
@@ -226,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_what_is_enforced() {
-        let limits = Limits::new(SEGMENT);
+        let limits = Limits::new(SEGMENT, LimitScale::default());
         let interface = contract::route("IBotSelf", "GetMe")
             .expect("a route")
             .interface;
@@ -279,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_eleventh_request_at_once_is_refused_and_uses_no_permit() {
-        let limits = Limits::new(SEGMENT);
+        let limits = Limits::new(SEGMENT, LimitScale::default());
         let interface = contract::route("IBotSelf", "GetMe")
             .expect("a route")
             .interface;
@@ -314,7 +371,7 @@ mod tests {
         }
         assert_eq!(
             limits.admit(bot, false, interface, now).err(),
-            Some(Refusal::Window)
+            Some(Refusal::Window(Duration::from_secs(60)))
         );
         let other = Uuid::max();
         assert!(

@@ -16,8 +16,9 @@ use super::events::Feed;
 use super::faults::{FaultSpec, Switch};
 use super::http;
 use super::inspect::{Inspector, Notice, To};
-use super::limits::Limits;
+use super::limits::{LimitScale, Limits};
 use super::log::Log;
+use super::quirks::Quirks;
 use super::voice::{Track, Voice, VoiceStatus};
 use super::world::{BotAccount, Effect, Plan, World};
 use crate::config::Secret;
@@ -38,6 +39,10 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// Which of the real server's ways it has: all of them, unless the dialect is the documented one.
+    pub quirks: Quirks,
+    /// What becomes of the rate limits.
+    pub limits: LimitScale,
     /// How the voice sockets write their status messages.
     pub voice_status: VoiceStatus,
     /// The world to begin with; `None`: one space with some channels and people.
@@ -51,6 +56,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            quirks: Quirks::default(),
+            limits: LimitScale::default(),
             voice_status: VoiceStatus::default(),
             world: None,
         }
@@ -189,14 +196,17 @@ impl Shared {
                     space,
                     kind,
                     payload,
-                } => state.feed.push(*space, kind, payload, now.mono),
+                    unseen,
+                } => state
+                    .feed
+                    .push(*space, kind, payload, unseen.clone(), now.mono),
                 Effect::Direct { bot, kind, payload } => {
                     state.feed.push_direct(*bot, kind, payload, now.mono);
                 }
                 Effect::Installed { bot, space } => state.feed.install(*bot, *space),
                 Effect::Uninstalled { bot, space } => state.feed.remove(*bot, *space),
-                Effect::RoomJoined { room, user, is_bot } => {
-                    let track = (!is_bot).then(Track::microphone);
+                Effect::RoomJoined { room, user, speaks } => {
+                    let track = speaks.then(Track::microphone);
                     state.voice.rooms.join(*room, *user, track);
                 }
                 Effect::RoomLeft { room, user } => state.voice.left(*room, *user),
@@ -223,6 +233,7 @@ impl Shared {
                 space,
                 kind,
                 payload,
+                ..
             } => (To::Space(*space), kind, payload),
             Effect::Direct { bot, kind, payload } => (To::Bot(*bot), kind, payload),
             _ => return,
@@ -287,18 +298,19 @@ impl Server {
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let world = match &settings.world {
-            Some(plan) => World::planned(plan, http::new_token),
-            None => World::with_default_space(),
+            Some(plan) => World::planned(plan, settings.quirks, http::new_token),
+            None => World::with_default_space(settings.quirks),
         };
+        let feed = Feed::new(settings.quirks);
         let shared = Arc::new(Shared {
-            limits: Limits::new(settings.segment),
+            limits: Limits::new(settings.segment, settings.limits),
             faults: Switch::default(),
             settings,
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
                 world,
-                feed: Feed::default(),
+                feed,
                 voice: Voice::new(address),
             }),
             log: Mutex::default(),

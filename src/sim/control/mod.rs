@@ -5,6 +5,7 @@
 //! Only pages and programs of this machine may call: see [`guard`].
 
 mod acts;
+mod change;
 mod faults;
 pub mod guard;
 mod people;

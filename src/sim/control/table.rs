@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
 
-use super::{Shared, act, acts, faults, people, reply, sound, tools, view, voice};
+use super::{Shared, act, acts, change, faults, people, reply, sound, tools, view, voice};
 use crate::config::suggest::did_you_mean;
 use crate::sim::world::Fault;
 
@@ -102,8 +102,8 @@ pub static ROWS: &[Row] = &[
     row("POST", "/submit", &["userId", "modalInteractionId", "values?"], "{interactionId}",
         "Submits a modal; `values` maps each `customId` to a list of texts.",
         || act(acts::submit)),
-    row("POST", "/voice", &["userId", "channelId?", "leave?"], "",
-        "Joins a voice channel, or leaves it.",
+    row("POST", "/voice", &["userId", "channelId?", "leave?", "state?"], "",
+        "Joins a voice channel, or leaves it; `state` is a list of `muted`, `mutedByServer`, `mutedHeadphones`, `mutedHeadphonesByServer` and `streaming`.",
         || act(people::voice)),
     row("POST", "/speak", &["userId", "channelId?", "callId?", "packets", "intervalMs?"], "{spoken}",
         "Says Opus packets (base64; DTX, too) as somebody who is in the voice channel or the call, one every 20 ms if nothing else is given. Answers when the last was said, or the person has left; closing the request ends it.",
@@ -118,9 +118,24 @@ pub static ROWS: &[Row] = &[
         "Ends one's own call.",
         || act(voice::hang_up)),
     // The world.
-    row("POST", "/member", &["spaceId?", "displayName?", "userId?", "leave?"], "{userId}",
-        "Somebody comes (`spaceId` and `displayName`) or goes (`userId` and `leave`); a bot that goes is uninstalled.",
-        || act(people::member)),
+    row("POST", "/member", &["spaceId?", "userId?", "leave?", "displayName?", "avatarUrl?", "archetypeIds?"], "{userId}",
+        "Somebody comes (`spaceId` and `displayName`), changes (`spaceId` and `userId`) or goes (`userId` and `leave`; from every space if none is named). A bot that goes is uninstalled.",
+        || act(change::member)),
+    row("POST", "/presence", &["userId", "status", "activity?"], "",
+        "Somebody's status, and what they do: `{kind, titleName}`.",
+        || act(change::presence)),
+    row("POST", "/archetype", &["spaceId", "archetypeId?", "name?", "colour?", "mentionable?", "permissions?"], "{archetypeId}",
+        "Makes an archetype, or changes the one with that id; `permissions` is a list of entitlements.",
+        || act(change::archetype)),
+    row("POST", "/channel", &["spaceId?", "channelId?", "name?", "type?", "description?", "slowMode?", "overrides?", "delete?"], "{channelId}",
+        "Makes a channel (`spaceId` and `name`), changes one (`channelId`) or deletes it (with `delete`). `slowMode` is in seconds, `overrides` a list of `{archetypeId, allow, deny}` with lists of entitlements.",
+        || act(change::channel)),
+    row("POST", "/install", &["bot", "spaceId?", "granted?"], "",
+        "Installs a bot (user id or name) into a space where it is not yet; `granted` is a list of entitlements, all of them if it is left out.",
+        || act(change::install)),
+    row("POST", "/entitlements", &["bot", "spaceId?", "granted?", "required?"], "",
+        "Changes what a space grants a bot, what the bot requires, or both; the bot is told when they do not agree.",
+        || act(change::entitle)),
     row("POST", "/emit", &["type", "payload?", "raw?", "spaceId?", "bot?"], "",
         "Sends a raw event to every bot of the space, or to one bot (user id or name); `raw` is sent as it is.",
         || act(tools::emit)),

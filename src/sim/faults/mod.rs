@@ -284,6 +284,7 @@ mod tests {
 
     use super::{Faults, RequestFault, StreamFault, VoiceFault};
     use crate::sim::events::frame;
+    use crate::sim::quirks::Quirks;
 
     fn armed(specs: &[&str]) -> Faults {
         let mut faults = Faults::default();
@@ -339,7 +340,7 @@ mod tests {
 
     #[test]
     fn events_are_doubled_and_change_places() {
-        let [a, b, c] = ["a", "b", "c"].map(|id| frame("x", "{}", id));
+        let [a, b, c] = ["a", "b", "c"].map(|id| frame(Quirks::default(), "x", "{}", id));
         let chunk = [&a[..], &b, &c].concat();
         let mut faults = armed(&["reorder", "duplicate"]);
         assert_eq!(faults.batch(&a).pieces, [a.clone(), a.clone()]);

@@ -81,7 +81,7 @@ async fn upgrade(shared: Arc<Shared>, kind: Kind, request: Request) -> Result<Re
     let query = query.map_err(IntoResponse::into_response)?.0;
     let plan = plan(&shared, kind, &query, &parts.headers).map_err(|fault| refusal(&fault))?;
     if let Some(status) = shared.faults.voice_opening() {
-        return Err(injected(status));
+        return Err(injected(shared.settings.quirks, status));
     }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
