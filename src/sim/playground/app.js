@@ -12,6 +12,7 @@ import { icon } from "./icons.js";
 import { startInspector } from "./inspector.js";
 import { forgetInteractions, onBotMessage, onInteractionEvent } from "./interactions.js";
 import { startModals } from "./modal.js";
+import { startPresence } from "./presence.js";
 import { startSides } from "./sides.js";
 import { startSidebar } from "./sidebar.js";
 import { putMessage, putReactions, refresh, refreshCommands, refreshWorld } from "./store.js";
@@ -65,6 +66,7 @@ startSidebar();
 startTimeline({ reply: startReply, edit: startEdit });
 startComposer();
 startModals();
+startPresence();
 startVoicePanel();
 startInspector();
 

@@ -45,7 +45,7 @@ export function startComposer() {
     if (context?.kind === "edit") setContext(null);
   });
   watch("world", label);
-  watch("commands", () => !list.hidden && suggest());
+  watch("commands", () => document.activeElement === write && suggest());
 }
 
 function label() {

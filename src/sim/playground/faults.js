@@ -90,7 +90,7 @@ function drawArmed({ faults, chaos, struck }) {
   byId("faults-struck").textContent = struck === 1 ? "1 fault has struck." : `${struck} faults have struck.`;
   const count = document.querySelector("#count-faults");
   count.hidden = items.length === 0;
-  count.textContent = String(items.length);
+  count.textContent = items.length > 0 ? String(items.length) : "";
 }
 
 const item = (what, label, query) => h("li", {}, h("span", {}, what), h("button", { class: "icon", "aria-label": label, title: label, onclick: () => clear(query) }, icon("close")));

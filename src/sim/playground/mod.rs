@@ -15,7 +15,7 @@
 //! | `controls`, `modal`, `commands` | buttons and selects; a bot's form; slash commands and their options |
 //! | `interactions` | what waits for a bot, and how it ends |
 //! | `composer`, `typing` | the write box and its suggestions; who is typing |
-//! | `sides`, `sidebar` | the columns; channels and people |
+//! | `sides`, `sidebar`, `presence` | the columns; channels and people; how people are there |
 //! | `voice`, `voicepanel` | voice channels and calls: what is open, and how it looks |
 //! | `line`, `audio` | one person's line into a room; Opus to samples and back, in the browser |
 //! | `playback-worklet`, `capture-worklet` | what runs on the browser's audio thread |
@@ -82,6 +82,7 @@ pub static FILES: &[File] = &[
     asset!(JS, "message.js"),
     asset!(JS, "modal.js"),
     asset!(JS, "playback-worklet.js"),
+    asset!(JS, "presence.js"),
     asset!(JS, "richtext.js"),
     asset!(JS, "sidebar.js"),
     asset!(JS, "sides.js"),

@@ -4,6 +4,7 @@
 import { post } from "./api.js";
 import { avatar, botBadge, byId, cssColour, fill, h, notice } from "./dom.js";
 import { icon } from "./icons.js";
+import { doing, statusDot } from "./presence.js";
 import { openSide, shownSide } from "./sides.js";
 import { addressAs, become, channel, enter, member, people, space, state, watch } from "./store.js";
 import { call } from "./voice.js";
@@ -145,7 +146,8 @@ function renderPeople() {
 }
 
 function memberItem(each, roles) {
-  const who = [avatar(each), h("span", { class: "name" }, h("b", {}, each.displayName), botBadge(each), h("small", {}, `@${each.username}${roles ? ` · ${roles}` : ""}`))];
+  const about = doing(each) || `@${each.username}${roles ? ` · ${roles}` : ""}`;
+  const who = [h("span", { class: "with-status" }, avatar(each), statusDot(each)), h("span", { class: "name" }, h("b", {}, each.displayName), botBadge(each), h("small", {}, about))];
   if (each.isBot) {
     const ring = each.verified && h("button", { class: "icon", "aria-label": `Call ${each.displayName}`, title: `Call ${each.displayName}`, onclick: () => call(each.userId) }, icon("call"));
     return h("li", { class: "member" }, h("div", { class: "who" }, who), ring);

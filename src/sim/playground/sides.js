@@ -37,7 +37,8 @@ export function openSide(name) {
     return;
   }
   // What slides over the chat takes the focus, and gives it back.
-  if (name) byId(name).querySelector("button, select, [tabindex='0']")?.focus();
+  const inside = (each) => each.checkVisibility({ visibilityProperty: true });
+  if (name) [...byId(name).querySelectorAll("button, select, [tabindex='0']")].find(inside)?.focus();
   else if (before) byId(`show-${before}`).focus();
 }
 

@@ -119,6 +119,7 @@ export const hearCall = ({ userId, callId }) => openLine(userId, { callId });
 export function onCall(event) {
   const known = calls.get(event.callId);
   calls.delete(event.callId); // the latest stands last
+  for (const old of [...calls.values()]) if (old.userId === event.userId && !isOpenCall(old)) calls.delete(old.callId);
   calls.set(event.callId, { ...event, since: Date.now(), before: known ?? null });
   if (event.state === "accepted" && event.userId === state.me) void hearCall(event);
   if (!isOpenCall(event)) lineOf(event.callId, event.userId)?.close();
