@@ -6,6 +6,7 @@ mod control;
 mod faults;
 mod inspect;
 mod limits;
+mod saved;
 mod shapes;
 mod socket;
 mod sse;
