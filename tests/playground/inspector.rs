@@ -142,7 +142,7 @@ async fn faults_are_switched_on_from_the_page_and_strike() {
 
     page.write("!ping").await;
     page.reads("#faults-struck", "1 fault has struck.").await;
-    page.reads("#faults", "Nothing is armed.").await;
+    page.reads("#faults-none", "Nothing is armed.").await;
     page.reads(".message .text", "pong").await;
     page.click("[role=tab]", "Activity").await;
     page.reads(".entry.bad", "IMessages/Send").await;
@@ -158,7 +158,7 @@ async fn faults_are_switched_on_from_the_page_and_strike() {
     page.reads("#faults-armed li", "chaos seed 7").await;
     page.click("#faults-armed button", "End chaos and take all faults back")
         .await;
-    page.reads("#faults", "Nothing is armed.").await;
+    page.reads("#faults-none", "Nothing is armed.").await;
     assert_eq!(world.get("faults").await["chaos"], json!(null));
     page.done();
 }

@@ -58,7 +58,7 @@ impl Page {
             session: session.to_owned(),
             base: base.trim_end_matches('/').to_owned(),
         };
-        for domain in ["Page", "Runtime", "Log", "Network", "DOM"] {
+        for domain in ["Page", "Runtime", "Log", "Network"] {
             page.command(&format!("{domain}.enable"), json!({})).await;
         }
         let metrics = json!({
@@ -233,10 +233,10 @@ impl Page {
 
     /// Gives a file to a file input.
     pub async fn give_file(&self, selector: &str, path: &Path) {
-        let document = self.command("DOM.getDocument", json!({})).await;
-        let query = json!({ "nodeId": document["root"]["nodeId"], "selector": selector });
-        let found = self.command("DOM.querySelector", query).await;
-        let files = json!({ "nodeId": found["nodeId"], "files": [path] });
+        let find = json!({ "expression": format!("document.querySelector({})", json!(selector)) });
+        let found = self.command("Runtime.evaluate", find).await;
+        // By the object: the page may draw its panel anew in between.
+        let files = json!({ "objectId": found["result"]["objectId"], "files": [path] });
         self.command("DOM.setFileInputFiles", files).await;
     }
 
