@@ -64,7 +64,7 @@ async fn what_somebody_says_in_a_voice_channel_is_heard_in_the_page() {
     let world = World::at(&sim.base).await;
     let page = Page::open_at(&sim.base, &in_lounge(&world, 0), (1280, 800)).await;
     page.click("#voice button", "Join as Ada").await;
-    page.sees("#voice button", "Leave as Ada").await;
+    page.sees("#voice button", "Microphone").await;
 
     let (boris, lounge) = (world.person(1), world.channel("Lounge"));
     world
@@ -112,7 +112,7 @@ async fn the_page_speaks_with_the_microphone_and_with_a_file() {
     // Two people in two windows: the one hears what the other plays.
     let second = Page::open_at(&sim.base, &in_lounge(&world, 1), (1280, 800)).await;
     second.click("#voice button", "Join as Boris").await;
-    second.sees("#voice button", "Leave as Boris").await;
+    second.sees("#voice button", "Speak a file…").await;
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("tone.wav");
     write_wav(&file, 2);
