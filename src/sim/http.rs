@@ -348,6 +348,7 @@ fn page(file: &'static File) -> Response {
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, playground::POLICY),
     ];
     (headers, Bytes::from_static(file.body.as_bytes())).into_response()
 }
