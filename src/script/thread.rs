@@ -117,7 +117,7 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
     // The thread is known before the mailbox is read, so that no mail is left lying.
     let mailbox = Arc::clone(&birth.mailbox);
     mailbox.thread.get_or_init(thread::current);
-    let inbox = inbox.subscribe(thread::current());
+    let inbox = inbox.subscribe(&birth.name, thread::current());
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
     let result = Turns {
@@ -267,7 +267,7 @@ impl Turns<'_> {
         if let Some(trouble) = self.guest.take_failure() {
             return Err(trouble);
         }
-        self.guest.publish();
+        self.guest.publish(self.inbox);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
             self.state.send_replace(State::Loaded);
