@@ -1,14 +1,13 @@
 //! The thread of one script and its loop.
 //!
 //! A turn of the loop: answers that have come → timers that are due → what was deferred → one event of
-//! the inbox, while fewer handlers run than allowed → otherwise the thread parks until the next timer.
+//! the inbox, while fewer handlers run than allowed → one slice of what was preempted → otherwise the thread parks until the next timer.
 //! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
 //! Luau, keeps scripts from delaying each other.
 //!
-//! A script whose handlers do not finish stops taking events at its limit, and what waits for it fills
-//! the inbox in the end: nothing is lost, at the price that the stream is held for every script of the
-//! bot. So it says loudly, at most every [`HELD_WARNING`], which script it is. Ending handlers that take
-//! too long is the matter of a script's limits, not of this loop.
+//! A script whose handlers do not finish stops taking events at its limit, and what waits for it stays
+//! on disk: nothing is lost, and nobody else waits. It says loudly, at most every [`HELD_WARNING`], which
+//! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
@@ -26,6 +25,7 @@ use mlua::Lua;
 use tokio::sync::watch;
 
 use super::Trouble;
+use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use crate::inbox::{Delivery, Inbox, Subscription};
@@ -56,6 +56,7 @@ pub(super) enum Mail {
 pub(super) struct Mailbox {
     mail: Mutex<VecDeque<Mail>>,
     thread: OnceLock<Thread>,
+    alarm: OnceLock<Arc<Alarm>>,
 }
 
 impl Mailbox {
@@ -67,6 +68,13 @@ impl Mailbox {
             .push_back(mail);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
+        }
+    }
+
+    /// Ends whatever Luau the thread runs, with an error at its next safepoint.
+    pub(super) fn end(&self) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.end();
         }
     }
 
@@ -88,6 +96,7 @@ pub(super) fn spawn(
     builder.spawn(move || {
         let _of_bot = span.enter();
         let script = birth.name.clone();
+        super::budget::lower_priority(&script);
         let shared = Arc::clone(&birth.shared);
         let fail = |trouble: Trouble| {
             tracing::error!(target: "script", script = %script, "the script has failed: {trouble}");
@@ -120,6 +129,7 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
     let inbox = inbox.subscribe(&birth.name, thread::current());
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
+    mailbox.alarm.get_or_init(|| guest.budget.alarm());
     let result = Turns {
         lua: &lua,
         guest: &guest,
@@ -175,6 +185,7 @@ impl Turns<'_> {
             busy |= self.guest.run_timers(self.lua, now);
             self.guest.run_deferred();
             busy |= self.take_event(now);
+            self.guest.run_preempted();
             self.settle()?;
             if self.is_over(now) {
                 return Ok(());
@@ -241,7 +252,7 @@ impl Turns<'_> {
         }
     }
 
-    /// No handler may begin. Says so when events wait for one, which in the end stops the whole bot.
+    /// No handler may begin. Says so when events wait for one.
     fn hold(&mut self, now: Instant) {
         let waiting = self.inbox.waiting();
         if waiting == 0 {
@@ -257,8 +268,8 @@ impl Turns<'_> {
         self.held.quiet_until = self.held.due;
         tracing::warn!(target: "script", script = %self.guest.name, waiting,
             seconds = now.duration_since(since).as_secs(),
-            "{} handlers run, as many as may: its events wait, and once the inbox is full, every script \
-             of this bot waits with it; end the handlers that hang, or raise limits.handlers",
+            "{} handlers run, as many as may: its events wait on disk; end the handlers that hang, or \
+             raise limits.handlers",
             self.guest.most_handlers);
     }
 

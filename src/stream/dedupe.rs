@@ -122,11 +122,11 @@ mod tests {
         let mut dedupe = Dedupe::default();
         for sequence in 1..=20_000 {
             assert!(dedupe.place(A, sequence, now).is_some());
-            assert!(!dedupe.place(A, sequence, now).is_some());
+            assert!(dedupe.place(A, sequence, now).is_none());
         }
         for sequence in 20_001 - 5000..=20_000 {
             assert!(
-                !dedupe.place(A, sequence, now).is_some(),
+                dedupe.place(A, sequence, now).is_none(),
                 "a replay of the most"
             );
         }
@@ -142,7 +142,7 @@ mod tests {
             assert!(dedupe.place(A, sequence, now).is_some(), "{sequence}");
         }
         for sequence in [99, 100, 101, 102, 103, 4000] {
-            assert!(!dedupe.place(A, sequence, now).is_some(), "{sequence}");
+            assert!(dedupe.place(A, sequence, now).is_none(), "{sequence}");
         }
         assert!(dedupe.place(A, 104, now).is_some());
     }
@@ -175,7 +175,7 @@ mod tests {
             "further back than any replay"
         );
         assert!(dedupe.place(A, 2, now).is_some());
-        assert!(!dedupe.place(A, 1, now).is_some());
+        assert!(dedupe.place(A, 1, now).is_none());
 
         dedupe.place(A, 300, now);
         let later = now + REPLAY_LIFETIME + Duration::from_secs(1);
@@ -186,7 +186,7 @@ mod tests {
 
         let space = "00000000000000000000000000000001";
         dedupe.cursor(&format!("{space}:300"));
-        assert!(!dedupe.place(A, 300, later).is_some());
+        assert!(dedupe.place(A, 300, later).is_none());
         dedupe.cursor(&format!("{space}:4"));
         assert!(dedupe.place(A, 5, later).is_some());
     }
@@ -201,7 +201,7 @@ mod tests {
         }
         assert_eq!(dedupe.scopes.len(), SCOPES);
         let now = start + Duration::from_secs(2);
-        assert!(!dedupe.place(Scope::Space(1), 1, now).is_some());
+        assert!(dedupe.place(Scope::Space(1), 1, now).is_none());
         assert!(dedupe.place(Scope::Space(0), 1, now).is_some(), "forgotten");
     }
 }
