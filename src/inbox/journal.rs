@@ -151,6 +151,16 @@ struct Unwritten {
     position: Option<String>,
 }
 
+impl Unwritten {
+    fn is_empty(&self) -> bool {
+        self.over.is_empty()
+            && self.progress.is_empty()
+            && self.calls.is_empty()
+            && self.scopes.is_empty()
+            && self.position.is_none()
+    }
+}
+
 /// What was dropped at the bound and not reported yet.
 #[derive(Default)]
 struct Dropped {
@@ -223,7 +233,8 @@ impl Journal {
                 lazy
             };
             if state.closing {
-                if state.ops.is_empty() || self.retry_at.is_some() {
+                let nothing = state.ops.is_empty() && self.unwritten.is_empty();
+                if nothing || self.retry_at.is_some() {
                     return None;
                 }
                 due = Some(now);
@@ -314,14 +325,8 @@ impl Journal {
             callers,
             ..
         } = self;
-        let nothing = fresh.is_empty()
-            && progress.is_empty()
-            && unwritten.over.is_empty()
-            && unwritten.calls.is_empty()
-            && unwritten.position.is_none()
-            && unwritten.scopes.is_empty()
-            && !ops.iter().any(Op::needs_database);
-        if nothing {
+        let nothing = fresh.is_empty() && unwritten.is_empty();
+        if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Vec::new());
         }
         let fresh = store.transaction(|store| {
