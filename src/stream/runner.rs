@@ -166,6 +166,10 @@ impl Runner {
         if !was_live {
             self.publish();
         }
+        if place == Some(Place::Connection) && self.machine.position() == message.id {
+            // As long as nothing else came, it says where to go on.
+            self.inbox.pass(&message.id, Place::Id);
+        }
         let mut event = Event {
             id: message.id,
             kind: message.kind,

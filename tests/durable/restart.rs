@@ -78,7 +78,11 @@ async fn what_a_killed_bot_had_not_finished_runs_again_in_order_and_first() {
     let mut process = run(dir.path(), &sim).await;
     process.signal("TERM");
     process.ended().await;
-    assert!(!process.output().contains("began"), "{}", process.output());
+    assert!(
+        !process.output().contains("worker: began"),
+        "{}",
+        process.output()
+    );
 }
 
 #[tokio::test]
