@@ -176,14 +176,22 @@ print(argon.time.now() - argon.time.parse("2026-01-31T09:30:00Z"))
         members: &[
             function("argon.http.request", "{ url, method, headers, query, body, json, timeout } -> { status, ok, headers, body, json }", 1, 1, "Sends a request and waits for the whole answer, whatever its status is. `json` in the request is a value to send as JSON; in the answer it is the decoded body. What was not sent or not answered raises an error value as failed calls do, with the code `permission_denied`, `invalid_request`, `unreachable`, `timeout`, `lost_response`, `response_too_large` or `too_many_redirects`. `timeout` is in seconds: 10, at most 60.").options(0, &["url", "method", "headers", "query", "body", "json", "timeout"]),
         ],
-        example: r#"local answer = argon.http.request({
-	url = "https://api.example.com/weather",
-	query = { city = "Berlin" },
-	timeout = 5,
+        example: r#"argon.command({
+	name = "weather",
+	description = "How warm is it?",
+	run = function(interaction)
+		local answer = argon.http.request({
+			url = "https://api.example.com/weather",
+			query = { city = "Berlin" },
+			timeout = 2,
+		})
+		if answer.ok and answer.json then
+			interaction:reply(`It is {answer.json.temperature} degrees.`)
+		else
+			interaction:reply(`The service says {answer.status}.`)
+		end
+	end,
 })
-if answer.ok and answer.json then
-	print("it is", answer.json.temperature, "degrees")
-end
 "#,
     },
     Library {
