@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use argon_host::config::Secret;
 use argon_host::contract::Route;
-use argon_host::inbox::{Event, Inbox};
+use argon_host::inbox::{Event, Inbox, Place};
 use argon_host::rest;
 use argon_host::script::{Host, Identity, ScriptSettings, Settings};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -419,12 +419,15 @@ async fn latency() {
             PONGS.lock().unwrap_or_else(PoisonError::into_inner).clear();
             let begun = Instant::now();
             inbox
-                .append(Event {
-                    id: n.to_string(),
-                    kind: "messageCreate".into(),
-                    payload: PAYLOAD.into(),
-                    received: begun,
-                })
+                .append(
+                    Event {
+                        id: n.to_string(),
+                        kind: "messageCreate".into(),
+                        payload: PAYLOAD.into(),
+                        received: begun,
+                    },
+                    Place::Id,
+                )
                 .await;
             // Within the quota of lines.
             tokio::time::sleep(Duration::from_millis(6)).await;

@@ -109,7 +109,7 @@ async fn a_flood_of_lines_is_cut_off_and_counted() {
         said.iter()
             .any(|line| line.ends_with("lines were left out: it logs too much"))
     );
-    assert_eq!(said.last().map(String::as_str), Some("after"));
+    assert!(said.contains(&"after".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
