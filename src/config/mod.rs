@@ -247,6 +247,12 @@ impl Default for Script {
 pub struct State {
     /// The folder; default `.argon`.
     pub dir: PathBuf,
+    /// Payload bytes of events that scripts are not done with; default 256 MiB.
+    pub backlog: u64,
+    /// Bytes of one script's key-value store; default 64 MiB.
+    pub kv: u64,
+    /// Fields that recordings leave out: paths such as `message.text`; default none.
+    pub redact: Vec<String>,
 }
 
 /// `[admin]`: local HTTP for people who run the host.

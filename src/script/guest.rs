@@ -27,6 +27,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
+use crate::inbox::Subscription;
 use crate::rest;
 
 /// What the host gives a script.
@@ -60,6 +61,7 @@ pub(super) struct Keys {
     pub(super) message: LuaString,
     pub(super) sender: LuaString,
     pub(super) user_id: LuaString,
+    pub(super) replayed: LuaString,
 }
 
 impl Keys {
@@ -70,6 +72,7 @@ impl Keys {
             message: lua.create_string("message")?,
             sender: lua.create_string("sender")?,
             user_id: lua.create_string("userId")?,
+            replayed: lua.create_string("replayed")?,
         })
     }
 }
@@ -235,9 +238,10 @@ impl Guest {
             .any(|known| known.name == name && known.space_id.as_deref() == space)
     }
 
-    /// Tells the host what the script registered, if that has changed.
-    pub(super) fn publish(&self) {
+    /// Tells the host and the inbox what the script registered, if that has changed.
+    pub(super) fn publish(&self, inbox: &Subscription) {
         if self.own_changed.replace(false) {
+            inbox.want(self.own.borrow().events.iter().map(String::as_str));
             self.shared.publish(&self.name, self.own.borrow().clone());
         }
     }
