@@ -187,6 +187,11 @@ async fn the_other_build_says_type_and_cuts_the_connection() {
     );
     socket.send(vec![0xf8]).await;
     assert_eq!(socket.end().await, End::Cut);
+    for kind in ["subscribe", "duplex"] {
+        let url = format!("{}/audio/{kind}", world.server.base_url());
+        let (status, body) = answer(world.http.get(url)).await;
+        assert_eq!((status, &body["error"]), (404, &"not_found".into()));
+    }
 }
 
 #[tokio::test]
