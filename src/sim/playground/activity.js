@@ -176,7 +176,7 @@ const shapes = {
   },
   notice({ gravity, bot, script, text }) {
     const [first, ...rest] = text.split("\n");
-    const [, place, message] = /^([\w./@ -]+\.luau?:\d+): (.*)$/.exec(first) ?? [null, null, first];
+    const [, place, message] = /^([\w./@ -]+\.luau?:\d+(?::\d+)?): (.*)$/.exec(first) ?? [null, null, first];
     return {
       sign: { error: "✕", warning: "!", info: "·" }[gravity] ?? "·",
       label: { error: "Error", warning: "Warning", info: "News" }[gravity] ?? "News",

@@ -20,9 +20,6 @@ export function startVoicePanel() {
 /** Who is in a voice channel. */
 export const inVoice = (channelId) => (space()?.members ?? []).filter((each) => each.voiceChannelId === channelId);
 
-/** The bots that can be called. */
-export const callable = () => (space()?.members ?? []).filter(({ isBot, verified }) => isBot && verified);
-
 function render() {
   const focused = document.activeElement?.dataset?.voiceKey;
   renderChannel();
