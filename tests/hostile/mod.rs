@@ -210,10 +210,17 @@ async fn attackers_harm_nobody_and_end_as_they_must() {
     host.signal("TERM");
     assert!(host.ended().await.success());
     let output = host.output();
-    assert!(!output.contains("ESCAPED"), "{output}");
+    // What the type checker shows of their sources is not what they say.
+    let said = log_of(&output);
+    let escaped: Vec<_> = said
+        .values()
+        .flatten()
+        .filter(|line| line.starts_with("ESCAPED"))
+        .collect();
+    assert!(escaped.is_empty(), "{escaped:?}");
     let secret = sim.token.split(':').nth(1).expect("a secret part");
     assert!(!output.contains(secret), "the token was found");
-    assert!(!output.contains("panicked"), "{output}");
+    assert!(!output.contains("panicked at"), "{output}");
 }
 
 /// A run of minutes with figures: `HOSTILE_SECONDS=120 cargo test --release --test run hostile -- --ignored
