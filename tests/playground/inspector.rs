@@ -1,9 +1,9 @@
 //! The inspector: what happens, rate limits, errors of scripts, faults.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::page::Page;
-use crate::support::{embedded_bot, run_embedded};
+use crate::support::{Sim, World, embedded_bot, run_embedded};
 
 const SCRIPT: &str = r#"
 argon.on("messageCreate", function(event)
@@ -160,5 +160,98 @@ async fn faults_are_switched_on_from_the_page_and_strike() {
         .await;
     page.reads("#faults-none", "Nothing is armed.").await;
     assert_eq!(world.get("faults").await["chaos"], json!(null));
+    page.done();
+}
+
+/// Every way to choose a kind of fault: the fields that must be filled, each with its least value; a field
+/// with choices, with each of them.
+fn choices(kind: &Value) -> Vec<Vec<(String, Value)>> {
+    let fields = kind["fields"].as_array().expect("fields").iter();
+    let mut ways = vec![Vec::new()];
+    for field in fields.filter(|field| field["required"] == true) {
+        let name = field["name"].as_str().expect("a name").to_owned();
+        let values: Vec<Value> = match field["choices"].as_array() {
+            Some(choices) => choices.iter().map(|each| each["value"].clone()).collect(),
+            None => vec![field["least"].clone()],
+        };
+        let extended = |way: &Vec<_>| {
+            let (way, name) = (way.clone(), name.clone());
+            let with = move |value: &Value| [&way[..], &[(name.clone(), value.clone())]].concat();
+            values.iter().map(with).collect::<Vec<_>>()
+        };
+        ways = ways.iter().flat_map(extended).collect();
+    }
+    ways
+}
+
+/// No bot is there, so that nothing strikes before it is seen.
+#[tokio::test]
+async fn every_kind_of_fault_is_armed_and_taken_back_from_the_page() {
+    let sim = Sim::start().await;
+    let world = World::at(&sim.base).await;
+    let page = Page::open(&world.base).await;
+    page.click("[role=tab]", "Faults").await;
+    page.reads("#faults-none", "Nothing is armed.").await;
+
+    let kinds = world.get("faults/kinds").await;
+    for kind in kinds["kinds"].as_array().expect("a list") {
+        let name = kind["kind"].as_str().expect("a name");
+        for way in choices(kind) {
+            page.choose("#fault-kind", name).await;
+            for (field, value) in &way {
+                let selector = format!("#fault-fields [name={field}]");
+                match value {
+                    Value::String(choice) => page.choose(&selector, choice).await,
+                    number => {
+                        page.js(&format!("document.querySelector('{selector}').focus()"))
+                            .await;
+                        page.types(&number.to_string()).await;
+                    }
+                }
+            }
+            page.click("#fault-form button", "Arm").await;
+            page.reads("#faults-armed li b", name).await;
+
+            let armed = world.get("faults").await;
+            let back = if name == "chaos" {
+                assert_eq!(armed["chaos"], way[0].1);
+                "End chaos and take all faults back".to_owned()
+            } else {
+                let faults = armed["faults"].as_array().expect("a list");
+                assert_eq!(faults.len(), 1, "{armed}");
+                assert_eq!(
+                    (&faults[0]["kind"], &faults[0]["left"]),
+                    (&name.into(), &1.into())
+                );
+                for (field, value) in &way {
+                    assert_eq!(faults[0][field].as_f64(), value.as_f64(), "{armed}");
+                    assert_eq!(faults[0][field].as_str(), value.as_str(), "{armed}");
+                }
+                format!("Take {name} back")
+            };
+            page.click("#faults-armed button", &back).await;
+            page.reads("#faults-none", "Nothing is armed.").await;
+            let left = world.get("faults").await;
+            assert_eq!(
+                (&left["faults"], &left["chaos"]),
+                (&json!([]), &Value::Null)
+            );
+        }
+    }
+    assert_eq!(world.get("faults").await["struck"], 0);
+    page.done();
+}
+
+#[tokio::test]
+async fn gauges_say_that_limits_are_lifted() {
+    let sim = Sim::start_with(&["--limits", "off"]).await;
+    let page = Page::open(&sim.base).await;
+    page.click("[role=tab]", "Limits").await;
+    page.reads(".gauge", "0, no limit").await;
+    page.until(
+        "no gauge is full",
+        "document.querySelectorAll('.bar').length > 10 && [...document.querySelectorAll('.bar')].every((bar) => bar.dataset.full === '' && !/null|NaN/.test(bar.parentElement.textContent))",
+    )
+    .await;
     page.done();
 }

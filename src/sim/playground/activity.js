@@ -84,7 +84,8 @@ function tellError({ type, gravity, script, bot }) {
   unseenErrors++;
   const sign = byId("script-errors");
   sign.hidden = false;
-  sign.textContent = unseenErrors === 1 ? `⚠ An error in ${script ?? bot ?? "the host"}` : `⚠ ${unseenErrors} errors in scripts`;
+  const words = unseenErrors === 1 ? `An error in ${script ?? bot ?? "the host"}` : `${unseenErrors} errors in scripts`;
+  sign.replaceChildren("⚠", h("span", { class: "words" }, ` ${words}`));
 }
 
 function seeErrors() {

@@ -72,11 +72,12 @@ function gauge(key, name) {
 function set(key, { used, limit, note }) {
   const parts = drawn.get(key);
   if (!parts) return;
-  parts.numbers.textContent = `${used} / ${limit}`;
+  const lifted = limit === null; // --limits off
+  parts.numbers.textContent = lifted ? `${used}, no limit` : `${used} / ${limit}`;
   parts.note.textContent = note;
-  parts.bar.setAttribute("aria-valuemax", String(limit));
+  parts.bar.setAttribute("aria-valuemax", String(lifted ? Math.max(1, used) : limit));
   parts.bar.setAttribute("aria-valuenow", String(used));
-  parts.bar.setAttribute("aria-valuetext", `${used} of ${limit}`);
-  parts.bar.dataset.full = used >= limit ? "full" : used >= limit * 0.8 ? "nearly" : "";
-  parts.bar.firstElementChild.style.setProperty("--part", String(Math.min(1, used / limit)));
+  parts.bar.setAttribute("aria-valuetext", lifted ? `${used}, no limit` : `${used} of ${limit}`);
+  parts.bar.dataset.full = lifted ? "" : used >= limit ? "full" : used >= limit * 0.8 ? "nearly" : "";
+  parts.bar.firstElementChild.style.setProperty("--part", String(lifted ? 0 : Math.min(1, used / limit)));
 }
