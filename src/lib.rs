@@ -13,6 +13,7 @@
 //! | [`script`] | everything that knows Luau |
 //! | [`check`] | finds mistakes in config and scripts without running them |
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
+//! | [`voice`] | voice connections: files, mixing, encoding, pacing, sockets, recordings |
 //! | [`sim`] | the embedded Argon server and its playground |
 //! | [`observe`] | logs |
 //! | [`cli`] | one file per subcommand |
@@ -41,3 +42,4 @@ pub mod rest;
 pub mod script;
 pub mod sim;
 pub mod stream;
+pub mod voice;

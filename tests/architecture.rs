@@ -13,8 +13,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stream", &["config", "contract", "inbox", "observe"]),
     (
         "script",
-        &["config", "contract", "inbox", "modules", "rest"],
+        &["config", "contract", "inbox", "modules", "rest", "voice"],
     ),
+    ("voice", &["config", "contract", "rest"]),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
     ("check", &["config", "contract", "definitions", "modules"]),

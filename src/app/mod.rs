@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::config::{Config, Secret, ServerUrl};
-use crate::sim;
+use crate::{sim, voice};
 use bot::Connection;
 
 /// How long running handlers may go on after a shutdown was asked for.
@@ -51,14 +51,17 @@ pub enum Error {
 pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> {
     let mut servers = HashMap::new();
     let mut bots = JoinSet::new();
+    // One clock for the voice of every bot.
+    let engine = voice::Engine::default();
     let all = configs.len();
     for config in configs {
         let connection = connect(&config, &mut servers).await?;
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
+        let engine = engine.clone();
         bots.spawn(
             async move {
-                let result = bot::run(config, connection, shutdown).await;
+                let result = bot::run(config, connection, engine, shutdown).await;
                 if let Err(error) = &result {
                     tracing::error!("{error}");
                 }

@@ -15,6 +15,7 @@ use tokio::runtime;
 use super::api;
 use super::api::controls::Modals;
 use super::api::require::Modules;
+use super::api::voice::Voices;
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
@@ -25,6 +26,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::rest;
+use crate::voice;
 
 /// What the host gives a script.
 pub(super) struct Birth {
@@ -44,6 +46,7 @@ pub(super) struct Birth {
     pub(super) handlers: usize,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
+    pub(super) voice: Option<voice::Host>,
 }
 
 /// Field names that every event needs, interned once.
@@ -89,6 +92,7 @@ pub(super) struct Guest {
     pub(super) scheduler: Rc<RefCell<Scheduler>>,
     pub(super) handlers: Rc<RefCell<Handlers>>,
     pub(super) modals: RefCell<Modals>,
+    pub(super) voices: Voices,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
     own: RefCell<Own>,
@@ -109,6 +113,7 @@ impl Guest {
         weak.raw_set("__mode", "k")?;
         let replies = lua.create_table()?;
         replies.set_metatable(Some(weak))?;
+        let voices = Voices::new(&lua, birth.voice, &birth.name, birth.caller, &birth.mailbox)?;
         let guest = Rc::new(Self {
             name: birth.name,
             config: birth.config,
@@ -128,6 +133,7 @@ impl Guest {
             scheduler: Rc::default(),
             handlers: Rc::default(),
             modals: RefCell::default(),
+            voices,
             modules: RefCell::new(Modules::new(birth.root, birth.entry)),
             bad_types: RefCell::default(),
             own: RefCell::default(),
@@ -227,6 +233,7 @@ impl Guest {
     pub(super) fn clear(&self) {
         self.clear_scheduler();
         self.handlers.take();
+        self.voices.clear();
         self.modules.borrow_mut().clear();
     }
 }

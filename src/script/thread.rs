@@ -11,7 +11,8 @@
 //! too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer for each pending call
-//! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
+//! ([`super::scheduler::PENDING_CALLS`]), the events of voice (bounded where they are posted) and the
+//! host's few commands. Nothing Luau is ever in it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ use mlua::Lua;
 use tokio::sync::watch;
 
 use super::Trouble;
+use super::api::voice::VoiceMail;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use crate::inbox::{Delivery, Inbox, Subscription};
@@ -45,6 +47,8 @@ const HELD_WARNING: Duration = Duration::from_secs(60);
 pub(super) enum Mail {
     /// The answer to a call.
     Answer(u64, Result<Bytes, rest::Error>),
+    /// Something of voice.
+    Voice(VoiceMail),
     /// Events may be handed out.
     Open,
     /// Take no more events; end when the handlers are over, at the latest then.
@@ -191,6 +195,7 @@ impl Turns<'_> {
         for mail in mail {
             match mail {
                 Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
+                Mail::Voice(mail) => self.guest.voice_mail(self.lua, mail),
                 // What it says is in `Shared::open`.
                 Mail::Open => {}
                 Mail::Stop(at) => {
