@@ -471,7 +471,7 @@ impl Connection {
             fade_in: samples(play.fade_in) as u32,
             crossfade: samples(play.crossfade).min(u64::from(u32::MAX)) as u32,
             duck: play.duck,
-            start,
+            start: opened.start,
         };
         Ok((track, options, opened))
     }
@@ -1030,7 +1030,7 @@ impl TrackHandle {
         };
         let opened = opened(plan, &self.name).await?;
         self.connection
-            .command(Command::Seek(self.id, Box::new(opened.feed), start))
+            .command(Command::Seek(self.id, Box::new(opened.feed), opened.start))
     }
 }
 

@@ -224,11 +224,13 @@ impl Reader {
         10f32.powf(f32::from(gain) / (20.0 * 256.0))
     }
 
-    /// Goes to that many heard samples from the beginning; beyond the end is the end.
+    /// Goes to the packet in which so many heard samples from the beginning are reached; beyond the end is
+    /// the end. Answers where that packet begins: a file is played from whole packets, so that they can be
+    /// sent as they are.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn seek(&mut self, target: u64) -> Result<(), Error> {
+    pub fn seek(&mut self, target: u64) -> Result<u64, Error> {
         let mut before = 0;
         let last = self.links.len() - 1;
         let found = self.links.iter().enumerate().find(|(at, link)| {
@@ -256,7 +258,21 @@ impl Reader {
         self.skip = goal - granule;
         self.page.clear();
         self.packets.seek_bytes(SeekFrom::Start(offset))?;
-        Ok(())
+        if inside == 0 {
+            return Ok(before);
+        }
+        loop {
+            let known = self.page.len();
+            self.read_page()?;
+            let mut new = self.page.iter_mut().skip(known);
+            if let Some(first) = new.find(|packet| !packet.settling) {
+                let lead = u64::from(std::mem::take(&mut first.skip));
+                return Ok(before + inside.saturating_sub(lead));
+            }
+            if self.page.len() == known {
+                return Ok(before + inside);
+            }
+        }
     }
 
     /// The next packet; `None` at the end.
@@ -306,7 +322,7 @@ impl Reader {
             if last_in_stream {
                 self.trim_to(end);
             }
-            if last_in_page || self.page.len() >= PAGE_PACKETS {
+            if last_in_page || self.page.len() >= PAGE_PACKETS * 2 {
                 return Ok(());
             }
         }

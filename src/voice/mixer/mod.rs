@@ -202,6 +202,9 @@ impl Mixer {
             }
             if track.settle() {
                 self.over(at, State::Stopped, events);
+            } else if track.is_active() && track.feed().is_exhausted() {
+                let state = track_end(track);
+                self.over(at, state, events);
             } else {
                 at += 1;
             }
@@ -299,11 +302,7 @@ impl Mixer {
             match track.add_to(out, scratch, channels, &self.duck) {
                 Pulled::All | Pulled::Starved(_) => at += 1,
                 Pulled::Ended(frames) => {
-                    let state = if track.error().is_some() {
-                        State::Failed
-                    } else {
-                        State::Finished
-                    };
+                    let state = track_end(track);
                     let was_playing = self.playing == Some(track.id);
                     self.over(at, state, events);
                     if was_playing {
@@ -336,14 +335,18 @@ impl Mixer {
             let Pulled::Ended(frames) = track.add_to(out, scratch, channels, &self.duck) else {
                 return;
             };
-            let state = if track.error().is_some() {
-                State::Failed
-            } else {
-                State::Finished
-            };
+            let state = track_end(track);
             self.over(at, state, events);
             out = &mut out[frames * channels..];
         }
+    }
+}
+
+/// How a track whose feed is exhausted has ended.
+fn track_end(track: &Track) -> State {
+    match track.error() {
+        Some(_) => State::Failed,
+        None => State::Finished,
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Opened {
     pub feed: Feed,
     /// Its length, samples, if it is known.
     pub duration: Option<u64>,
+    /// Where it really begins, samples.
+    pub start: u64,
 }
 
 /// How a feed ended.
@@ -132,15 +134,20 @@ fn read(
 ) -> Result<(), Error> {
     let mut source = Source::open(&plan.path, plan.channels)?;
     let duration = source.duration();
-    if plan.start > 0 {
-        source.seek(plan.start)?;
-    }
+    let start = match plan.start {
+        0 => 0,
+        start => source.seek(start)?,
+    };
     let finished = match source {
         Source::Opus(reader) => {
             let (to, packets) = RingBuffer::new(PACKETS);
             let feed = OpusFeed::new(packets, Arc::clone(end), plan.channels, reader.gain())?;
             let feed = Feed::Opus(Box::new(feed));
-            tell(Ok(Opened { feed, duration }));
+            tell(Ok(Opened {
+                feed,
+                duration,
+                start,
+            }));
             read_packets(*reader, to, plan.looped)
         }
         Source::Samples(decoded) => {
@@ -151,7 +158,11 @@ fn read(
                 reader: Some(thread::current()),
                 end: Arc::clone(end),
             });
-            tell(Ok(Opened { feed, duration }));
+            tell(Ok(Opened {
+                feed,
+                duration,
+                start,
+            }));
             read_samples(*decoded, to, plan.looped)
         }
     };
@@ -454,6 +465,16 @@ impl Feed {
     /// Whether it is written by a script and has nothing now: no reason to send.
     pub fn is_resting(&self) -> bool {
         matches!(self, Feed::Samples(feed) if feed.reader.is_none() && feed.samples.is_empty())
+    }
+
+    /// Whether everything was read, and nothing more will come.
+    pub fn is_exhausted(&self) -> bool {
+        match self {
+            Feed::Opus(feed) => {
+                feed.end.is_over() && feed.packets.is_empty() && feed.from == feed.to
+            }
+            Feed::Samples(feed) => feed.end.is_over() && feed.samples.is_empty(),
+        }
     }
 
     /// The gain that the file itself asks for.

@@ -87,14 +87,15 @@ impl Source {
         }
     }
 
-    /// Goes to that many samples from the beginning.
+    /// Goes to that many samples from the beginning. Answers where it is then: Ogg Opus begins with a
+    /// whole packet.
     ///
     /// # Errors
     /// When the position cannot be reached.
-    pub fn seek(&mut self, samples: u64) -> Result<(), Error> {
+    pub fn seek(&mut self, samples: u64) -> Result<u64, Error> {
         match self {
             Source::Opus(reader) => Ok(reader.seek(samples)?),
-            Source::Samples(decoded) => decoded.seek(samples),
+            Source::Samples(decoded) => decoded.seek(samples).map(|()| samples),
         }
     }
 }

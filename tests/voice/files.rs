@@ -1,0 +1,1 @@
+//! Every format through play, mix, encode, the server's recording, and a decoder.
