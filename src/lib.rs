@@ -15,7 +15,7 @@
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
 //! | [`voice`] | voice connections: files, mixing, encoding, pacing, sockets, recordings |
 //! | [`sim`] | the embedded Argon server and its playground |
-//! | [`observe`] | logs |
+//! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
 //! | [`app`] | the composition root |
 //!

@@ -18,7 +18,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("voice", &["config", "contract", "rest"]),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
-    ("check", &["config", "contract", "definitions", "modules"]),
+    // `sim` for the faults that a configuration names.
+    (
+        "check",
+        &["config", "contract", "definitions", "modules", "sim"],
+    ),
     ("definitions", &["config", "contract", "modules", "sim"]),
 ];
 

@@ -21,6 +21,28 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
             let problem = Problem::of_file(Severity::Warning, &config.path, message);
             problems.push(problem.help("set \"name\" in [bot], so that logs tell them apart"));
         }
+        let shares = |other: &&&Config| {
+            let embedded = |config: &Config| config.server.url == ServerUrl::Embedded;
+            embedded(other) && embedded(config) && other.server.listen == config.server.listen
+        };
+        for other in seen.iter().filter(shares) {
+            let seeds = other.server.chaos.zip(config.server.chaos);
+            if seeds.is_some_and(|(theirs, ours)| theirs != ours) {
+                let other = other.path.display();
+                let message =
+                    format!("{other} uses the same embedded server with another \"chaos\"");
+                let problem = Problem::of_file(Severity::Error, &config.path, message);
+                problems.push(problem.help("give both the same seed, or set another \"listen\""));
+            }
+            if other.server.dialect != config.server.dialect {
+                let other = other.path.display();
+                let message =
+                    format!("{other} uses the same embedded server with another \"dialect\"");
+                let problem = Problem::of_file(Severity::Error, &config.path, message);
+                problems
+                    .push(problem.help("give both the same dialect, or set another \"listen\""));
+            }
+        }
         seen.push(config);
     }
     problems

@@ -6,15 +6,26 @@
 //! Events are kept in memory, in one log with a counter of takers on each. The inbox is bounded by
 //! [`CAPACITY_EVENTS`] and [`CAPACITY_BYTES`] of events that some subscriber has not taken yet; when it
 //! is full, [`Inbox::append`] waits until a quarter is free again (so that the two sides do not wake each
-//! other for every event), the stream stops reading its socket, and the platform keeps what comes. One event is always accepted by an empty inbox, whatever its size. So a subscriber that
-//! stops taking stops everybody once the inbox is full: who owns a subscription takes, or drops it.
+//! other for every event), the stream stops reading its socket, and the platform keeps what comes. One
+//! event is always accepted by an empty inbox, whatever its size.
+//!
+//! A subscription has one taker at a time. [`Subscription::pass_to`] makes another thread the taker, at
+//! the boundary between two events: whoever took before gets nothing any more, and the new taker goes on
+//! with the first event that nobody took. So a script's versions follow each other without an event
+//! lost or taken twice.
+//!
+//! **Nobody holds the others back.** Waiting is fair while every subscriber is busy. But when one has
+//! taken (nearly) everything and would get more, were it not for another that lags a full inbox behind,
+//! then after [`PATIENCE`] the laggard's oldest events are dropped, for it alone, and counted
+//! ([`Subscription::take_dropped`]); from then on at once, until it has caught up. A subscription without
+//! a taker ([`Subscription::pass_to_nobody`], a script that is paused) never makes the inbox wait.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -22,6 +33,9 @@ use tokio::sync::Notify;
 pub const CAPACITY_EVENTS: usize = 10_000;
 /// The most bytes of payload that wait for a subscriber.
 pub const CAPACITY_BYTES: usize = 64 << 20;
+
+/// How long one subscriber may keep the others from events that a full inbox has no room for.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One event as it came from the stream. The payload stays text until a script needs it.
 #[derive(Debug)]
@@ -45,6 +59,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The event, to keep.
+    pub fn event(&self) -> Arc<Event> {
+        Arc::clone(&self.event)
+    }
+
     /// Says that the subscriber's handlers have finished with the event (or failed for good).
     pub fn done(mut self) {
         self.done = true;
@@ -73,6 +92,7 @@ struct Counters {
     appended: AtomicU64,
     done: AtomicU64,
     abandoned: AtomicU64,
+    dropped: AtomicU64,
 }
 
 /// How far the inbox has come since it was opened.
@@ -84,6 +104,8 @@ pub struct Progress {
     pub done: u64,
     /// Deliveries that were dropped without being finished, by a script that ended.
     pub abandoned: u64,
+    /// Deliveries that never were: the subscriber lagged a full inbox behind.
+    pub dropped: u64,
     /// Events that some subscriber has not taken yet.
     pub waiting: usize,
 }
@@ -110,6 +132,10 @@ struct State {
     /// The threads of `subscribers`, shared so that they are woken outside the lock.
     threads: Arc<[Thread]>,
     next_key: u64,
+    /// Since when an append waits for room.
+    full_since: Option<Instant>,
+    /// The last `ready` of the stream.
+    ready: Option<Arc<Event>>,
 }
 
 #[derive(Debug)]
@@ -122,7 +148,28 @@ struct Entry {
 #[derive(Debug)]
 struct Subscriber {
     key: u64,
-    thread: Thread,
+    /// Woken when there is something to take; nobody's while the script is paused.
+    thread: Option<Thread>,
+    place: Arc<Place>,
+}
+
+/// How far a subscriber is. Only touched under the inbox's lock.
+#[derive(Debug)]
+struct Place {
+    /// Position of the next event it takes.
+    next: AtomicU64,
+    /// Which of its handles may take: the last one made.
+    claim: AtomicU64,
+    /// Events dropped since somebody asked.
+    dropped: AtomicU64,
+    /// It lagged a full inbox behind and has not caught up.
+    overrun: AtomicBool,
+}
+
+impl Place {
+    fn next(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
 }
 
 impl State {
@@ -158,7 +205,43 @@ impl State {
     }
 
     fn share_threads(&mut self) {
-        self.threads = self.subscribers.iter().map(|s| s.thread.clone()).collect();
+        self.threads = self
+            .subscribers
+            .iter()
+            .filter_map(|subscriber| subscriber.thread.clone())
+            .collect();
+    }
+
+    /// Drops the oldest quarter for those who have not taken it and may not hold the others back;
+    /// `patient` spares those who lag behind for the first time. Answers how many deliveries fell away.
+    fn relieve(&mut self, patient: bool) -> u64 {
+        let quarter = (self.log.len() as u64).div_ceil(4);
+        let (cut, last) = (self.first + quarter, self.end() - quarter);
+        let hungry = self
+            .subscribers
+            .iter()
+            .any(|one| one.thread.is_some() && one.place.next() > last);
+        let mut all = 0;
+        for at in 0..self.subscribers.len() {
+            let subscriber = &self.subscribers[at];
+            let place = Arc::clone(&subscriber.place);
+            let overrun = place.overrun.load(Ordering::Relaxed);
+            let spared = subscriber.thread.is_some() && !(hungry && (overrun || !patient));
+            let next = place.next();
+            if spared || next >= cut {
+                continue;
+            }
+            let (from, to) = (self.index_of(next), self.index_of(cut));
+            for entry in self.log.range_mut(from..to) {
+                entry.takers -= 1;
+            }
+            place.next.store(cut, Ordering::Relaxed);
+            place.overrun.store(true, Ordering::Relaxed);
+            place.dropped.fetch_add(cut - next, Ordering::Relaxed);
+            all += cut - next;
+        }
+        self.trim();
+        all
     }
 }
 
@@ -209,8 +292,17 @@ impl Inbox {
     fn try_push(&self, event: Arc<Event>) -> Result<(), Arc<Event>> {
         let mut state = self.lock();
         let bytes = event.payload.len();
-        if !state.has_room_for(bytes) {
-            return Err(event);
+        while !state.has_room_for(bytes) {
+            let dropped = state.relieve(true);
+            self.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+            if dropped == 0 {
+                state.full_since.get_or_insert_with(Instant::now);
+                return Err(event);
+            }
+        }
+        state.full_since = None;
+        if event.kind == "ready" {
+            state.ready = Some(Arc::clone(&event));
         }
         self.counters.appended.fetch_add(1, Ordering::Relaxed);
         let takers = state.subscribers.len();
@@ -221,19 +313,63 @@ impl Inbox {
         Ok(())
     }
 
+    /// Drops what keeps the others waiting, when that has taken longer than [`PATIENCE`]. To be called
+    /// now and then by whoever keeps the subscribers.
+    pub fn relieve(&self, now: Instant) {
+        let mut state = self.lock();
+        let over = state
+            .full_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
+        if over {
+            let dropped = state.relieve(false);
+            self.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+            drop(state);
+            if dropped > 0 {
+                self.room.notify_one();
+            }
+        }
+    }
+
     /// A subscription to every event from now on. `thread` is unparked after each append; it takes
     /// events when it is ready to.
     pub fn subscribe(self: &Arc<Self>, thread: Thread) -> Subscription {
+        self.add(Some(thread))
+    }
+
+    /// A subscription to every event from now on, without a taker so far.
+    pub fn reserve(self: &Arc<Self>) -> Subscription {
+        self.add(None)
+    }
+
+    fn add(self: &Arc<Self>, thread: Option<Thread>) -> Subscription {
         let mut state = self.lock();
         let key = state.next_key;
         state.next_key += 1;
-        state.subscribers.push(Subscriber { key, thread });
+        let place = Arc::new(Place {
+            next: AtomicU64::new(state.end()),
+            claim: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            overrun: AtomicBool::new(false),
+        });
+        state.subscribers.push(Subscriber {
+            key,
+            thread,
+            place: Arc::clone(&place),
+        });
         state.share_threads();
         Subscription {
-            inbox: Arc::clone(self),
-            key,
-            next: AtomicU64::new(state.end()),
+            seat: Arc::new(Seat {
+                inbox: Arc::clone(self),
+                key,
+                place,
+            }),
+            claim: 0,
         }
+    }
+
+    /// The stream's last `ready`, if there was one.
+    pub fn ready(&self) -> Option<Arc<Event>> {
+        self.lock().ready.clone()
     }
 
     /// How far the inbox has come.
@@ -242,6 +378,7 @@ impl Inbox {
             appended: self.counters.appended.load(Ordering::Relaxed),
             done: self.counters.done.load(Ordering::Relaxed),
             abandoned: self.counters.abandoned.load(Ordering::Relaxed),
+            dropped: self.counters.dropped.load(Ordering::Relaxed),
             waiting: self.lock().log.len(),
         }
     }
@@ -252,55 +389,105 @@ impl Inbox {
     }
 }
 
-/// One subscriber's place in the inbox. Dropping it ends the subscription; what it had not taken is
-/// not kept for it.
+/// One subscriber's place in the inbox, in the hands of one taker. When the last handle of a place is
+/// dropped, the subscription ends; what it had not taken is not kept for it.
 #[derive(Debug)]
 pub struct Subscription {
+    seat: Arc<Seat>,
+    claim: u64,
+}
+
+#[derive(Debug)]
+struct Seat {
     inbox: Arc<Inbox>,
     key: u64,
-    /// Position of the next event it takes. Only touched under the inbox's lock.
-    next: AtomicU64,
+    place: Arc<Place>,
 }
 
 impl Subscription {
-    /// Events that wait to be taken.
-    pub fn waiting(&self) -> u64 {
-        let state = self.inbox.lock();
-        state
-            .end()
-            .saturating_sub(self.next.load(Ordering::Relaxed))
+    /// Makes `thread` the taker; every older handle of this place takes nothing from now on.
+    #[must_use = "the handle that is answered is the only one that takes"]
+    pub fn pass_to(&self, thread: Thread) -> Self {
+        self.pass(Some(thread))
     }
 
-    /// The next event, if there is one. Never waits.
+    /// Leaves the place without a taker. Events are kept for it, until the inbox is full.
+    #[must_use = "the place ends with its last handle"]
+    pub fn pass_to_nobody(&self) -> Self {
+        self.pass(None)
+    }
+
+    fn pass(&self, thread: Option<Thread>) -> Self {
+        let mut state = self.seat.inbox.lock();
+        let claim = self.seat.place.claim.load(Ordering::Relaxed) + 1;
+        self.seat.place.claim.store(claim, Ordering::Relaxed);
+        if let Some(subscriber) = state
+            .subscribers
+            .iter_mut()
+            .find(|subscriber| subscriber.key == self.seat.key)
+        {
+            subscriber.thread = thread;
+        }
+        state.share_threads();
+        Self {
+            seat: Arc::clone(&self.seat),
+            claim,
+        }
+    }
+
+    /// Events that wait to be taken.
+    pub fn waiting(&self) -> u64 {
+        let state = self.seat.inbox.lock();
+        state.end().saturating_sub(self.seat.place.next())
+    }
+
+    /// How many events were dropped since this was last asked.
+    pub fn take_dropped(&self) -> u64 {
+        // Looked at in every turn of a script: no lock while there is nothing.
+        match self.seat.place.dropped.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.seat.place.dropped.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    /// The next event, if there is one and this is the place's taker. Never waits.
     pub fn take(&self) -> Option<Delivery> {
+        let place = &self.seat.place;
+        let inbox = &self.seat.inbox;
         let (event, freed) = {
-            let mut state = self.inbox.lock();
-            let position = self.next.load(Ordering::Relaxed);
+            let mut state = inbox.lock();
+            if place.claim.load(Ordering::Relaxed) != self.claim {
+                return None;
+            }
+            let position = place.next();
             let index = state.index_of(position);
-            let entry = state.log.get_mut(index)?;
+            let Some(entry) = state.log.get_mut(index) else {
+                place.overrun.store(false, Ordering::Relaxed);
+                return None;
+            };
             entry.takers -= 1;
             let event = Arc::clone(&entry.event);
-            self.next.store(position + 1, Ordering::Relaxed);
+            place.next.store(position + 1, Ordering::Relaxed);
             (event, index == 0 && state.trim() && state.is_roomy())
         };
         if freed {
-            self.inbox.room.notify_one();
+            inbox.room.notify_one();
         }
         Some(Delivery {
             event,
-            counters: Arc::clone(&self.inbox.counters),
+            counters: Arc::clone(&inbox.counters),
             done: false,
         })
     }
 }
 
-impl Drop for Subscription {
+impl Drop for Seat {
     fn drop(&mut self) {
         {
             let mut state = self.inbox.lock();
             state.subscribers.retain(|s| s.key != self.key);
             state.share_threads();
-            let index = state.index_of(self.next.load(Ordering::Relaxed));
+            let index = state.index_of(self.place.next());
             for entry in state.log.iter_mut().skip(index) {
                 entry.takers -= 1;
             }

@@ -231,3 +231,92 @@ fn threads_that_take_while_others_come_and_go_miss_nothing() {
     assert_eq!(inbox.progress().waiting, 0);
     assert_eq!(inbox.progress().done, 3 * EVENTS);
 }
+
+#[test]
+fn a_place_passes_to_another_taker_between_two_events() {
+    let inbox = Inbox::new();
+    let first = inbox.subscribe(thread::current());
+    for n in 0..4 {
+        append(&inbox, event(n));
+    }
+    let held = first.take().unwrap();
+    let second = first.pass_to(thread::current());
+    assert!(first.take().is_none(), "it has been passed on");
+    assert_eq!(second.waiting(), 3);
+    assert_eq!(ids(&second), numbers(1..4));
+    held.done();
+    drop(first);
+    append(&inbox, event(4));
+    assert_eq!(ids(&second), numbers(4..5));
+    assert_eq!(inbox.progress().done, 5);
+}
+
+#[test]
+fn a_laggard_that_starves_the_others_loses_its_oldest_events_after_a_while() {
+    let inbox = Inbox::new();
+    let stuck = inbox.subscribe(thread::current());
+    let brisk = inbox.subscribe(thread::current());
+    for n in 0..CAPACITY_EVENTS as u64 {
+        append(&inbox, event(n));
+    }
+    let begun = Instant::now();
+    let mut waiting = pin!(inbox.append(event(CAPACITY_EVENTS as u64)));
+    assert!(poll(waiting.as_mut()).is_pending());
+    inbox.relieve(begun + PATIENCE * 2);
+    assert!(
+        poll(waiting.as_mut()).is_pending(),
+        "nobody starves: both lag behind"
+    );
+    assert_eq!(ids(&brisk).len(), CAPACITY_EVENTS);
+    inbox.relieve(begun);
+    assert!(poll(waiting.as_mut()).is_pending(), "too early");
+    inbox.relieve(begun + PATIENCE * 2);
+    assert!(poll(waiting.as_mut()).is_ready());
+    assert_eq!(stuck.take_dropped(), CAPACITY_EVENTS as u64 / 4);
+    assert_eq!((stuck.take_dropped(), brisk.take_dropped()), (0, 0));
+    // From now on at once.
+    for n in 0..CAPACITY_EVENTS as u64 {
+        append(&inbox, event(n));
+        brisk.take().unwrap().done();
+    }
+    let dropped = stuck.take_dropped();
+    assert!(dropped > CAPACITY_EVENTS as u64 / 2, "{dropped}");
+    let first: u64 = ids(&stuck)[0].parse().unwrap();
+    assert!(first > 0, "the oldest are gone, the newest are there");
+    assert_eq!(brisk.take_dropped(), 0);
+}
+
+#[test]
+fn a_place_without_a_taker_never_makes_the_appender_wait() {
+    let inbox = Inbox::new();
+    let paused = inbox.reserve();
+    let brisk = inbox.subscribe(thread::current());
+    for n in 0..CAPACITY_EVENTS as u64 * 2 {
+        append(&inbox, event(n));
+        brisk.take().unwrap().done();
+    }
+    let back = paused.pass_to(thread::current());
+    let dropped = back.take_dropped();
+    let kept = ids(&back);
+    assert_eq!(dropped + kept.len() as u64, CAPACITY_EVENTS as u64 * 2);
+    assert_eq!(
+        kept.last().unwrap(),
+        &(CAPACITY_EVENTS * 2 - 1).to_string(),
+        "the newest are kept"
+    );
+}
+
+#[test]
+fn the_last_ready_is_remembered() {
+    let inbox = Inbox::new();
+    assert!(inbox.ready().is_none());
+    append(
+        &inbox,
+        Event {
+            kind: "ready".into(),
+            ..event(7)
+        },
+    );
+    append(&inbox, event(8));
+    assert_eq!(inbox.ready().unwrap().id, "7");
+}

@@ -16,6 +16,7 @@ use super::api;
 use super::api::controls::Modals;
 use super::api::require::Modules;
 use super::api::voice::Voices;
+use super::budget::{Allowed, Budget};
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
@@ -44,6 +45,8 @@ pub(super) struct Birth {
     pub(super) status: Arc<Status>,
     /// Handlers that may run at once.
     pub(super) handlers: usize,
+    /// What it may use of the CPU and of memory.
+    pub(super) allowed: Allowed,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
     pub(super) voice: Option<voice::Host>,
@@ -81,6 +84,7 @@ pub(super) struct Guest {
     pub(super) shared: Arc<Shared>,
     pub(super) status: Arc<Status>,
     pub(super) most_handlers: usize,
+    pub(super) budget: Rc<Budget>,
     pub(super) permissions: Permissions,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
@@ -107,6 +111,7 @@ impl Guest {
     /// Builds the VM and the script's API in it. Nothing of the script has run yet.
     pub(super) fn new(birth: Birth) -> mlua::Result<(Lua, Rc<Self>)> {
         let lua = vm::create()?;
+        let budget = Budget::new(&lua, birth.allowed)?;
         let host = lua.create_table()?;
         let tools = Tools::new(&lua, &host)?;
         let weak = lua.create_table()?;
@@ -124,6 +129,7 @@ impl Guest {
             shared: birth.shared,
             status: birth.status,
             most_handlers: birth.handlers.max(1),
+            budget,
             permissions: birth.permissions,
             codec: Codec::new(&lua)?,
             tools,

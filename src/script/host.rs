@@ -12,6 +12,7 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use super::Trouble;
+use super::budget::Allowed;
 use super::commands::Registered;
 use super::guest::Birth;
 use super::registry::{Identity, Registrations, Shared, State, Status};
@@ -47,10 +48,14 @@ pub struct ScriptSettings {
     pub config: Value,
     /// The most of each rate limit that it may use, above 0 and at most 1.
     pub rate_share: f64,
-    /// How long its top level may keep the bot from starting.
+    /// How long its top level may keep the bot from starting, and its CPU time until its first wait.
     pub load_time: Duration,
     /// Handlers that may run at once.
     pub handlers: usize,
+    /// Bytes of live data that its VM may hold.
+    pub memory: usize,
+    /// CPU time of one handler run, all its slices and the coroutines it starts together.
+    pub cpu_per_event: Duration,
     /// The API calls that it may make.
     pub permissions: Permissions,
 }
@@ -63,6 +68,8 @@ impl Default for ScriptSettings {
             rate_share: 1.0,
             load_time: Duration::from_secs(5),
             handlers: 1000,
+            memory: 64 << 20,
+            cpu_per_event: Duration::from_secs(2),
             permissions: Permissions::default(),
         }
     }
@@ -91,6 +98,8 @@ pub struct Report {
     pub events: u64,
     /// Errors that it did not catch.
     pub errors: u64,
+    /// Runs that were ended because they used more CPU time than they may.
+    pub ended: u64,
     /// Names of its slash commands.
     pub commands: Vec<String>,
 }
@@ -174,6 +183,11 @@ impl Host {
                 shared: Arc::clone(&shared),
                 status,
                 handlers: options.handlers,
+                allowed: Allowed {
+                    memory: options.memory,
+                    cpu_per_event: options.cpu_per_event,
+                    load_time: options.load_time,
+                },
                 permissions: options.permissions.clone(),
                 voice: settings.voice.clone(),
             };
@@ -214,6 +228,7 @@ impl Host {
                 state: script.state.borrow().clone(),
                 events: script.status.events.load(Ordering::Relaxed),
                 errors: script.status.errors.load(Ordering::Relaxed),
+                ended: script.status.ended.load(Ordering::Relaxed),
                 commands: registrations
                     .commands
                     .iter()
@@ -246,7 +261,7 @@ impl Host {
     }
 
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
-    /// threads. A thread that hangs in an endless loop is left behind, with a warning.
+    /// threads. Then what Luau still runs ends with an error at its next safepoint.
     pub async fn stop(mut self, drain: Duration) {
         let now = Instant::now();
         let end = now.checked_add(drain).unwrap_or(now);
@@ -257,7 +272,12 @@ impl Host {
         for mut script in std::mem::take(&mut self.scripts) {
             // The thread drops the sender when it ends.
             let ended = async { while script.state.changed().await.is_ok() {} };
-            if tokio::time::timeout_at(deadline, ended).await.is_err() {
+            tokio::pin!(ended);
+            if tokio::time::timeout_at(deadline, &mut ended).await.is_ok() {
+                continue;
+            }
+            script.mailbox.end();
+            if tokio::time::timeout(GRACE, ended).await.is_err() {
                 tracing::warn!(target: "script", script = %script.name,
                     "the script does not come to an end; it is left behind");
             }

@@ -15,12 +15,14 @@
 //! # Where things are
 //!
 //! `host` is the outside. `thread` has a script's loop, `guest` its state, `vm` the sandbox and the
-//! prelude's tools, `scheduler` its coroutines and timers, `dispatch` its handlers,
-//! `errors` the errors, `registry` what all scripts have in common, [`commands`] the synchronisation of
+//! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
+//! due, `budget` what it may use of the CPU and of memory, `dispatch` its handlers, `errors` the errors,
+//! `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees.
 
 mod api;
+mod budget;
 pub mod commands;
 mod dispatch;
 mod errors;
@@ -28,6 +30,8 @@ mod guest;
 mod host;
 pub mod json;
 mod registry;
+mod rhythm;
+mod schedule;
 mod scheduler;
 mod thread;
 mod vm;

@@ -92,6 +92,8 @@ pub(super) struct Status {
     pub(super) events: AtomicU64,
     /// Errors that no handler caught.
     pub(super) errors: AtomicU64,
+    /// Runs that were ended because they used more CPU time than they may.
+    pub(super) ended: AtomicU64,
 }
 
 /// What every script of a bot can see.

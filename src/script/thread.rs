@@ -1,7 +1,7 @@
 //! The thread of one script and its loop.
 //!
 //! A turn of the loop: answers that have come → timers that are due → what was deferred → one event of
-//! the inbox, while fewer handlers run than allowed → otherwise the thread parks until the next timer.
+//! the inbox, while fewer handlers run than allowed → one slice of what was preempted → otherwise the thread parks until the next timer.
 //! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
 //! Luau, keeps scripts from delaying each other.
 //!
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 
 use super::Trouble;
 use super::api::voice::VoiceMail;
+use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use crate::inbox::{Delivery, Inbox, Subscription};
@@ -60,6 +61,7 @@ pub(super) enum Mail {
 pub(super) struct Mailbox {
     mail: Mutex<VecDeque<Mail>>,
     thread: OnceLock<Thread>,
+    alarm: OnceLock<Arc<Alarm>>,
 }
 
 impl Mailbox {
@@ -71,6 +73,13 @@ impl Mailbox {
             .push_back(mail);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
+        }
+    }
+
+    /// Ends whatever Luau the thread runs, with an error at its next safepoint.
+    pub(super) fn end(&self) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.end();
         }
     }
 
@@ -92,6 +101,7 @@ pub(super) fn spawn(
     builder.spawn(move || {
         let _of_bot = span.enter();
         let script = birth.name.clone();
+        super::budget::lower_priority(&script);
         let shared = Arc::clone(&birth.shared);
         let fail = |trouble: Trouble| {
             tracing::error!(target: "script", script = %script, "the script has failed: {trouble}");
@@ -124,6 +134,7 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
     let inbox = inbox.subscribe(thread::current());
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
+    mailbox.alarm.get_or_init(|| guest.budget.alarm());
     let result = Turns {
         lua: &lua,
         guest: &guest,
@@ -179,6 +190,7 @@ impl Turns<'_> {
             busy |= self.guest.run_timers(self.lua, now);
             self.guest.run_deferred();
             busy |= self.take_event(now);
+            self.guest.run_preempted();
             self.settle()?;
             if self.is_over(now) {
                 return Ok(());

@@ -15,8 +15,10 @@ use super::control::view;
 use super::events::Feed;
 use super::faults::{FaultSpec, Switch};
 use super::http;
-use super::limits::Limits;
+use super::inspect::{Inspector, Notice, To};
+use super::limits::{LimitScale, Limits};
 use super::log::Log;
+use super::quirks::Quirks;
 use super::voice::{Track, Voice, VoiceStatus};
 use super::world::{BotAccount, Effect, Plan, World};
 use crate::config::Secret;
@@ -37,6 +39,10 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// Which of the real server's ways it has: all of them, unless the dialect is the documented one.
+    pub quirks: Quirks,
+    /// What becomes of the rate limits.
+    pub limits: LimitScale,
     /// How the voice sockets write their status messages.
     pub voice_status: VoiceStatus,
     /// The world to begin with; `None`: one space with some channels and people.
@@ -50,6 +56,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            quirks: Quirks::default(),
+            limits: LimitScale::default(),
             voice_status: VoiceStatus::default(),
             world: None,
         }
@@ -136,6 +144,8 @@ pub struct Shared {
     pub taken: watch::Sender<()>,
     /// JSON for playground pages. A page that reads slower than [`PAGE_BACKLOG`] is told to reload.
     pub pages: broadcast::Sender<Arc<str>>,
+    /// What inspectors are shown beside that.
+    pub inspector: Inspector,
     stop: watch::Sender<bool>,
 }
 
@@ -176,20 +186,27 @@ impl Shared {
             return;
         }
         let watched = self.pages.receiver_count() > 0;
+        let inspected = self.inspector.is_watched();
         for effect in &effects {
+            if inspected {
+                self.inspect(effect, now);
+            }
             match effect {
                 Effect::Space {
                     space,
                     kind,
                     payload,
-                } => state.feed.push(*space, kind, payload, now.mono),
+                    unseen,
+                } => state
+                    .feed
+                    .push(*space, kind, payload, unseen.clone(), now.mono),
                 Effect::Direct { bot, kind, payload } => {
                     state.feed.push_direct(*bot, kind, payload, now.mono);
                 }
                 Effect::Installed { bot, space } => state.feed.install(*bot, *space),
                 Effect::Uninstalled { bot, space } => state.feed.remove(*bot, *space),
-                Effect::RoomJoined { room, user, is_bot } => {
-                    let track = (!is_bot).then(Track::microphone);
+                Effect::RoomJoined { room, user, speaks } => {
+                    let track = speaks.then(Track::microphone);
                     state.voice.rooms.join(*room, *user, track);
                 }
                 Effect::RoomLeft { room, user } => state.voice.left(*room, *user),
@@ -207,6 +224,21 @@ impl Shared {
         if state.world.take_timers_changed() {
             self.timers.notify_one();
         }
+    }
+
+    /// Shows the inspectors what leaves for bots.
+    fn inspect(&self, effect: &Effect, now: Now) {
+        let (to, kind, payload) = match effect {
+            Effect::Space {
+                space,
+                kind,
+                payload,
+                ..
+            } => (To::Space(*space), kind, payload),
+            Effect::Direct { bot, kind, payload } => (To::Bot(*bot), kind, payload),
+            _ => return,
+        };
+        self.inspector.event(to, kind, payload, now.wall);
     }
 
     /// Ends what has outlived its time.
@@ -235,6 +267,19 @@ impl Shared {
     }
 }
 
+/// Where whoever runs the bots tells the playground's pages of them. Cheap to clone; does nothing when the
+/// server has stopped.
+#[derive(Clone)]
+pub struct NoticeBoard(Arc<Shared>);
+
+impl NoticeBoard {
+    /// Shows a notice to every page, and keeps it for pages that come later.
+    pub fn post(&self, notice: Notice) {
+        let now = self.0.clock.now();
+        self.0.inspector.notice(notice, now.wall);
+    }
+}
+
 /// A running embedded server. Dropping it without [`Server::stop`] leaves it running until the
 /// runtime ends.
 pub struct Server {
@@ -253,24 +298,26 @@ impl Server {
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let world = match &settings.world {
-            Some(plan) => World::planned(plan, http::new_token),
-            None => World::with_default_space(),
+            Some(plan) => World::planned(plan, settings.quirks, http::new_token),
+            None => World::with_default_space(settings.quirks),
         };
+        let feed = Feed::new(settings.quirks);
         let shared = Arc::new(Shared {
-            limits: Limits::new(settings.segment),
+            limits: Limits::new(settings.segment, settings.limits),
             faults: Switch::default(),
             settings,
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
                 world,
-                feed: Feed::default(),
+                feed,
                 voice: Voice::new(address),
             }),
             log: Mutex::default(),
             timers: Notify::new(),
             taken: watch::Sender::new(()),
             pages: broadcast::Sender::new(PAGE_BACKLOG),
+            inspector: Inspector::default(),
             stop: watch::Sender::new(false),
         });
         // The bots of the plan begin to receive events.
@@ -316,6 +363,11 @@ impl Server {
     pub fn bots(&self) -> Vec<Bot> {
         let state = self.shared.state();
         state.world.bots().iter().map(Bot::from).collect()
+    }
+
+    /// Where notices for the playground go.
+    pub fn notices(&self) -> NoticeBoard {
+        NoticeBoard(Arc::clone(&self.shared))
     }
 
     /// Arms a fault.

@@ -120,14 +120,16 @@ pub struct Governor {
     cap: u8,
 }
 
+impl Default for Governor {
+    /// No cap.
+    fn default() -> Self {
+        Self { cap: 10 }
+    }
+}
+
 impl Governor {
     const HIGH: f64 = 0.7;
     const LOW: f64 = 0.4;
-
-    /// No cap.
-    pub fn new() -> Self {
-        Self { cap: 10 }
-    }
 
     /// The cap now.
     pub fn cap(&self) -> u8 {
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_cap_falls_before_there_is_no_time_left_and_comes_back() {
-        let mut governor = Governor::new();
+        let mut governor = Governor::default();
         for _ in 0..5 {
             governor.note(0.8, false);
         }

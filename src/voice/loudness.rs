@@ -48,7 +48,10 @@ impl Loudness {
 
 /// What is remembered.
 #[derive(Default)]
-pub struct Cache(Mutex<HashMap<PathBuf, (u64, Option<SystemTime>, Loudness)>>);
+pub struct Cache(Mutex<HashMap<PathBuf, Known>>);
+
+/// A file's loudness, and its size and time of change at that time.
+struct Known(u64, Option<SystemTime>, Loudness);
 
 impl Cache {
     /// How loud a file is. Reads the whole file if that is not known: not for a thread in a hurry.
@@ -71,7 +74,7 @@ impl Cache {
         if files.len() >= REMEMBERED {
             files.clear();
         }
-        files.insert(path.to_owned(), (size, changed, loudness));
+        files.insert(path.to_owned(), Known(size, changed, loudness));
         Ok(loudness)
     }
 }

@@ -64,6 +64,8 @@ pub struct Program {
     silent: u8,
     /// Something was sent since the last rest.
     running: bool,
+    /// The encoder still has the last milliseconds of sound: it looks ahead.
+    held: bool,
 }
 
 impl Program {
@@ -83,6 +85,7 @@ impl Program {
             ends,
             silent: TAIL + 1,
             running: false,
+            held: false,
         })
     }
 
@@ -115,6 +118,11 @@ impl Program {
                 if self.silent > TAIL {
                     return Wants::Nothing;
                 }
+                if std::mem::take(&mut self.held) {
+                    let frame = self.encode(cap);
+                    self.push(frame, begun);
+                    continue;
+                }
                 self.silent += 1;
                 let over = self.silent > TAIL;
                 self.running = !over;
@@ -131,11 +139,15 @@ impl Program {
                 Some(Err(Starving)) => return Wants::Data,
                 None => {
                     let frame = self.settings.frame;
+                    let wanted = frame as usize;
                     // Rather a gap in one track than silence for all.
                     let short = self.running && self.ahead() < u64::from(frame);
-                    if !short && !self.mixer.is_ready(frame as usize) {
+                    let ready = self.mixer.is_ready(wanted)
+                        || (short && self.mixer.is_partly_ready(wanted));
+                    if !ready {
                         return Wants::Data;
                     }
+                    self.held = true;
                     self.encode(cap)
                 }
             };

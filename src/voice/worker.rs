@@ -85,7 +85,7 @@ impl Worker {
 
 fn run(changed: &Receiver<Change>, pacer: &Pacer) {
     let mut programs: Vec<Program> = Vec::new();
-    let mut governor = Governor::new();
+    let mut governor = Governor::default();
     let mut measured = (Instant::now(), Duration::ZERO, 0);
     loop {
         loop {

@@ -4,6 +4,7 @@ mod api;
 mod calls;
 mod control;
 mod faults;
+mod inspect;
 mod limits;
 mod shapes;
 mod socket;

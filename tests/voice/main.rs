@@ -9,4 +9,5 @@ mod support;
 
 mod files;
 mod passing;
+mod sound;
 mod stage;

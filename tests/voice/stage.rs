@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::support::{PATIENCE, Process, World, embedded_bot, run_embedded};
+use crate::support::{Process, World, embedded_bot, run_embedded};
 
 /// The files of the tests.
 pub fn data() -> PathBuf {
@@ -17,7 +17,7 @@ pub fn data() -> PathBuf {
 pub struct Stage {
     pub process: Process,
     pub world: World,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     bot: String,
 }
 
@@ -27,10 +27,12 @@ impl Stage {
     pub async fn start(options: &str, body: &str) -> Self {
         let script = format!(
             "argon.on('messageCreate', function(event)
-                if event.message.text:sub(1, 3) ~= '!go' then return end
-                local channelId = event.message.text:sub(5)
+                local text = event.message.text or ''
+                if text:sub(1, 3) ~= '!go' then return end
+                local channelId = text:sub(5)
+                local spaceId = event.spaceId :: string
                 local ok, problem = pcall(function()
-                    local voice = argon.voice.join{{ spaceId = event.spaceId, channelId = channelId, {options} }}
+                    local voice = argon.voice.join{{ spaceId = spaceId, channelId = channelId, {options} }}
                     {body}
                 end)
                 event:reply(ok and 'done' or tostring(problem))
@@ -62,7 +64,7 @@ impl Stage {
             bot: bot["userId"].as_str().expect("an id").to_owned(),
             process,
             world,
-            dir,
+            _dir: dir,
         }
     }
 
@@ -99,29 +101,6 @@ impl Stage {
             STANDARD.decode(data).expect("base64")
         });
         (times.collect(), data.collect())
-    }
-
-    /// Waits until so many packets were heard.
-    pub async fn heard_at_least(&self, count: usize) -> (Vec<f64>, Vec<Vec<u8>>) {
-        let end = std::time::Instant::now() + PATIENCE;
-        loop {
-            let heard = self.heard().await;
-            if heard.1.len() >= count {
-                return heard;
-            }
-            assert!(
-                std::time::Instant::now() < end,
-                "only {} packets:\n{}",
-                heard.1.len(),
-                self.process.output()
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    }
-
-    /// The bot's folder.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 }
 

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 use super::world::Id;
-pub use rooms::{Rooms, Track, new_sid};
+pub use rooms::{Overheard, Rooms, Track, new_sid};
 pub use token::{Grant, Room, Tokens};
 
 /// Sockets that may be open at once.

@@ -130,11 +130,7 @@ impl World {
         });
         self.timers_changed = true;
         let payload = json!({ "callId": id, "fromLocale": locale, "fromUserId": caller });
-        self.effects.push(Effect::Direct {
-            bot,
-            kind: "callIncoming".to_owned(),
-            payload: payload.to_string(),
-        });
+        self.tell_bot(bot, "callIncoming", payload);
         self.show(Show::Call(id));
         Ok(id)
     }
@@ -154,7 +150,7 @@ impl World {
         self.effects.push(Effect::RoomJoined {
             room: id,
             user: caller,
-            is_bot: false,
+            speaks: true,
         });
         self.show(Show::Call(id));
         Ok(caller)
@@ -196,11 +192,8 @@ impl World {
             return;
         };
         call.state = state;
-        self.effects.push(Effect::Direct {
-            bot: call.bot,
-            kind: "callEnded".to_owned(),
-            payload: json!({ "callId": id }).to_string(),
-        });
+        let bot = call.bot;
+        self.tell_bot(bot, "callEnded", json!({ "callId": id }));
         self.effects.push(Effect::RoomClosed(id));
         self.show(Show::Call(id));
     }
@@ -283,7 +276,7 @@ mod tests {
         assert!(world.hang_up(bot, call).is_err(), "not the caller");
         world.hang_up(ada, call).expect("open");
         let call = world.ring(ada, bot, None, now).expect("rings");
-        world.leave(ada).expect("there");
+        world.leave(ada, None).expect("there");
         let state = world.call(call).map(|call| call.state);
         assert_eq!(state, Some(CallState::Ended));
         let told = kinds(&mut world);

@@ -19,14 +19,16 @@ pub struct Limiter {
     gain: Ramp,
 }
 
-impl Limiter {
+impl Default for Limiter {
     /// Nothing is limited yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             gain: Ramp::still(1.0),
         }
     }
+}
 
+impl Limiter {
     /// Limits a frame of interleaved samples.
     pub fn apply(&mut self, samples: &mut [f32], channels: usize) {
         let peak = samples
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_is_quiet_enough_is_not_touched() {
-        let mut limiter = Limiter::new();
+        let mut limiter = Limiter::default();
         let mut frame = tone(0.88, 0, 960);
         let before = frame.clone();
         limiter.apply(&mut frame, 1);
@@ -70,7 +72,7 @@ mod tests {
 
     #[test]
     fn what_is_too_loud_ends_below_the_ceiling_and_the_gain_comes_back() {
-        let mut limiter = Limiter::new();
+        let mut limiter = Limiter::default();
         for frame in 0..10 {
             let mut samples = tone(3.0, frame * 960, 960);
             limiter.apply(&mut samples, 1);

@@ -68,6 +68,10 @@ pub enum Event {
 pub struct Mixer {
     channels: usize,
     /// Unordered. `playing` is the one of them that came from the queue.
+    #[expect(
+        clippy::vec_box,
+        reason = "tracks come and go in their boxes, so that nothing is allocated"
+    )]
     tracks: Vec<Box<Track>>,
     playing: Option<u64>,
     queue: VecDeque<Box<Track>>,
@@ -88,7 +92,7 @@ impl Mixer {
             playing: None,
             queue: VecDeque::with_capacity(MOST_QUEUED),
             duck: Ramp::still(0.0),
-            limiter: Limiter::new(),
+            limiter: Limiter::default(),
             scratch: vec![0.0; LONGEST as usize * channels].into(),
         }
     }
@@ -253,6 +257,12 @@ impl Mixer {
     pub fn is_ready(&mut self, frames: usize) -> bool {
         let mut active = self.tracks.iter_mut().filter(|track| track.is_active());
         active.all(|track| track.is_ready(frames))
+    }
+
+    /// Whether at least one has.
+    pub fn is_partly_ready(&mut self, frames: usize) -> bool {
+        let mut active = self.tracks.iter_mut().filter(|track| track.is_active());
+        active.any(|track| track.is_ready(frames))
     }
 
     /// Whether a track plays alone at gain 1, so that its packets can be sent untouched.

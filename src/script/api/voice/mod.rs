@@ -143,7 +143,8 @@ impl Voices {
 }
 
 pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
-    let voice = kit.lua.create_table()?;
+    // They stand beside the platform's own routes.
+    let voice: Table = kit.argon.raw_get("voice")?;
     let join = kit.waiting(|guest, lua, options: Table| {
         let what = "argon.voice.join";
         guest.may_call(lua, route("IVoice", "StreamToken"))?;
@@ -169,7 +170,6 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
         }
     })?;
     voice.raw_set("get", get)?;
-    kit.argon.raw_set("voice", voice)?;
 
     let calls: Table = kit.argon.raw_get("calls")?;
     let answer = kit.waiting(|guest, lua, (event, options): (Value, Option<Table>)| {
