@@ -122,12 +122,13 @@ fn two_bots_with_one_token_are_refused() {
 }
 
 #[test]
-fn two_bots_of_one_embedded_server_cannot_have_two_seeds() {
-    let config = "[server]\nlisten = \"127.0.0.1:0\"\nchaos = SEED\n";
-    let dir = bot(&config.replace("SEED", "1"), &[("a.luau", "")]);
-    let other = dir.path().join("other.toml");
-    std::fs::write(other, config.replace("SEED", "2")).expect("a file");
-    ends(dir.path(), &["run", "."], 2, "another \"chaos\"");
+fn two_bots_of_one_embedded_server_agree_on_its_seed_and_state() {
+    for (key, one, two) in [("chaos", "1", "2"), ("state", "'a.json'", "'b.json'")] {
+        let config = |value| format!("[server]\nlisten = \"127.0.0.1:0\"\n{key} = {value}\n");
+        let dir = bot(&config(one), &[("a.luau", "")]);
+        std::fs::write(dir.path().join("other.toml"), config(two)).expect("a file");
+        ends(dir.path(), &["run", "."], 2, &format!("another \"{key}\""));
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub use shutdown::Shutdown;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -100,6 +101,8 @@ struct Wanted {
     faults: Vec<Foreign>,
     /// The one seed that any of them names.
     chaos: Option<u64>,
+    /// The one state file that any of them names.
+    state: Option<PathBuf>,
 }
 
 /// The embedded servers of the process, each started on first use.
@@ -120,6 +123,7 @@ impl Servers {
                 wanted.bots.insert(config.bot.name.clone());
                 wanted.faults.extend(config.server.faults.clone());
                 wanted.chaos = wanted.chaos.or(config.server.chaos);
+                wanted.state = wanted.state.take().or_else(|| config.server.state.clone());
             }
         }
         Self {
@@ -156,13 +160,14 @@ impl Servers {
             Entry::Occupied(running) => return Ok(running.into_mut()),
             Entry::Vacant(place) => place,
         };
+        let wanted = self.wanted.remove(&listen).unwrap_or_default();
         let server = sim::Server::start(sim::Settings {
             listen,
+            state: wanted.state,
             quirks: sim::Quirks::of(config.server.dialect),
             ..sim::Settings::default()
         })
         .await?;
-        let wanted = self.wanted.remove(&listen).unwrap_or_default();
         for spec in &wanted.faults {
             let fault = spec.text.parse().map_err(|error| Error::Fault {
                 problem: Box::new(spec.problem(format!("{error}"))),

@@ -18,6 +18,10 @@ pub(super) struct Options {
     /// The world to begin with: a TOML file with spaces, channels, people and bots.
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
+    /// A file to keep the world in: written while the server runs and when it stops, and where the next
+    /// start goes on. With --world, the world file counts while there is no such file yet.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// A bot to install into the first space; may be given several times (default: demo, unless the
     /// world has bots).
     #[arg(long = "bot", value_name = "NAME")]
@@ -75,6 +79,7 @@ async fn serve(
         quirks,
         limits: options.limits,
         world,
+        state: options.state.clone(),
         voice_status: match &*options.voice_status {
             "type" => VoiceStatus::Type,
             _ => VoiceStatus::Status,

@@ -124,6 +124,12 @@ pub static SERVER: SectionKeys = SectionKeys {
             "",
             "Faults at random in the embedded server; the same seed gives the same faults.",
         ),
+        key(
+            "state",
+            "path",
+            "",
+            "A file that the embedded server keeps its world in, from one run to the next; without it every run begins with a fresh world.",
+        ),
     ],
 };
 

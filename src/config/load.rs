@@ -106,7 +106,7 @@ fn read<'t>(
     }
 
     let folder = path.parent().unwrap_or(Path::new(""));
-    let server = server(reader, root);
+    let server = server(reader, root, folder);
     let bot = bot(reader, root, path, &server.url, env, complete);
     let limits_section = reader.section(root, &keys::LIMITS);
     let limits = limits(reader, &limits_section, &Limits::default());
@@ -135,11 +135,11 @@ fn read<'t>(
     }
 }
 
-fn server<'t>(reader: &mut Reader<'_>, root: &'t DeTable<'t>) -> Server {
+fn server<'t>(reader: &mut Reader<'_>, root: &'t DeTable<'t>, folder: &Path) -> Server {
     let section = reader.section(root, &keys::SERVER);
     let url = reader.read(&section, "url", server_url);
     if matches!(url, Some(ServerUrl::Remote(_))) {
-        for key in ["listen", "dialect", "faults", "chaos"] {
+        for key in ["listen", "dialect", "faults", "chaos", "state"] {
             if section.has(key) {
                 let message = format!(
                     "\"{key}\" in [server] has no effect: the server is not the embedded one"
@@ -162,6 +162,9 @@ fn server<'t>(reader: &mut Reader<'_>, root: &'t DeTable<'t>) -> Server {
             .map(|(span, text)| reader.foreign(span, text))
             .collect(),
         chaos: reader.read(&section, "chaos", seed),
+        state: reader
+            .read(&section, "state", Reader::text)
+            .map(|state| folder.join(state)),
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Server {
     pub faults: Vec<Foreign>,
     /// The seed of random faults in the embedded server.
     pub chaos: Option<u64>,
+    /// The file that the embedded server keeps its world in.
+    pub state: Option<PathBuf>,
 }
 
 /// What the embedded server follows where the platform's server and its documentation disagree.

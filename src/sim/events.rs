@@ -20,11 +20,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::quirks::Quirks;
+use super::saved::forms;
 use crate::contract;
 
 /// Events that a space's buffer keeps.
@@ -36,13 +38,16 @@ pub const EVENT_KEPT: Duration = Duration::from_secs(5 * 60);
 /// How long a bot's positions outlive its last stream.
 pub const POSITION_KEPT: Duration = Duration::from_secs(10 * 60);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Entry {
+    #[serde(with = "forms::moment")]
     at: Instant,
     /// The intent that asks for it; 0 comes whatever the intents.
     intent: u64,
     /// The bots that do not get it.
     unseen: Vec<Uuid>,
+    #[serde(with = "forms::frame")]
     frame: Bytes,
 }
 
@@ -61,10 +66,12 @@ struct Reader {
 }
 
 /// Events in order. The sequence of `entries[i]` is `next - entries.len() + i`.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Buffer {
     next: u64,
     entries: VecDeque<Entry>,
+    #[serde(skip)]
     capacity: usize,
 }
 
@@ -84,6 +91,24 @@ impl Buffer {
             .is_some_and(|entry| now.saturating_duration_since(entry.at) > EVENT_KEPT)
         {
             self.entries.pop_front();
+        }
+    }
+
+    /// The capacity is no part of a snapshot.
+    fn settle(&mut self, capacity: usize) -> Result<(), String> {
+        self.capacity = capacity;
+        let kept = self.entries.len();
+        if kept > capacity {
+            return Err(format!(
+                "{kept} entries are more than the {capacity} that are kept"
+            ));
+        }
+        match self.next > kept as u64 {
+            true => Ok(()),
+            false => Err(format!(
+                "next is {} with {kept} entries before it",
+                self.next
+            )),
         }
     }
 
@@ -149,7 +174,8 @@ fn intent_of(kind: &str) -> u64 {
 }
 
 /// A bot as a reader of buffers.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Subscriber {
     /// The sequence to read next, by space.
     positions: Vec<(Uuid, u64)>,
@@ -161,10 +187,12 @@ struct Subscriber {
     /// False while the subscriptions are forgotten (before the first stream, and for a deaf one).
     subscribed: bool,
     /// When the last stream ended; `None` before the first.
+    #[serde(with = "forms::maybe_moment")]
     closed: Option<Instant>,
     /// What was delivered, newest last: the space (`None` for a direct event) and the sequence. Kept only
     /// for bots that name their position, the last [`SENT_KEPT`].
     sent: VecDeque<(Option<Uuid>, u64)>,
+    #[serde(skip)]
     wake: watch::Sender<()>,
 }
 
@@ -236,8 +264,11 @@ pub struct Opened {
 }
 
 /// Every buffer and every bot's positions.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Feed {
+    /// The server's, so no part of a snapshot.
+    #[serde(skip)]
     quirks: Quirks,
     spaces: HashMap<Uuid, Buffer>,
     bots: HashMap<Uuid, Subscriber>,
@@ -463,6 +494,53 @@ impl Feed {
             let _ = write!(text, "{}:{}", space.simple(), position - 1);
         }
         text
+    }
+
+    /// Makes a feed whole that was read from a snapshot: nobody is connected, and whoever was comes back
+    /// as after a lost connection. Says what cannot be.
+    pub fn settle(&mut self, quirks: Quirks, now: Instant) -> Result<(), String> {
+        self.quirks = quirks;
+        for (space, buffer) in &mut self.spaces {
+            let whole = buffer.settle(SPACE_BUFFER);
+            whole.map_err(|error| format!("spaces.{space}: {error}"))?;
+        }
+        for (bot, subscriber) in &mut self.bots {
+            let whole = subscriber.direct.settle(DIRECT_BUFFER);
+            whole.map_err(|error| format!("bots.{bot}.direct: {error}"))?;
+            for (space, position) in &subscriber.positions {
+                let next = self.spaces.get(space).map_or(1, |buffer| buffer.next);
+                if !(1..=next).contains(position) {
+                    return Err(format!(
+                        "bots.{bot}.positions: {position} is not from 1 to {next}"
+                    ));
+                }
+            }
+            if !(1..=subscriber.direct.next).contains(&subscriber.direct_position) {
+                let next = subscriber.direct.next;
+                return Err(format!("bots.{bot}.directPosition is not from 1 to {next}"));
+            }
+            if std::mem::take(&mut subscriber.streams) > 0 {
+                subscriber.closed = Some(now);
+            }
+            subscriber.subscribed = false;
+        }
+        Ok(())
+    }
+
+    /// The bots that have a stream open.
+    pub fn connected(&self) -> Vec<Uuid> {
+        let bots = self.bots.iter().filter(|(_, bot)| bot.streams > 0);
+        bots.map(|(&id, _)| id).collect()
+    }
+
+    /// These bots have just lost their streams, which another feed had: what comes from now on waits for
+    /// them.
+    pub fn disconnect(&mut self, bots: &[Uuid], now: Instant) {
+        for bot in bots {
+            if let Some(subscriber) = self.bots.get_mut(bot) {
+                subscriber.closed = Some(now);
+            }
+        }
     }
 
     /// How many events of the space the slowest live stream has not taken yet.

@@ -176,6 +176,14 @@ impl Limits {
         }
     }
 
+    /// Gives every window back; running requests keep their places.
+    pub fn clear(&self) {
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        for bot in bots.values_mut() {
+            bot.windows.clear();
+        }
+    }
+
     /// Lets one request begin, or refuses it.
     pub fn admit(
         &self,

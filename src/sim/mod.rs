@@ -23,6 +23,7 @@
 //! | `voice` | voice tokens, rooms and the sockets that carry Opus packets |
 //! | `control` | `/_sim/*`: the world for the playground and for tests |
 //! | `playground` | the page for browsers, embedded in the binary |
+//! | `saved` | the world as JSON: snapshots, and a file that outlives the process |
 //! | `clock` | time, and how tests move it |
 
 mod clock;
@@ -37,6 +38,7 @@ mod params;
 mod playground;
 mod quirks;
 mod routes;
+mod saved;
 mod server;
 mod stream;
 mod voice;

@@ -1,7 +1,10 @@
 //! The running server: what its connections share, how it starts and how it stops.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +22,16 @@ use super::inspect::{Inspector, Notice, To};
 use super::limits::{LimitScale, Limits};
 use super::log::Log;
 use super::quirks::Quirks;
+use super::saved::{self, FileError, Refused, Saved, StateFile};
 use super::voice::{Track, Voice, VoiceStatus};
-use super::world::{BotAccount, Effect, Plan, World};
+use super::world::{BotAccount, Effect, Id, Plan, World};
 use crate::config::Secret;
 use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
 
 /// Events that wait for a slow playground page; when there are more it is told to reload.
 const PAGE_BACKLOG: usize = 1_024;
+/// The distance between two writes of the state file, at least: what a killed process may lose.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long [`Server::stop`] waits for requests that are being answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -47,6 +53,8 @@ pub struct Settings {
     pub voice_status: VoiceStatus,
     /// The world to begin with; `None`: one space with some channels and people.
     pub world: Option<Plan>,
+    /// A file to keep the world in. If it is there, the world begins as it was kept.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -60,6 +68,7 @@ impl Default for Settings {
             limits: LimitScale::default(),
             voice_status: VoiceStatus::default(),
             world: None,
+            state: None,
         }
     }
 }
@@ -77,6 +86,9 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] FileError),
 }
 
 impl Error {
@@ -137,6 +149,10 @@ pub struct Shared {
     pub limits: Limits,
     pub faults: Switch,
     state: Mutex<State>,
+    /// Whether something may have changed since the state file was written.
+    dirty: AtomicBool,
+    /// The bots of [`Server::add_bot`], with whether they are verified: a reset adds them again.
+    added: Mutex<Vec<(String, bool)>>,
     log: Mutex<Log>,
     /// Wakes the timer when a nearer deadline may have been set.
     timers: Notify,
@@ -177,7 +193,107 @@ impl Shared {
         let now = self.clock.now();
         let result = act(&mut state, now);
         self.publish(&mut state, now);
+        self.dirty.store(true, Ordering::Release);
         result
+    }
+
+    /// The whole state as JSON.
+    pub fn snapshot(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let state = self.state();
+        saved::write(&state, self.clock.now())
+    }
+
+    /// Takes a snapshot up in the place of everything that is. Open streams and voice sockets end.
+    ///
+    /// # Errors
+    /// Says what is wrong and where; then nothing has changed.
+    pub fn restore(&self, json: &[u8]) -> Result<(), Refused> {
+        let saved = saved::read(json, self.settings.quirks, self.clock.now())?;
+        self.begin_anew(saved);
+        Ok(())
+    }
+
+    fn begin_anew(&self, saved: Saved) {
+        let Saved {
+            now,
+            world,
+            feed,
+            voice_tokens,
+            ..
+        } = saved;
+        let ahead = now.duration_since(self.clock.now().wall);
+        if let Ok(ahead) = Duration::try_from(ahead) {
+            self.clock.advance(ahead);
+        }
+        self.limits.clear();
+        {
+            let mut state = self.state();
+            let now = self.clock.now();
+            let connected = state.feed.connected();
+            state.world = world;
+            state.feed = feed;
+            state.voice.restart(voice_tokens);
+            self.publish(&mut state, now);
+            state.feed.disconnect(&connected, now.mono);
+        }
+        self.dirty.store(true, Ordering::Release);
+        self.timers.notify_one();
+        // A flood that waits for a stream must not wait any longer.
+        self.taken.send_replace(());
+        // Fails only when nobody watches.
+        let _ = self.pages.send(r#"{"type":"reload"}"#.into());
+    }
+
+    /// Makes everything as it was before anything happened: the world of the settings and the bots that
+    /// were added to it, each with its token; no faults, no request log. A state file does not count.
+    pub fn reset(&self) {
+        let old = {
+            let state = self.state();
+            let bots = state.world.bots().iter();
+            bots.map(|bot| (bot.user, bot.token.clone()))
+                .collect::<HashMap<_, _>>()
+        };
+        let token = |user| {
+            old.get(&user)
+                .cloned()
+                .unwrap_or_else(|| http::new_token(user))
+        };
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = first_world(&self.settings, token);
+        for (name, verified) in added.iter() {
+            world.add_bot(name, *verified, token);
+        }
+        self.begin_anew(Saved::fresh(world, self.clock.now()));
+        self.faults.clear(None);
+        *self.log() = Log::default();
+    }
+
+    /// Writes the state file when something has changed, until the server stops.
+    async fn keep_state(self: Arc<Self>, file: Arc<StateFile>) {
+        let mut stop = self.stopping();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SAVE_EVERY) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+            if self.dirty.swap(false, Ordering::AcqRel) {
+                self.save(&file).await;
+            }
+        }
+    }
+
+    /// Writes the state file; a failure is logged, and tried again with the next change.
+    async fn save(&self, file: &Arc<StateFile>) {
+        let json = match self.snapshot() {
+            Ok(json) => json,
+            Err(error) => return tracing::error!("the world cannot be written: {error}"),
+        };
+        let file = Arc::clone(file);
+        let written = tokio::task::spawn_blocking(move || file.write(&json)).await;
+        if let Ok(Err(error)) = written {
+            self.dirty.store(true, Ordering::Release);
+            tracing::error!("{error}");
+        }
     }
 
     fn publish(&self, state: &mut State, now: Now) {
@@ -286,6 +402,16 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: JoinHandle<io::Result<()>>,
     timer: JoinHandle<()>,
+    /// The state file and the task that writes it now and then.
+    keeper: Option<(Arc<StateFile>, JoinHandle<()>)>,
+}
+
+/// The world of the settings.
+fn first_world(settings: &Settings, token: impl Fn(Id) -> Secret) -> World {
+    match &settings.world {
+        Some(plan) => World::planned(plan, settings.quirks, token),
+        None => World::with_default_space(settings.quirks),
+    }
 }
 
 impl Server {
@@ -297,19 +423,18 @@ impl Server {
         let failed = |source| Error::listen(settings.listen, source);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let world = match &settings.world {
-            Some(plan) => World::planned(plan, settings.quirks, http::new_token),
-            None => World::with_default_space(settings.quirks),
+        let state_file = match &settings.state {
+            Some(path) => Some(StateFile::claim(path)?),
+            None => None,
         };
         let feed = Feed::new(settings.quirks);
         let shared = Arc::new(Shared {
             limits: Limits::new(settings.segment, settings.limits),
             faults: Switch::default(),
-            settings,
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
-                world,
+                world: first_world(&settings, http::new_token),
                 feed,
                 voice: Voice::new(address),
             }),
@@ -319,9 +444,27 @@ impl Server {
             pages: broadcast::Sender::new(PAGE_BACKLOG),
             inspector: Inspector::default(),
             stop: watch::Sender::new(false),
+            dirty: AtomicBool::new(false),
+            added: Mutex::default(),
+            settings,
         });
         // The bots of the plan begin to receive events.
         shared.act(|_, _| ());
+        let keeper = match state_file {
+            None => None,
+            Some(file) => {
+                if let Some(json) = file.read()? {
+                    let restored = shared.restore(&json);
+                    restored.map_err(|source| FileError::Refused {
+                        path: file.path().to_owned(),
+                        source,
+                    })?;
+                }
+                let file = Arc::new(file);
+                let keep = Arc::clone(&shared).keep_state(Arc::clone(&file));
+                Some((file, tokio::spawn(keep)))
+            }
+        };
         let mut stop = shared.stopping();
         // Events are small writes that must not wait for one another.
         let listener = listener.tap_io(|socket| {
@@ -336,6 +479,7 @@ impl Server {
         Ok(Server {
             listener: tokio::spawn(async move { serve.await }),
             timer: tokio::spawn(Arc::clone(&shared).keep_time()),
+            keeper,
             shared,
         })
     }
@@ -353,9 +497,15 @@ impl Server {
     /// Installs a bot into the first space, with every entitlement. The username is the name, with
     /// `bot` at its end. A name that is there already is the same bot, with the same token.
     pub fn add_bot(&self, name: &str, verified: bool) -> Bot {
+        let mut added = self
+            .shared
+            .added
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let account = self
             .shared
             .act(|world, _| world.add_bot(name, verified, http::new_token));
+        added.push((name.to_owned(), verified));
         Bot::from(&account)
     }
 
@@ -380,8 +530,8 @@ impl Server {
         self.shared.faults.unleash(seed);
     }
 
-    /// Ends open streams, closes the listener, and waits a moment for requests that are being
-    /// answered.
+    /// Ends open streams, closes the listener, waits a moment for requests that are being answered, and
+    /// writes the state file.
     pub async fn stop(self) {
         self.shared.stop.send_replace(true);
         let mut listener = self.listener;
@@ -392,7 +542,11 @@ impl Server {
             tracing::debug!("a connection to the embedded server did not end in time");
             listener.abort();
         }
-        // It stops at the same signal.
+        // These stop at the same signal.
         let _ = self.timer.await;
+        if let Some((file, keeper)) = self.keeper {
+            let _ = keeper.await;
+            self.shared.save(&file).await;
+        }
     }
 }

@@ -133,13 +133,23 @@ struct Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let now = self.shared.clock.now();
-        self.shared.state().feed.close(self.bot, now.mono);
+        let mut state = self.shared.state();
+        // In a new feed this stream was never open.
+        if !self.is_orphaned() {
+            state.feed.close(self.bot, now.mono);
+        }
+        drop(state);
         // A flood that waits for this stream must not wait any longer.
         self.shared.taken.send_replace(());
     }
 }
 
 impl Reader {
+    /// Whether the feed was replaced, and the sender with it. To be asked under the lock.
+    fn is_orphaned(&self) -> bool {
+        self.wake.has_changed().is_err()
+    }
+
     /// The next bytes to write; `None` ends the stream, an error cuts the connection.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if let Some(ready) = self.ready.take() {
@@ -196,11 +206,15 @@ impl Reader {
             }
             let now = self.shared.clock.now().mono;
             let mut chunk = Vec::new();
-            let taken =
-                self.shared
-                    .state()
+            let taken = {
+                let mut state = self.shared.state();
+                if self.is_orphaned() {
+                    return None;
+                }
+                state
                     .feed
-                    .take(self.bot, self.intents, room, now, &mut chunk);
+                    .take(self.bot, self.intents, room, now, &mut chunk)
+            };
             // Also when the intents let nothing through: the position has moved.
             self.shared.taken.send_replace(());
             if let Some(replay) = &mut self.replay {

@@ -150,3 +150,8 @@ async fn call(bot: &mut Process, world: &World, caller: &str) {
 async fn a_bot_in_python_works_unchanged() {
     drive(&[]).await;
 }
+
+#[tokio::test]
+async fn it_works_as_well_on_a_server_that_follows_the_documentation() {
+    drive(&["--dialect", "documented", "--replay", "documented"]).await;
+}

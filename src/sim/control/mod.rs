@@ -9,6 +9,7 @@ mod change;
 mod faults;
 pub mod guard;
 mod people;
+mod saved;
 mod sound;
 pub mod table;
 mod tools;
@@ -52,8 +53,9 @@ fn act<T: DeserializeOwned + Send + 'static>(
     )
 }
 
-/// Reads a JSON body; unknown fields are errors, so that a misspelt one is not ignored.
+/// Reads a JSON body, an empty one as `{}`; unknown fields are errors, so that a misspelt one is not ignored.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Fault::bad(error.to_string()))
 }
 

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
 
-use super::{Shared, act, acts, change, faults, people, reply, sound, tools, view, voice};
+use super::{Shared, act, acts, change, faults, people, reply, saved, sound, tools, view, voice};
 use crate::config::suggest::did_you_mean;
 use crate::sim::world::Fault;
 
@@ -145,6 +145,15 @@ pub static ROWS: &[Row] = &[
     row("POST", "/time", &["advance"], "{now}",
         "Lets that many seconds pass at once; everything that is over by then has ended when the answer comes.",
         || act(tools::time)),
+    row("GET", "/snapshot", &[], "{version, now, world, feed, voiceTokens}",
+        "The whole world: spaces, messages, people, bots with their tokens, commands, open interactions, calls, voice tokens, event buffers and each bot's position. 64-bit numbers are texts.",
+        || get(saved::snapshot)),
+    row("POST", "/restore", &["version", "now", "world", "feed", "voiceTokens"], "",
+        "Puts a snapshot in the place of everything, all or nothing; a mistake is answered with its path. Streams and voice sockets end, and bots come back as after a lost connection. Time stands still in between; the clock never goes back.",
+        saved::restore),
+    row("POST", "/reset", &[], "",
+        "Makes everything as it was at the start, tokens included; faults and the request log are cleared.",
+        || act(saved::reset)),
     // Faults.
     row("GET", "/faults/kinds", &[], "{kinds:[{kind, on, doc, fields:[{name, type, required, doc, least?, most?, choices?, default?}]}]}",
         "Every kind of fault with its fields, for pages that offer switches; chaos is one of them.",

@@ -198,6 +198,13 @@ impl Voice {
         self.tokens.revoke(meant)
     }
 
+    /// Ends every socket and empties every room; from now on these tokens are good.
+    pub fn restart(&mut self, tokens: Tokens) {
+        self.end_where("the world was replaced", |_| true);
+        self.rooms.clear();
+        self.tokens = tokens;
+    }
+
     fn end_where(&mut self, reason: &'static str, meant: impl Fn(&Session) -> bool) {
         let ended = self.sessions.extract_if(|_, open| meant(open));
         for (_, session) in ended {

@@ -190,6 +190,12 @@ impl Rooms {
         }
     }
 
+    /// Everybody leaves every room, and what was recorded is forgotten.
+    pub fn clear(&mut self) {
+        self.rooms.clear();
+        self.recordings.clear();
+    }
+
     /// Changes when a track begins in any room.
     pub fn tracks_begun(&self) -> watch::Receiver<()> {
         self.began.subscribe()

@@ -1,11 +1,13 @@
 //! Archetypes, the platform's roles. A space's first one is everybody's.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Fault, Id, Show, World, wire};
+use super::{Fault, Id, Show, World, forms, wire};
 
 /// A role.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Archetype {
     /// Identity.
     pub id: Id,
@@ -18,6 +20,7 @@ pub struct Archetype {
     /// Whether messages can mention it.
     pub is_mentionable: bool,
     /// Mask of [`crate::contract::ENTITLEMENTS`].
+    #[serde(with = "forms::number")]
     pub permissions: u64,
 }
 

@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Effect, Fault, Id, Show, World};
+use super::{Effect, Fault, Id, Show, World, forms};
 use crate::sim::clock::Now;
 
 /// How long a call rings. The platform's own number is not published.
@@ -19,11 +20,13 @@ pub const RING: Duration = Duration::from_secs(30);
 pub const MOST_CALLS: usize = 500;
 
 /// How far a call has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum CallState {
     /// The bot has not answered yet.
     Ringing {
         /// When it times out.
+        #[serde(with = "forms::moment")]
         until: Instant,
     },
     /// Bot and caller can talk.
@@ -54,7 +57,8 @@ impl CallState {
 }
 
 /// A call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VoiceCall {
     /// Identity, also of its room.
     pub id: Id,

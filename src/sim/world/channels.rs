@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::entitlements::MANAGE_CHANNELS;
@@ -16,7 +17,8 @@ pub const VOICE: i64 = 1;
 pub const ANNOUNCEMENT: i64 = 2;
 
 /// A channel with what was written in it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Channel {
     /// Identity.
     pub id: Id,

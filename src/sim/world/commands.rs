@@ -1,6 +1,7 @@
 //! Slash commands. Registering does not merge: a name that the bot has in a space already crashes the
 //! platform's server, a global one is there twice.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Fault, Id, Show, World};
@@ -9,7 +10,8 @@ use crate::contract::shapes::BOT_COMMAND_OPTION;
 use crate::sim::params::within_limits;
 
 /// A slash command.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Command {
     /// Identity.
     pub id: Id,

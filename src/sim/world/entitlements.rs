@@ -9,7 +9,9 @@
 //! `speak`) and does not say how they differ; its routes ask for "ConnectVoice", so `connect` and
 //! `speak` count here.
 
-use super::{Channel, Fault, Id, Space, World};
+use serde::{Deserialize, Serialize};
+
+use super::{Channel, Fault, Id, Space, World, forms};
 use crate::contract::ENTITLEMENTS;
 
 /// To see a channel, what is in it and what happens in it.
@@ -63,13 +65,16 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// What an archetype's members may do in one channel, unlike elsewhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
     /// Whose.
     pub archetype: Id,
     /// Mask of [`ENTITLEMENTS`].
+    #[serde(with = "forms::number")]
     pub allow: u64,
     /// Mask of [`ENTITLEMENTS`].
+    #[serde(with = "forms::number")]
     pub deny: u64,
 }
 

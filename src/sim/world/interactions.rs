@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::controls::{check_answer, check_choice, check_modal, is_button};
 use super::entitlements::{COMMANDS, MANAGE_BOTS, lacks};
-use super::{Command, Fault, Id, Message, Show, Space, World, wire};
+use super::{Command, Fault, Id, Message, Show, Space, World, forms, wire};
 use crate::contract::limits::INTERACTION_LIFETIME;
 use crate::contract::{COMMAND_OPTION_TYPE, CONTROL_TYPE};
 use crate::sim::clock::Now;
@@ -22,7 +23,8 @@ use crate::sim::clock::Now;
 pub const MODAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// An interaction that can be answered.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Interaction {
     /// Whose turn it is to answer.
     pub bot: Id,
@@ -33,6 +35,7 @@ pub struct Interaction {
     /// Who did it.
     pub user: Id,
     /// When it is over.
+    #[serde(with = "forms::moment")]
     pub expires: Instant,
     /// Whether the bot has answered, which asking for patience is not: the playground says so when
     /// nobody does.
@@ -40,7 +43,8 @@ pub struct Interaction {
 }
 
 /// A modal that a person sees.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OpenModal {
     /// The definition, in the contract's form.
     pub definition: Value,
@@ -50,6 +54,7 @@ pub struct OpenModal {
     pub user: Id,
     space: Id,
     channel: Id,
+    #[serde(with = "forms::moment")]
     pub(super) expires: Instant,
 }
 

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::controls::check_controls;
 use super::entitlements::{ATTACH, MENTION, MENTION_EVERYONE, REACT, READ, SEND};
-use super::{Channel, Fault, Id, Show, VOICE, World, wire};
+use super::{Channel, Fault, Id, Show, VOICE, World, forms, wire};
 use crate::contract::ENTITY_TYPE;
 use crate::contract::limits::{RANDOM_ID_LIFETIME, REACTIONS_PER_MESSAGE};
 use crate::sim::clock::Now;
@@ -47,9 +48,11 @@ fn must_wait(channel: &Channel, user: Id, now: Now) -> Option<Duration> {
 }
 
 /// A message.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Message {
     /// Identity, larger than that of every earlier message.
+    #[serde(with = "forms::number")]
     pub id: i64,
     /// Who wrote it.
     pub sender: Id,
@@ -60,6 +63,7 @@ pub struct Message {
     /// Rows of controls, in the contract's form.
     pub controls: Option<Vec<Value>>,
     /// The message that this one answers.
+    #[serde(with = "forms::maybe_number")]
     pub reply_to: Option<i64>,
     /// When it was written.
     pub sent: Timestamp,
@@ -93,7 +97,8 @@ impl Message {
 }
 
 /// One emoji on a message.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reaction {
     /// The emoji.
     pub emoji: String,

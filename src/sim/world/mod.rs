@@ -19,6 +19,7 @@
 //! | `presence` | typing and voice channels |
 //! | `calls` | calls from people to bots |
 //! | `commands` | slash commands: register, update, delete |
+//! | `revive` | a world that was read from a snapshot |
 //! | `interactions` | what people do with commands, controls and modals, and the bots' answers |
 
 mod archetypes;
@@ -33,16 +34,19 @@ mod members;
 mod messages;
 mod plan;
 mod presence;
+mod revive;
 mod setup;
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::clock::Now;
 use super::quirks::Quirks;
+pub(super) use super::saved::forms;
 use super::wire;
 use crate::config::Secret;
 use crate::contract::USER_FLAGS;
@@ -66,7 +70,8 @@ pub use setup::BOT_GRANT;
 pub type Id = Uuid;
 
 /// A person or a bot's account.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
     /// Identity.
     pub id: Id,
@@ -75,6 +80,7 @@ pub struct User {
     /// The name that is shown.
     pub display_name: String,
     /// Mask of [`USER_FLAGS`].
+    #[serde(with = "forms::number")]
     pub flags: u64,
     /// Where the picture is.
     pub avatar_url: Option<String>,
@@ -99,7 +105,8 @@ fn user_flag(name: &str) -> u64 {
 }
 
 /// A community.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Space {
     /// Identity.
     pub id: Id,
@@ -123,7 +130,8 @@ impl Space {
 }
 
 /// A user in a space.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Member {
     /// The user.
     pub user: Id,
@@ -131,23 +139,27 @@ pub struct Member {
     pub archetypes: Vec<Id>,
     /// Mask of [`crate::contract::ENTITLEMENTS`] that a bot was granted when it was installed; `None` for a
     /// person, whose archetypes count.
+    #[serde(with = "forms::maybe_number")]
     pub granted: Option<u64>,
 }
 
 /// What a bot logs in with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BotAccount {
     /// The bot's user.
     pub user: Id,
     /// The bot's application.
     pub bot_id: Id,
     /// The token it sends.
+    #[serde(with = "forms::secret")]
     pub token: Secret,
     /// The user's name, for the request log.
     pub username: String,
     /// Whether it may do what is for verified bots only.
     pub verified: bool,
     /// Mask of [`crate::contract::ENTITLEMENTS`] that it asks a space for.
+    #[serde(with = "forms::number")]
     pub required: u64,
 }
 
@@ -269,8 +281,11 @@ pub enum Show {
 }
 
 /// The whole state.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct World {
+    /// The server's, so no part of a snapshot.
+    #[serde(skip)]
     quirks: Quirks,
     spaces: Vec<Space>,
     users: HashMap<Id, User>,
@@ -278,17 +293,24 @@ pub struct World {
     commands: Vec<Command>,
     interactions: HashMap<Id, Interaction>,
     modals: HashMap<Id, OpenModal>,
+    #[serde(with = "forms::typing")]
     typing: HashMap<(Id, Id), Instant>,
     /// By user and channel: a person is in one channel, a bot may be in several.
+    #[serde(with = "forms::pairs")]
     voice: HashMap<(Id, Id), VoiceState>,
     /// Oldest first.
     calls: VecDeque<VoiceCall>,
     /// `randomId` of a channel to the message it made. Oldest first in `random_order`.
+    #[serde(with = "forms::random_ids")]
     random_ids: HashMap<(Id, i64), i64>,
+    #[serde(with = "forms::random_order")]
     random_order: VecDeque<(Instant, (Id, i64))>,
+    #[serde(with = "forms::number")]
     last_message: i64,
     newcomers: u32,
+    #[serde(skip)]
     effects: Vec<Effect>,
+    #[serde(skip)]
     timers_changed: bool,
 }
 

@@ -1,10 +1,11 @@
 //! Presence, typing indicators and voice channels.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::entitlements::{CONNECT, KICK, SEND, SPEAK};
-use super::{Effect, Fault, Id, Show, User, VOICE, World};
+use super::{Effect, Fault, Id, Show, User, VOICE, World, forms};
 use crate::contract::limits::TYPING_LIFETIME;
 use crate::sim::clock::Now;
 
@@ -12,7 +13,8 @@ use crate::sim::clock::Now;
 const ONLINE: i64 = 1;
 
 /// Somebody's status, and what they do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Presence {
     /// A number of [`crate::contract::USER_STATUS`].
     pub status: i64,
@@ -30,7 +32,8 @@ impl Default for Presence {
 }
 
 /// What somebody does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Activity {
     /// A number of [`crate::contract::ACTIVITY_KIND`].
     pub kind: i64,
@@ -41,13 +44,15 @@ pub struct Activity {
 }
 
 /// Somebody in a voice channel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VoiceState {
     /// Where.
     pub channel: Id,
     /// Since when.
     pub joined: Timestamp,
     /// Mask of [`crate::contract::MEMBER_STATE`].
+    #[serde(with = "forms::number")]
     pub state: u64,
 }
 
