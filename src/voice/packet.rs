@@ -188,3 +188,85 @@ fn many(bytes: &[u8], frame_samples: u32) -> Result<u8, Invalid> {
     frame(last)?;
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::SmallRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::{Invalid, Layout, SILENCE, SILENCE_SAMPLES, Unsendable, parse};
+
+    fn layout(packet: &[u8]) -> Layout {
+        parse(packet).unwrap_or_else(|error| panic!("{packet:?}: {error}"))
+    }
+
+    #[test]
+    fn the_platforms_silence_is_20_ms_of_mono() {
+        let silence = layout(&SILENCE);
+        assert_eq!(silence.samples(), SILENCE_SAMPLES);
+        assert!(!silence.stereo);
+        assert_eq!(silence.sendable(), Ok(()));
+    }
+
+    #[test]
+    fn dtx_is_seen_and_not_sent() {
+        for packet in [&[0xf8][..], &[0xf8, 0]] {
+            assert!(layout(packet).is_dtx());
+            assert_eq!(layout(packet).sendable(), Err(Unsendable::Dtx));
+        }
+        assert_eq!(parse(&[]), Err(Invalid::Empty));
+    }
+
+    #[test]
+    fn lengths_that_the_platform_does_not_know_are_not_sent() {
+        // Two frames of 60 ms, SILK.
+        let long = layout(&[0x19, 1, 2, 3, 4]);
+        assert_eq!(long.samples(), 5_760);
+        assert_eq!(long.sendable(), Err(Unsendable::Length(5_760)));
+        let mut large = vec![0xff, 3];
+        large.resize(2 + 3 * 1_275, 0);
+        assert_eq!(layout(&large).sendable(), Err(Unsendable::Large(3_827)));
+    }
+
+    /// What libopus says of a packet: its samples, if it is one.
+    fn libopus(packet: &[u8]) -> Option<u32> {
+        let frames = opus::packet::parse(packet).ok()?.frames.len();
+        let each = opus::packet::get_samples_per_frame(packet, 48_000).ok()?;
+        Some((frames * each) as u32)
+    }
+
+    /// Packets that are valid, nearly valid, and noise.
+    fn packet(random: &mut SmallRng) -> Vec<u8> {
+        let length = match random.random_range(0..10) {
+            0..6 => random.random_range(0..12),
+            6..9 => random.random_range(0..400),
+            _ => random.random_range(1_200..4_200),
+        };
+        let mut packet: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        if packet.len() > 1 && random.random_bool(0.5) {
+            // Code 3 with few frames.
+            packet[0] |= 3;
+            packet[1] = packet[1] & 0xc0 | random.random_range(0..8);
+        }
+        if packet.len() > 2 && random.random_bool(0.3) {
+            packet[2] = *[0, 1, 251, 252, 253, 254, 255].get(random.random_range(0..7usize)).unwrap_or(&0);
+        }
+        packet
+    }
+
+    /// Packets and seed can be chosen: `VOICE_PACKETS`, `VOICE_SEED`.
+    #[test]
+    fn exactly_what_libopus_accepts_is_accepted() {
+        let number = |name, usual| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+        let (count, seed) = (number("VOICE_PACKETS", 1_000_000), number("VOICE_SEED", 6_716));
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut accepted = 0;
+        for _ in 0..count {
+            let packet = packet(&mut random);
+            let ours = parse(&packet).ok().map(Layout::samples);
+            assert_eq!(ours, libopus(&packet), "{packet:02x?}");
+            accepted += u64::from(ours.is_some());
+        }
+        assert!(accepted > count / 10 && accepted < count - count / 10, "{accepted} of {count}");
+    }
+}

@@ -12,6 +12,9 @@ pub mod limiter;
 pub mod ramp;
 pub mod track;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use rtrb::Producer;

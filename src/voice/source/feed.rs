@@ -512,3 +512,36 @@ pub fn passes(packet: &AudioPacket) -> bool {
         )
     })
 }
+
+/// Feeds without files.
+#[cfg(test)]
+pub mod testing {
+    use super::{Arc, Consumer, End, Feed, Ordering, Producer, RingBuffer, SampleFeed, thread};
+
+    /// A feed of one channel that the test writes; it does not end.
+    pub fn written(room: usize) -> (Producer<f32>, Feed) {
+        let (to, samples) = RingBuffer::new(room);
+        (to, feed(samples, Arc::default()))
+    }
+
+    /// A feed with these samples, and no more.
+    pub fn finished(samples: impl Iterator<Item = f32>) -> Feed {
+        let samples: Vec<f32> = samples.collect();
+        let (mut to, from) = RingBuffer::new(samples.len().max(1));
+        for sample in samples {
+            let _ = to.push(sample);
+        }
+        let end = Arc::new(End::default());
+        end.over.store(true, Ordering::Release);
+        feed(from, end)
+    }
+
+    fn feed(samples: Consumer<f32>, end: Arc<End>) -> Feed {
+        Feed::Samples(SampleFeed {
+            samples,
+            channels: 1,
+            reader: Some(thread::current()),
+            end,
+        })
+    }
+}
