@@ -9,12 +9,14 @@
 //! | [`rest`] | one client with validation, retries and the rate limiter |
 //! | [`stream`] | the one event stream of a bot |
 //! | [`inbox`] | the seam that every event passes on its way to the scripts |
+//! | [`fetch`] | HTTP requests of scripts to the hosts that their config names |
 //! | [`modules`] | the scripts folder: its scripts, and the file that a `require` means; depends on nothing |
 //! | [`script`] | everything that knows Luau |
 //! | [`check`] | finds mistakes in config and scripts without running them |
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
 //! | [`voice`] | voice connections: files, mixing, encoding, pacing, sockets, recordings |
 //! | [`sim`] | the embedded Argon server and its playground |
+//! | `allocator` | the process's allocator; depends on nothing |
 //! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
 //! | [`app`] | the composition root |
@@ -29,12 +31,14 @@
 //! - `stream` to `script`, and either of them to the other's inside;
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
+mod allocator;
 pub mod app;
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod definitions;
+pub mod fetch;
 pub mod inbox;
 pub mod modules;
 pub mod observe;

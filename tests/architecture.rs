@@ -8,14 +8,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("config", &["contract"]),
     ("inbox", &[]),
+    ("fetch", &["config"]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
-    ("stream", &["config", "contract", "inbox", "observe"]),
+    ("allocator", &[]),
+    (
+        "stream",
+        &["allocator", "config", "contract", "inbox", "observe"],
+    ),
     (
         "script",
-        &["config", "contract", "inbox", "modules", "rest", "voice"],
+        &[
+            "config", "contract", "fetch", "inbox", "modules", "rest", "voice",
+        ],
     ),
-    ("voice", &["config", "contract", "rest"]),
+    ("voice", &["allocator", "config", "contract", "rest"]),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
     // `sim` for the faults that a configuration names.

@@ -26,6 +26,7 @@ use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
+use crate::fetch;
 use crate::rest;
 use crate::voice;
 
@@ -50,6 +51,8 @@ pub(super) struct Birth {
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
     pub(super) voice: Option<voice::Host>,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
 }
 
 /// Field names that every event needs, interned once.
@@ -86,6 +89,8 @@ pub(super) struct Guest {
     pub(super) most_handlers: usize,
     pub(super) budget: Rc<Budget>,
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -131,6 +136,7 @@ impl Guest {
             most_handlers: birth.handlers.max(1),
             budget,
             permissions: birth.permissions,
+            http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,

@@ -17,7 +17,8 @@ use super::commands::Registered;
 use super::guest::Birth;
 use super::registry::{Identity, Registrations, Shared, State, Status};
 use super::thread::{self, Mail, Mailbox};
-use crate::config::Permissions;
+use crate::config::{Hosts, Permissions};
+use crate::fetch;
 use crate::inbox::Inbox;
 use crate::modules::{Found, chunk_name, discover};
 use crate::rest;
@@ -58,6 +59,8 @@ pub struct ScriptSettings {
     pub cpu_per_event: Duration,
     /// The API calls that it may make.
     pub permissions: Permissions,
+    /// The hosts that it may call over HTTP.
+    pub http: Hosts,
 }
 
 impl Default for ScriptSettings {
@@ -71,6 +74,7 @@ impl Default for ScriptSettings {
             memory: 64 << 20,
             cpu_per_event: Duration::from_secs(2),
             permissions: Permissions::default(),
+            http: Hosts::default(),
         }
     }
 }
@@ -172,6 +176,7 @@ impl Host {
                 continue;
             }
             let birth = Birth {
+                http: fetch::Client::new(&script.name, options.http.clone()),
                 name: script.name,
                 root: root.clone(),
                 entry: script.path,

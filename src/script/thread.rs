@@ -10,7 +10,7 @@
 //! bot. So it says loudly, at most every [`HELD_WARNING`], which script it is. Ending handlers that take
 //! too long is the matter of a script's limits, not of this loop.
 //!
-//! The mailbox is bounded by what can be in it: one answer for each pending call
+//! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]), the events of voice (bounded where they are posted) and the
 //! host's few commands. Nothing Luau is ever in it.
 
@@ -31,6 +31,7 @@ use super::api::voice::VoiceMail;
 use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
+use super::scheduler::Outcome;
 use crate::inbox::{Delivery, Inbox, Subscription};
 use crate::rest;
 
@@ -50,6 +51,8 @@ pub(super) enum Mail {
     Answer(u64, Result<Bytes, rest::Error>),
     /// Something of voice.
     Voice(VoiceMail),
+    /// What other work for the script came to.
+    Outcome(u64, Outcome),
     /// Events may be handed out.
     Open,
     /// Take no more events; end when the handlers are over, at the latest then.
@@ -208,6 +211,7 @@ impl Turns<'_> {
             match mail {
                 Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
                 Mail::Voice(mail) => self.guest.voice_mail(self.lua, mail),
+                Mail::Outcome(ticket, outcome) => self.guest.came_out(self.lua, ticket, outcome),
                 // What it says is in `Shared::open`.
                 Mail::Open => {}
                 Mail::Stop(at) => {

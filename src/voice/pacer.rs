@@ -237,3 +237,192 @@ fn run(changed: &Receiver<Change>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rtrb::{Producer, RingBuffer};
+
+    use super::{Frame, LATE, Lane, Outlet, Schedule};
+    use crate::allocator;
+    use crate::voice::packet::SILENCE;
+    use crate::voice::stats::Counters;
+    use bytes::Bytes;
+    use std::time::{Duration, Instant};
+
+    /// Remembers what it was given; room for it is made beforehand.
+    struct Ear(Arc<Mutex<(bool, Vec<Bytes>)>>);
+
+    impl Outlet for Ear {
+        fn send(&mut self, packet: Bytes, _: Duration) -> bool {
+            let mut heard = self.0.lock().expect("one thread");
+            heard.1.push(packet);
+            true
+        }
+
+        fn is_open(&self) -> bool {
+            self.0.lock().expect("one thread").0
+        }
+    }
+
+    struct Stand {
+        schedule: Schedule,
+        begun: Instant,
+        frames: Producer<Frame>,
+        heard: Arc<Mutex<(bool, Vec<Bytes>)>>,
+        counters: Arc<Counters>,
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let begun = Instant::now();
+            let mut schedule = Schedule::new(begun);
+            let (frames, to) = RingBuffer::new(1_024);
+            let heard = Arc::new(Mutex::new((true, Vec::with_capacity(4_096))));
+            let counters = Arc::new(Counters::default());
+            schedule.add(Lane {
+                id: 1,
+                frames: to,
+                outlet: Box::new(Ear(Arc::clone(&heard))),
+                maker: std::thread::current(),
+                counters: Arc::clone(&counters),
+            });
+            Self {
+                schedule,
+                begun,
+                frames,
+                heard,
+                counters,
+            }
+        }
+
+        fn make(&mut self, count: usize, samples: u32) {
+            for number in 0..count {
+                let packet = Bytes::from(vec![0xf8, number as u8, 0]);
+                self.frames
+                    .push(Frame::Packet(packet, samples))
+                    .expect("room");
+            }
+        }
+
+        fn at(&self, ms: f64) -> Instant {
+            self.begun + Duration::from_secs_f64(ms / 1e3)
+        }
+
+        fn heard(&self) -> usize {
+            self.heard.lock().expect("one thread").1.len()
+        }
+    }
+
+    #[test]
+    fn packets_go_out_when_they_are_due_and_nothing_drifts() {
+        let mut stand = Stand::new();
+        stand.make(1_000, 960);
+        let mut due = stand.schedule.tick(stand.begun).expect("something to send");
+        assert_eq!(due, stand.at(1.0));
+        for number in 0..999 {
+            // Always a little late.
+            let next = stand.schedule.tick(due + Duration::from_micros(300));
+            assert_eq!(next, Some(stand.at(1.0 + 20.0 * (number + 1) as f64)));
+            assert_eq!(stand.heard(), number + 1);
+            due = next.expect("more");
+        }
+        assert_eq!(stand.counters.late.get(), 0);
+    }
+
+    #[test]
+    fn whoever_is_very_late_goes_on_from_there_without_a_burst() {
+        let mut stand = Stand::new();
+        stand.make(10, 960);
+        stand.schedule.tick(stand.begun);
+        stand.schedule.tick(stand.at(1.0));
+        // A second passes.
+        let late = stand.at(1_021.0);
+        let next = stand.schedule.tick(late);
+        assert_eq!(next, Some(late + Duration::from_millis(20)));
+        assert_eq!(stand.heard(), 2);
+        assert_eq!(stand.schedule.tick(late), next);
+        assert_eq!(stand.heard(), 2, "no burst");
+        assert!(Duration::from_secs(1) > LATE);
+        assert_eq!(stand.counters.late.get(), 1);
+    }
+
+    #[test]
+    fn a_missing_packet_is_silence_and_a_rest_is_nothing() {
+        let mut stand = Stand::new();
+        stand.make(1, 480);
+        stand.schedule.tick(stand.begun);
+        assert_eq!(stand.schedule.tick(stand.at(1.0)), Some(stand.at(11.0)));
+        stand.schedule.tick(stand.at(11.0));
+        assert_eq!(stand.heard.lock().expect("one thread").1[1], SILENCE[..]);
+        assert_eq!(
+            (stand.counters.missed.get(), stand.counters.silence.get()),
+            (1, 1)
+        );
+        stand.frames.push(Frame::Rest).expect("room");
+        assert_eq!(stand.schedule.tick(stand.at(31.0)), None);
+        stand.make(1, 960);
+        assert_eq!(stand.schedule.tick(stand.at(500.0)), Some(stand.at(501.0)));
+    }
+
+    #[test]
+    fn a_closed_outlet_keeps_the_packets() {
+        let mut stand = Stand::new();
+        stand.make(3, 960);
+        stand.schedule.tick(stand.begun);
+        stand.schedule.tick(stand.at(1.0));
+        stand.heard.lock().expect("one thread").0 = false;
+        assert_eq!(stand.schedule.tick(stand.at(21.0)), None);
+        stand.heard.lock().expect("one thread").0 = true;
+        assert_eq!(
+            stand.schedule.tick(stand.at(5_000.0)),
+            Some(stand.at(5_001.0))
+        );
+        stand.schedule.tick(stand.at(5_001.0));
+        assert_eq!(
+            stand.heard.lock().expect("one thread").1[1][1],
+            1,
+            "the next one"
+        );
+    }
+
+    #[test]
+    fn lanes_begin_at_different_times() {
+        let begun = Instant::now();
+        let mut schedule = Schedule::new(begun);
+        let mut producers = Vec::new();
+        for id in 0..40 {
+            let (mut frames, to) = RingBuffer::new(4);
+            frames.push(Frame::Silence).expect("room");
+            producers.push(frames);
+            schedule.add(Lane {
+                id,
+                frames: to,
+                outlet: Box::new(Ear(Arc::new(Mutex::new((true, Vec::new()))))),
+                maker: std::thread::current(),
+                counters: Arc::default(),
+            });
+        }
+        schedule.tick(begun);
+        let mut phases = [0; 20];
+        for running in &schedule.lanes {
+            let due = running.due.expect("it began") - begun;
+            phases[due.as_millis() as usize % 20] += 1;
+        }
+        assert_eq!(phases, [2; 20]);
+    }
+
+    #[test]
+    fn a_tick_neither_allocates_nor_frees() {
+        let mut stand = Stand::new();
+        stand.make(50, 960);
+        let ((), requests) = allocator::count(|| {
+            for ms in 0..1_200 {
+                stand.schedule.tick(stand.at(f64::from(ms)));
+            }
+        });
+        assert_eq!(requests, 0);
+        assert_eq!(stand.counters.sent.get(), 60);
+    }
+}

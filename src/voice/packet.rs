@@ -249,7 +249,9 @@ mod tests {
             packet[1] = packet[1] & 0xc0 | random.random_range(0..8);
         }
         if packet.len() > 2 && random.random_bool(0.3) {
-            packet[2] = *[0, 1, 251, 252, 253, 254, 255].get(random.random_range(0..7usize)).unwrap_or(&0);
+            packet[2] = *[0, 1, 251, 252, 253, 254, 255]
+                .get(random.random_range(0..7usize))
+                .unwrap_or(&0);
         }
         packet
     }
@@ -257,8 +259,16 @@ mod tests {
     /// Packets and seed can be chosen: `VOICE_PACKETS`, `VOICE_SEED`.
     #[test]
     fn exactly_what_libopus_accepts_is_accepted() {
-        let number = |name, usual| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
-        let (count, seed) = (number("VOICE_PACKETS", 1_000_000), number("VOICE_SEED", 6_716));
+        let number = |name, usual| {
+            std::env::var(name)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(usual)
+        };
+        let (count, seed) = (
+            number("VOICE_PACKETS", 1_000_000),
+            number("VOICE_SEED", 6_716),
+        );
         let mut random = SmallRng::seed_from_u64(seed);
         let mut accepted = 0;
         for _ in 0..count {
@@ -267,6 +277,9 @@ mod tests {
             assert_eq!(ours, libopus(&packet), "{packet:02x?}");
             accepted += u64::from(ours.is_some());
         }
-        assert!(accepted > count / 10 && accepted < count - count / 10, "{accepted} of {count}");
+        assert!(
+            accepted > count / 10 && accepted < count - count / 10,
+            "{accepted} of {count}"
+        );
     }
 }

@@ -8,6 +8,7 @@
 mod support;
 
 mod files;
+mod hearing;
 mod passing;
 mod sound;
 mod stage;

@@ -17,7 +17,7 @@ pub fn data() -> PathBuf {
 pub struct Stage {
     pub process: Process,
     pub world: World,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     bot: String,
 }
 
@@ -64,7 +64,7 @@ impl Stage {
             bot: bot["userId"].as_str().expect("an id").to_owned(),
             process,
             world,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -86,6 +86,11 @@ impl Stage {
     pub async fn heard(&self) -> (Vec<f64>, Vec<Vec<u8>>) {
         let lounge = self.world.channel("Lounge");
         self.recording(&format!("channelId={lounge}")).await
+    }
+
+    /// The bot's folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The same of a room.

@@ -1,13 +1,14 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`, `argon.http`): a
+//! everything read-only. Where later libraries go (`argon.kv`): a
 //! file here and a line in [`LIBRARIES`].
 
 mod commands;
 pub(super) mod controls;
 mod event;
 mod events;
+mod http;
 mod json;
 mod log;
 pub(super) mod require;
@@ -38,6 +39,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.onControl, onSelect, onModal", controls::install),
     ("argon.every, cron", timers::install),
     ("argon.voice, argon.calls.answer", voice::install),
+    ("argon.http", http::install),
     ("argon.json", json::install),
     ("argon.time", time::install),
     ("argon.log, print", log::install),

@@ -217,6 +217,10 @@ impl Mixer {
             }
         }
         self.cross(events);
+        if self.is_idle() {
+            // Nobody hears it change.
+            self.duck = Ramp::still(self.duck.target());
+        }
         if self.playing.is_none() {
             self.begin_next(events);
         }
@@ -270,14 +274,13 @@ impl Mixer {
 
     /// Whether a track plays alone at gain 1, so that its packets can be sent untouched.
     fn plain(&mut self) -> Option<usize> {
-        if !(self.duck.is_still() && self.duck.target() == 0.0) {
-            return None;
-        }
         let mut active = (0..self.tracks.len()).filter(|&at| self.tracks[at].is_active());
         let (only, None) = (active.next()?, active.next()) else {
             return None;
         };
-        self.tracks[only].is_plain().then_some(only)
+        let track = &self.tracks[only];
+        let ducked = track.gives_way() && !(self.duck.is_still() && self.duck.target() == 0.0);
+        (track.is_plain() && !ducked).then_some(only)
     }
 
     /// A packet to send untouched, and how many of its samples are heard. `Err` when there is none yet

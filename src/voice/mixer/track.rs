@@ -293,6 +293,11 @@ impl Track {
             && !self.dry
     }
 
+    /// Whether it gives way to speech.
+    pub(super) fn gives_way(&self) -> bool {
+        self.duck.is_some()
+    }
+
     /// Its feed, to take packets from.
     pub(super) fn feed(&mut self) -> &mut Feed {
         &mut self.feed

@@ -366,7 +366,7 @@ mod tests {
         for rate in [8_000, 22_050, 44_100, 96_000] {
             let frames = rate as usize * 2;
             let tone = |at: usize, rate: u32| {
-                (at as f32 * 1000.0 * std::f32::consts::TAU / rate as f32).sin()
+                (at as f64 * 1000.0 * std::f64::consts::TAU / f64::from(rate)).sin() as f32
             };
             let input: Vec<f32> = (0..frames).map(|at| tone(at, rate)).collect();
             let mut resampler = Resampler::new(rate, 1).expect("a rate");
