@@ -599,12 +599,14 @@ impl Connection {
 
     /// Closes the sockets that nobody needs any more.
     pub fn hear_less(&self) {
-        self.state().heard.retain(|heard| match &heard.stop {
-            Some(stop) if heard.hearing.is_unused() => {
-                stop.send_replace(true);
-                false
-            }
-            _ => true,
+        self.state().heard.retain(|heard| {
+            // Also lets go of the recordings that were stopped.
+            let unused = heard.hearing.is_unused();
+            let Some(stop) = heard.stop.as_ref().filter(|_| unused) else {
+                return true;
+            };
+            stop.send_replace(true);
+            false
         });
     }
 
@@ -800,7 +802,7 @@ impl Connection {
                     self.tell(Happening::Began(track));
                 }
             }
-            Report::Mixer(Event::Over(track)) => {
+            Report::Mixer(Event::Over(track, _)) => {
                 let error = track.error().map(str::to_owned);
                 self.over(track.id, error);
                 self.refill();

@@ -16,6 +16,8 @@ use super::packet::{self, RATE};
 
 /// What is decoded before the target of a seek, so that the decoder has settled (RFC 7845, 4.6).
 const PRE_ROLL: u64 = RATE as u64 * 80 / 1000;
+/// What a recording lets decoders skip: how far libopus's encoder is behind, samples.
+const PRE_SKIP: u16 = 312;
 /// Distance of the index's entries, samples.
 const INDEX_STEP: u64 = RATE as u64;
 /// Pages that are looked at for an index; the index of a longer file ends there.
@@ -458,7 +460,8 @@ impl<W: Write> Writer<W> {
     pub fn begin(to: W, channels: u8, serial: u32) -> io::Result<Self> {
         let mut pages = PacketWriter::new(to);
         let mut head = b"OpusHead".to_vec();
-        head.extend([1, channels, 0, 0]);
+        head.extend([1, channels]);
+        head.extend(PRE_SKIP.to_le_bytes());
         head.extend(RATE.to_le_bytes());
         head.extend([0, 0, 0]);
         pages.write_packet(head, serial, PacketWriteEndInfo::EndPage, 0)?;

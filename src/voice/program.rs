@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rtrb::Producer;
 
 use super::encoder::{Encoder, Settings};
-use super::mixer::{Command, Event, Mixer, Starving};
+use super::mixer::{Command, Event, Events, Mixer, Starving};
 use super::pacer::Frame;
 use super::packet::{self, RATE};
 use super::stats::Counters;
@@ -59,6 +59,8 @@ pub struct Program {
     encoder: Encoder,
     settings: Settings,
     ends: Ends,
+    /// What the mixer tells, until it is heard.
+    events: Events,
     mix: Box<[f32]>,
     /// Frames of silence that were sent behind the last sound; beyond [`TAIL`] it rests.
     silent: u8,
@@ -83,6 +85,7 @@ impl Program {
             mix: vec![0.0; settings.frame as usize * channels].into(),
             settings,
             ends,
+            events: Events::with_capacity(EVENTS),
             silent: TAIL + 1,
             running: false,
             held: false,
@@ -92,25 +95,38 @@ impl Program {
     /// Makes packets until enough are ready. `begun` is called when the lane has something to send after
     /// a rest.
     pub fn fill(&mut self, cap: u8, begun: &mut dyn FnMut()) -> Wants {
-        let told = self.ends.events.slots();
         let wants = self.make(cap, begun);
-        if self.ends.events.slots() != told {
-            (self.ends.wake)();
-        }
+        self.tell();
         wants
     }
 
+    /// Tells what has been heard by now.
+    fn tell(&mut self) {
+        let mut told = false;
+        while !self.ends.events.is_full()
+            && let Some(event) = self.events.heard(self.ends.counters.paced.get())
+        {
+            // It is not full.
+            let _ = self.ends.events.push(event);
+            told = true;
+        }
+        if told {
+            (self.ends.wake)();
+        }
+    }
+
     fn make(&mut self, cap: u8, begun: &mut dyn FnMut()) -> Wants {
-        while Mixer::may_step(&self.ends.events) {
-            while Mixer::may_step(&self.ends.events)
+        while self.events.may_step() {
+            self.events.now = self.ends.counters.made.get();
+            while self.events.may_step()
                 && let Ok(command) = self.ends.commands.try_recv()
             {
-                self.mixer.command(command, &mut self.ends.events);
+                self.mixer.command(command, &mut self.events);
             }
-            if !Mixer::may_step(&self.ends.events) {
+            if !self.events.may_step() {
                 break;
             }
-            self.mixer.settle(&mut self.ends.events);
+            self.mixer.settle(&mut self.events);
             if self.ahead() >= AHEAD || self.ends.frames.is_full() {
                 return Wants::Nothing;
             }
@@ -154,7 +170,7 @@ impl Program {
             self.silent = 0;
             self.push(frame, begun);
         }
-        // The session has not taken the events: it will, and then there is room.
+        // The events have not been heard, or not taken: they will, and then there is room.
         Wants::Data
     }
 
@@ -183,7 +199,8 @@ impl Program {
         let complexity = self.settings.complexity.min(cap);
         self.encoder.set_complexity(complexity);
         self.ends.counters.complexity.set(u64::from(complexity));
-        self.mixer.mix(&mut self.mix, &mut self.ends.events);
+        self.events.now += u64::from(self.settings.frame);
+        self.mixer.mix(&mut self.mix, &mut self.events);
         let frame = match self.encoder.encode(&self.mix) {
             // DTX: nothing is sent.
             Ok(packet) if packet.len() <= 2 => Frame::Packet(Bytes::new(), self.settings.frame),

@@ -17,8 +17,6 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use rtrb::Producer;
-
 use super::ogg::AudioPacket;
 use super::packet::{LONGEST, RATE};
 use super::source::feed::{Feed, Pulled, passes};
@@ -61,8 +59,8 @@ pub enum Command {
 pub enum Event {
     /// A track of the queue has begun.
     Began(u64),
-    /// A track is over.
-    Over(Box<Track>),
+    /// A track is over, and how it ended: its view says so when that is heard.
+    Over(Box<Track>, State),
     /// A feed is not needed any more.
     Waste(Box<Feed>),
 }
@@ -83,6 +81,46 @@ pub struct Mixer {
     scratch: Box<[f32]>,
 }
 
+/// The mixer's events, each with the time at which it is heard. The room is made once.
+pub struct Events {
+    list: VecDeque<(u64, Event)>,
+    /// When what is mixed now is heard, samples of the connection.
+    pub now: u64,
+}
+
+impl Events {
+    /// Room for that many.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            list: VecDeque::with_capacity(capacity),
+            now: 0,
+        }
+    }
+
+    /// Whether there is room for what a step may tell.
+    pub fn may_step(&self) -> bool {
+        self.list.capacity() - self.list.len() >= EVENTS_OF_A_STEP
+    }
+
+    /// The next event, if it was heard by then.
+    pub fn heard(&mut self, by: u64) -> Option<Event> {
+        let heard = self.list.front().is_some_and(|(at, _)| *at <= by);
+        let (_, event) = heard.then(|| self.list.pop_front()).flatten()?;
+        if let Event::Over(track, state) = &event {
+            track.view.set_state(*state);
+        }
+        Some(event)
+    }
+
+    fn tell(&mut self, event: Event) {
+        debug_assert!(
+            self.list.len() < self.list.capacity(),
+            "the room for a step was asked for"
+        );
+        self.list.push_back((self.now, event));
+    }
+}
+
 /// Room that a step may need among the events.
 const EVENTS_OF_A_STEP: usize = MOST_TRACKS * 2 + MOST_QUEUED * 2 + 2;
 
@@ -101,12 +139,11 @@ impl Mixer {
     }
 
     /// Does what it is asked. Commands for tracks that are over do nothing.
-    pub fn command(&mut self, command: Command, events: &mut Producer<Event>) {
+    pub fn command(&mut self, command: Command, events: &mut Events) {
         match command {
             Command::Play(track) => {
                 if self.tracks.len() == MOST_TRACKS {
-                    track.view.set_state(State::Stopped);
-                    tell(events, Event::Over(track));
+                    events.tell(Event::Over(track, State::Stopped));
                 } else {
                     track.view.set_state(State::Playing);
                     self.tracks.push(track);
@@ -114,8 +151,7 @@ impl Mixer {
             }
             Command::Queue(track) => {
                 if self.queue.len() == MOST_QUEUED {
-                    track.view.set_state(State::Stopped);
-                    tell(events, Event::Over(track));
+                    events.tell(Event::Over(track, State::Stopped));
                 } else {
                     self.queue.push_back(track);
                 }
@@ -130,8 +166,7 @@ impl Mixer {
                 if let Some(at) = self.queue.iter().position(|track| track.id == id)
                     && let Some(track) = self.queue.remove(at)
                 {
-                    track.view.set_state(State::Stopped);
-                    tell(events, Event::Over(track));
+                    events.tell(Event::Over(track, State::Stopped));
                 }
             }
             Command::Volume(id, volume, samples) => {
@@ -151,7 +186,7 @@ impl Mixer {
                     None => Some(feed),
                 };
                 if let Some(waste) = waste {
-                    tell(events, Event::Waste(waste));
+                    events.tell(Event::Waste(waste));
                 }
             }
             Command::Skip => {
@@ -166,8 +201,7 @@ impl Mixer {
                     track.stop(0);
                 }
                 while let Some(track) = self.queue.pop_front() {
-                    track.view.set_state(State::Stopped);
-                    tell(events, Event::Over(track));
+                    events.tell(Event::Over(track, State::Stopped));
                 }
             }
             Command::Duck(on) => match on {
@@ -183,29 +217,24 @@ impl Mixer {
         }
     }
 
-    fn begin_next(&mut self, events: &mut Producer<Event>) -> Option<&mut Track> {
+    fn begin_next(&mut self, events: &mut Events) -> Option<&mut Track> {
         if self.tracks.len() == MOST_TRACKS {
             return None;
         }
         let next = self.queue.pop_front()?;
         next.view.set_state(State::Playing);
         self.playing = Some(next.id);
-        tell(events, Event::Began(next.id));
+        events.tell(Event::Began(next.id));
         self.tracks.push(next);
         self.tracks.last_mut().map(|track| &mut **track)
     }
 
-    /// Whether a step may begin: the events of one fit.
-    pub fn may_step(events: &Producer<Event>) -> bool {
-        events.slots() >= EVENTS_OF_A_STEP
-    }
-
     /// Lets go of what has faded out, and begins what is next in the queue.
-    pub fn settle(&mut self, events: &mut Producer<Event>) {
+    pub fn settle(&mut self, events: &mut Events) {
         let mut at = 0;
         while let Some(track) = self.tracks.get_mut(at) {
             if let Some(waste) = track.take_waste() {
-                tell(events, Event::Waste(waste));
+                events.tell(Event::Waste(waste));
             }
             if track.settle() {
                 self.over(at, State::Stopped, events);
@@ -227,7 +256,7 @@ impl Mixer {
     }
 
     /// Begins a crossfade when it is time for it.
-    fn cross(&mut self, events: &mut Producer<Event>) {
+    fn cross(&mut self, events: &mut Events) {
         let (Some(id), Some(next)) = (self.playing, self.queue.front()) else {
             return;
         };
@@ -246,13 +275,12 @@ impl Mixer {
     }
 
     /// A track is over.
-    fn over(&mut self, at: usize, state: State, events: &mut Producer<Event>) {
+    fn over(&mut self, at: usize, state: State, events: &mut Events) {
         let track = self.tracks.swap_remove(at);
         if self.playing == Some(track.id) {
             self.playing = None;
         }
-        track.view.set_state(state);
-        tell(events, Event::Over(track));
+        events.tell(Event::Over(track, state));
     }
 
     /// Whether nothing wants to be heard.
@@ -303,7 +331,7 @@ impl Mixer {
     }
 
     /// Mixes the next frame into `out` (interleaved).
-    pub fn mix(&mut self, out: &mut [f32], events: &mut Producer<Event>) {
+    pub fn mix(&mut self, out: &mut [f32], events: &mut Events) {
         out.fill(0.0);
         let channels = self.channels;
         let mut at = 0;
@@ -337,7 +365,7 @@ impl Mixer {
     }
 
     /// The queue goes on within the frame.
-    fn follow(&mut self, mut out: &mut [f32], events: &mut Producer<Event>) {
+    fn follow(&mut self, mut out: &mut [f32], events: &mut Events) {
         let channels = self.channels;
         while !out.is_empty() && self.begin_next(events).is_some() {
             let at = self.tracks.len() - 1;
@@ -369,9 +397,3 @@ fn track_end(track: &Track) -> State {
 /// The reading thread has not come so far yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Starving;
-
-/// There is room: [`Mixer::may_step`] was asked.
-fn tell(events: &mut Producer<Event>, event: Event) {
-    let told = events.push(event);
-    debug_assert!(told.is_ok(), "the room for a step's events was asked for");
-}

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use rtrb::{Consumer, Producer, RingBuffer};
-
 use super::track::{EDGE, Options, State, Track, View};
-use super::{Command, Event, Mixer};
+use super::{Command, Event, Events, Mixer};
 use crate::allocator;
 use crate::voice::packet::RATE;
 use crate::voice::source::feed::Feed;
@@ -15,8 +13,7 @@ const FRAME: usize = 960;
 
 struct Desk {
     mixer: Mixer,
-    to: Producer<Event>,
-    events: Consumer<Event>,
+    events: Events,
     out: Vec<f32>,
 }
 
@@ -40,11 +37,9 @@ fn tone(hz: f32, samples: usize) -> Feed {
 
 impl Desk {
     fn new() -> Self {
-        let (to, events) = RingBuffer::new(256);
         Self {
             mixer: Mixer::new(1),
-            to,
-            events,
+            events: Events::with_capacity(256),
             out: Vec::new(),
         }
     }
@@ -55,7 +50,7 @@ impl Desk {
     }
 
     fn command(&mut self, command: Command) {
-        self.mixer.command(command, &mut self.to);
+        self.mixer.command(command, &mut self.events);
     }
 
     fn play(&mut self, id: u64, feed: Feed, length: usize, options: Options) {
@@ -73,8 +68,8 @@ impl Desk {
         let begin = self.out.len();
         for _ in 0..frames {
             let mut frame = [0.0; FRAME];
-            self.mixer.settle(&mut self.to);
-            self.mixer.mix(&mut frame, &mut self.to);
+            self.mixer.settle(&mut self.events);
+            self.mixer.mix(&mut frame, &mut self.events);
             self.out.extend(frame);
         }
         &self.out[begin..]
@@ -82,9 +77,10 @@ impl Desk {
 
     fn over(&mut self) -> Vec<(u64, State)> {
         let mut over = Vec::new();
-        while let Ok(event) = self.events.pop() {
-            if let Event::Over(track) = event {
-                over.push((track.id, track.view.state()));
+        while let Some(event) = self.events.heard(0) {
+            if let Event::Over(track, state) = event {
+                assert_eq!(track.view.state(), state);
+                over.push((track.id, state));
             }
         }
         over
@@ -288,11 +284,11 @@ fn a_tick_neither_allocates_nor_frees() {
     let ((), requests) = allocator::count(|| {
         for _ in 0..20 {
             if let Some(command) = commands.next() {
-                desk.mixer.command(command, &mut desk.to);
+                desk.mixer.command(command, &mut desk.events);
             }
-            desk.mixer.settle(&mut desk.to);
+            desk.mixer.settle(&mut desk.events);
             std::hint::black_box(desk.mixer.packet());
-            desk.mixer.mix(&mut frame, &mut desk.to);
+            desk.mixer.mix(&mut frame, &mut desk.events);
         }
     });
     assert_eq!(requests, 0);

@@ -259,6 +259,10 @@ impl Session {
         self.set_open(true);
         let end = self.exchange(&mut socket).await;
         self.set_open(false);
+        if matches!(end, End::Asked) {
+            // What was due is still sent. If that fails, there is nobody to say goodbye to.
+            let _ = send(&mut self.intake, &self.report, &mut socket).await;
+        }
         self.drain(true);
         if matches!(end, End::Asked) {
             close(socket).await;
