@@ -17,7 +17,7 @@ use super::{SHUTDOWN_DRAIN, Shutdown};
 use crate::check;
 use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
-use crate::inbox::Inbox;
+use crate::inbox::{self, Inbox};
 use crate::rest::{self, Call, Client};
 use crate::script::commands::{self, SyncError};
 use crate::script::{self, Registrations, ScriptSettings};
@@ -50,6 +50,8 @@ pub(super) enum Error {
     Stream(#[from] stream::Error),
     #[error(transparent)]
     Scripts(#[from] script::LoadError),
+    #[error(transparent)]
+    State(#[from] inbox::OpenError),
     #[error("the HTTP client cannot be built: {0}")]
     Client(rest::Error),
     #[error("the bot's profile cannot be read: {0}")]
@@ -85,6 +87,7 @@ pub(super) async fn run(
 }
 
 struct Bot {
+    inbox: Arc<Inbox>,
     client: Client,
     hub: Arc<Hub>,
     scripts: script::Host,
@@ -102,6 +105,7 @@ async fn start(
     engine: voice::Engine,
 ) -> Result<Bot, Error> {
     let begun = Instant::now();
+    let state = open_state(config).await?;
     let hub = Arc::new(Hub::new());
     let client = Client::new(rest::Settings {
         base_url: connection.base_url.clone(),
@@ -124,13 +128,18 @@ async fn start(
         connection.base_url
     );
 
-    let inbox = Inbox::new();
     let voice = voice::Host::new(
         engine,
         client.clone(),
         runtime::Handle::current(),
         folder(config),
     );
+    let settings = inbox::Settings {
+        backlog: config.state.backlog,
+        quota: config.state.kv,
+        redaction: inbox::Redaction::new(config.state.redact.iter().cloned()),
+    };
+    let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
     let scripts = script::Host::load(
         script_settings(config, voice.clone()),
         client.clone(),
@@ -139,6 +148,7 @@ async fn start(
     )
     .await?;
     announce_scripts(&scripts);
+    inbox.keep_only(scripts.reports().into_iter().map(|report| report.name));
     check_scripts(config, &scripts);
 
     let mut registrations = scripts.registrations();
@@ -160,7 +170,8 @@ async fn start(
             user_id: profile.user_id,
             timings: stream::Timings::default(),
         },
-        inbox,
+        inbox.clone(),
+        past,
         intents_seen,
         hub.clone(),
     )?;
@@ -173,6 +184,7 @@ async fn start(
     let announce = announce_live(begun, *intents.borrow(), state.clone(), hub.clone());
     tokio::spawn(announce.in_current_span());
     Ok(Bot {
+        inbox,
         client,
         hub,
         scripts,
@@ -243,8 +255,17 @@ impl Bot {
         }
         self.scripts.stop(SHUTDOWN_DRAIN).await;
         self.voice.close().await;
+        self.inbox.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// The bot's state. Before anything else: it tells whether another process runs this bot.
+async fn open_state(config: &Config) -> Result<inbox::Opened, Error> {
+    let path = inbox::path_in(&config.state.dir, &config.bot.name);
+    let open = tokio::task::spawn_blocking(move || inbox::open(&path)).await;
+    // The task is not aborted; a panic in it goes on here.
+    Ok(open.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
 }
 
 /// The bot's own profile. A server that cannot be reached is asked again until it answers.

@@ -301,6 +301,9 @@ impl Guest {
         let finish = || {
             event.raw_set(&self.keys.kind, delivery.kind.as_str())?;
             event.raw_set(&self.keys.id, delivery.id.as_str())?;
+            if delivery.is_replayed() {
+                event.raw_set(&self.keys.replayed, true)?;
+            }
             if delivery.kind == "modalSubmit" {
                 self.modals.borrow_mut().submitted(lua, &event)?;
             }

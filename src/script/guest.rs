@@ -22,11 +22,13 @@ use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
+use super::repeats::Repeats;
 use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
+use crate::inbox::Subscription;
 use crate::rest;
 use crate::voice;
 
@@ -62,6 +64,7 @@ pub(super) struct Keys {
     pub(super) message: LuaString,
     pub(super) sender: LuaString,
     pub(super) user_id: LuaString,
+    pub(super) replayed: LuaString,
 }
 
 impl Keys {
@@ -72,6 +75,7 @@ impl Keys {
             message: lua.create_string("message")?,
             sender: lua.create_string("sender")?,
             user_id: lua.create_string("userId")?,
+            replayed: lua.create_string("replayed")?,
         })
     }
 }
@@ -104,6 +108,7 @@ pub(super) struct Guest {
     pub(super) voices: Voices,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
+    repeats: Repeats,
     own: RefCell<Own>,
     own_changed: Cell<bool>,
     /// The top level is over.
@@ -125,6 +130,7 @@ impl Guest {
         replies.set_metatable(Some(weak))?;
         let voices = Voices::new(&lua, birth.voice, &birth.name, birth.caller, &birth.mailbox)?;
         let guest = Rc::new(Self {
+            repeats: Repeats::new(&birth.name, birth.runtime.clone()),
             name: birth.name,
             config: birth.config,
             rest: birth.rest,
@@ -202,13 +208,17 @@ impl Guest {
         self.modules.borrow().line(file, line)
     }
 
-    /// Logs an error that nobody caught.
+    /// Logs an error that nobody caught, with the event that caused it; one that repeats as a count.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
+        if !self.repeats.is_new(trouble) {
+            return;
+        }
+        let place = trouble.place.as_ref().map(tracing::field::display);
         match run {
             Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
-                event_id = %run.id, "{trouble}"),
-            None => tracing::error!(target: "script", script = %self.name, "{trouble}"),
+                event_id = %run.id, place, "{trouble}"),
+            None => tracing::error!(target: "script", script = %self.name, place, "{trouble}"),
         }
     }
 
@@ -234,15 +244,17 @@ impl Guest {
             .any(|known| known.name == name && known.space_id.as_deref() == space)
     }
 
-    /// Tells the host what the script registered, if that has changed.
-    pub(super) fn publish(&self) {
+    /// Tells the host and the inbox what the script registered, if that has changed.
+    pub(super) fn publish(&self, inbox: &Subscription) {
         if self.own_changed.replace(false) {
+            inbox.want(self.own.borrow().events.iter().map(String::as_str));
             self.shared.publish(&self.name, self.own.borrow().clone());
         }
     }
 
     /// Drops every Luau value outside the VM.
     pub(super) fn clear(&self) {
+        self.repeats.flush();
         self.clear_scheduler();
         self.handlers.take();
         self.voices.clear();

@@ -30,6 +30,7 @@ mod guest;
 mod host;
 pub mod json;
 mod registry;
+mod repeats;
 mod rhythm;
 mod schedule;
 mod scheduler;

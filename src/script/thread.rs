@@ -5,10 +5,9 @@
 //! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
 //! Luau, keeps scripts from delaying each other.
 //!
-//! A script whose handlers do not finish stops taking events at its limit, and what waits for it fills
-//! the inbox in the end: nothing is lost, at the price that the stream is held for every script of the
-//! bot. So it says loudly, at most every [`HELD_WARNING`], which script it is. Ending handlers that take
-//! too long is the matter of a script's limits, not of this loop.
+//! A script whose handlers do not finish stops taking events at its limit, and what waits for it stays
+//! on disk: nothing is lost, and nobody else waits. It says loudly, at most every [`HELD_WARNING`], which
+//! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]), the events of voice (bounded where they are posted) and the
@@ -134,7 +133,7 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
     // The thread is known before the mailbox is read, so that no mail is left lying.
     let mailbox = Arc::clone(&birth.mailbox);
     mailbox.thread.get_or_init(thread::current);
-    let inbox = inbox.subscribe(thread::current());
+    let inbox = inbox.subscribe(&birth.name, thread::current());
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
     mailbox.alarm.get_or_init(|| guest.budget.alarm());
@@ -262,7 +261,7 @@ impl Turns<'_> {
         }
     }
 
-    /// No handler may begin. Says so when events wait for one, which in the end stops the whole bot.
+    /// No handler may begin. Says so when events wait for one.
     fn hold(&mut self, now: Instant) {
         let waiting = self.inbox.waiting();
         if waiting == 0 {
@@ -278,8 +277,8 @@ impl Turns<'_> {
         self.held.quiet_until = self.held.due;
         tracing::warn!(target: "script", script = %self.guest.name, waiting,
             seconds = now.duration_since(since).as_secs(),
-            "{} handlers run, as many as may: its events wait, and once the inbox is full, every script \
-             of this bot waits with it; end the handlers that hang, or raise limits.handlers",
+            "{} handlers run, as many as may: its events wait on disk; end the handlers that hang, or \
+             raise limits.handlers",
             self.guest.most_handlers);
     }
 
@@ -288,7 +287,7 @@ impl Turns<'_> {
         if let Some(trouble) = self.guest.take_failure() {
             return Err(trouble);
         }
-        self.guest.publish();
+        self.guest.publish(self.inbox);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
             self.state.send_replace(State::Loaded);

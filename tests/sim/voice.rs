@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::socket::{End, Socket, packet};
-use super::{World, answer, with_body};
+use super::{World, answer, find, page_events, with_body};
 
 const TOKEN: &str = "/IVoice/v1/StreamToken";
 const SUBSCRIBE: &str = "/IVoiceEgress/v20260401/SubscribeTrack";
@@ -187,6 +187,11 @@ async fn the_other_build_says_type_and_cuts_the_connection() {
     );
     socket.send(vec![0xf8]).await;
     assert_eq!(socket.end().await, End::Cut);
+    for kind in ["subscribe", "duplex"] {
+        let url = format!("{}/audio/{kind}", world.server.base_url());
+        let (status, body) = answer(world.http.get(url)).await;
+        assert_eq!((status, &body["error"]), (404, &"not_found".into()));
+    }
 }
 
 #[tokio::test]
@@ -441,6 +446,19 @@ async fn a_person_hears_everybody_else_in_the_room_and_is_heard() {
         other => panic!("an error was due and not {other:?}"),
     }
     assert_eq!(adas.end().await, End::Closed(1008));
+
+    // Ada is still there, until a client that leaves goes.
+    let here = |space: &Value| find(&space["members"], "displayName", "Ada", "voiceChannelId");
+    assert_eq!(here(&world.space().await), lounge);
+    let mut page = page_events(&world).await;
+    let client = format!("{}&leave=true", sound(&ada));
+    let client = Socket::sound(&world, &client).await.expect("there");
+    client.close().await;
+    while page.next().await.data["type"] != "world" {}
+    let members = world.space().await["members"].clone();
+    let mut members = members.as_array().expect("a list").iter();
+    let gone = members.find(|member| member["userId"] == ada.as_str());
+    assert_eq!(gone.expect("a member")["voiceChannelId"], Value::Null);
 }
 
 #[tokio::test]
@@ -495,4 +513,55 @@ async fn a_stalled_voice_socket_reads_on_when_the_time_has_passed() {
     world.sim("time", json!({"advance": 100})).await;
     recording(&world, &world.bot.user_id, 1).await;
     socket.close().await;
+}
+
+#[tokio::test]
+async fn a_file_is_spoken_and_what_was_heard_is_a_file() {
+    let world = World::start().await;
+    let ada = join(&world, "Ada", false).await;
+    let lounge = world.channel("Lounge").await;
+    // From an encoder that is not ours: half a second of a tone.
+    let spoken = std::fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/sim/data/tone.opus"
+    ));
+    let spoken = spoken.expect("the file");
+    let body = json!({
+        "userId": ada, "channelId": lounge, "ogg": STANDARD.encode(&spoken), "intervalMs": 0,
+    });
+    let said = world.sim("speak", body).await["spoken"]
+        .as_u64()
+        .expect("a number");
+    assert_eq!(
+        said, 26,
+        "0.5 s in packets of 20 ms, and what the encoder needs to begin"
+    );
+
+    let base = format!(
+        "{}/_sim/recording.ogg?channelId={lounge}",
+        world.server.base_url()
+    );
+    let heard = world
+        .http
+        .get(format!("{base}&participant={ada}"))
+        .send()
+        .await;
+    let heard = heard.expect("an answer");
+    assert_eq!(heard.headers()["content-type"], "audio/ogg");
+    let heard = heard.bytes().await.expect("a file");
+    // Spoken again, it is the same.
+    let body = json!({
+        "userId": ada, "channelId": lounge, "ogg": STANDARD.encode(&heard), "intervalMs": 0,
+    });
+    assert_eq!(world.sim("speak", body).await["spoken"], said);
+
+    let nobody = answer(world.http.get(format!("{base}&participant={lounge}"))).await;
+    assert_eq!(nobody.0, 404, "{}", nobody.1);
+    let wrong = json!({ "userId": ada, "channelId": lounge, "ogg": STANDARD.encode("RIFF") });
+    let (status, answer) = world.control("speak", wrong).await;
+    let message = answer["message"].as_str().expect("a message");
+    assert!(
+        status == 400 && message.contains("no whole Ogg file"),
+        "{message}"
+    );
 }

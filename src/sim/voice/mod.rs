@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `mod` | the open sockets and what each one is for |
 //! | `packet` | whether bytes are an Opus packet (RFC 6716) |
+//! | `file` | Ogg Opus files |
 //! | `token` | tokens and their lifetime |
 //! | `rooms` | participants, their tracks and recordings |
 //! | `socket` | `/audio/connect`, `/audio/subscribe`, `/audio/duplex` |
 //!
 //! Bound: [`MOST_SOCKETS`] open sockets; one more is told an `error` and closed.
 
+pub mod file;
 pub mod packet;
 mod rooms;
 pub mod socket;
@@ -38,7 +40,8 @@ pub enum VoiceStatus {
     /// `{"status":"ready"}`, as documented; a bad packet gets an `error` and a close frame.
     #[default]
     Status,
-    /// `{"type":"ready"}`; a bad packet cuts the TCP connection without a word.
+    /// `{"type":"ready"}`; there is `/audio/connect` only, and a bad packet cuts the TCP connection without
+    /// a word.
     Type,
 }
 
