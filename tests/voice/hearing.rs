@@ -11,7 +11,7 @@ use crate::sound::frequency;
 use crate::stage::{SILENCE, Stage, data, packets_of};
 
 /// A tone of one channel as packets of 20 ms.
-fn tone(hz: f32, packets: usize) -> Vec<Vec<u8>> {
+pub fn tone(hz: f32, packets: usize) -> Vec<Vec<u8>> {
     let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).expect("an encoder");
     let sample = |at: usize| 0.3 * (at as f32 * hz * std::f32::consts::TAU / 48_000.0).sin();
     let frame = |number: usize| {
@@ -28,7 +28,7 @@ fn tone(hz: f32, packets: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn base64(packets: &[Vec<u8>]) -> Vec<String> {
+pub fn base64(packets: &[Vec<u8>]) -> Vec<String> {
     packets
         .iter()
         .map(|packet| STANDARD.encode(packet))
@@ -150,7 +150,7 @@ async fn a_call_is_answered_talked_in_and_over_when_the_caller_hangs_up() {
             local call = argon.calls.answer(event)
             assert(call.callerId == event.fromUserId and call.callId == event.callId)
             call:on('disconnected', function(e)
-                print('over', e.final, e.reason)
+                print('hung up', e.final, e.reason)
             end)
             local recording = call:record(nil, 'audio/caller.ogg')
             local count = 0
@@ -190,7 +190,7 @@ async fn a_call_is_answered_talked_in_and_over_when_the_caller_hangs_up() {
         .world
         .act("hangup", json!({ "userId": caller, "callId": call }))
         .await;
-    let over = stage.process.line("over").await;
+    let over = stage.process.line("hung up").await;
     assert!(
         over.contains("true") && over.contains("the call is over"),
         "{over}"

@@ -9,6 +9,8 @@ mod support;
 
 mod files;
 mod hearing;
+mod lost;
 mod passing;
+mod samples;
 mod sound;
 mod stage;
