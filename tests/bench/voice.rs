@@ -167,10 +167,8 @@ fn main() {
         "CPU: {:.1} % of a core, {per:.0} µs for each connection and second",
         used.as_secs_f64() / wall.as_secs_f64() * 100.0
     );
-    if encoded > 0 {
-        println!(
-            "{encoded} frames encoded in {} µs each; complexity {least} at the end",
-            time / encoded / 1000
-        );
+    if let Some(each) = time.checked_div(encoded) {
+        let each = each / 1000;
+        println!("{encoded} frames encoded in {each} µs each; complexity {least} at the end");
     }
 }
