@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["contract"]),
     ("inbox", &[]),
     ("fetch", &["config"]),
+    ("limits", &[]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
     ("allocator", &[]),
@@ -19,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "script",
         &[
-            "config", "contract", "fetch", "inbox", "modules", "rest", "voice",
+            "config", "contract", "fetch", "inbox", "limits", "modules", "rest", "voice",
         ],
     ),
     ("voice", &["allocator", "config", "contract", "rest"]),
@@ -30,7 +31,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "check",
         &["config", "contract", "definitions", "modules", "sim"],
     ),
-    ("definitions", &["config", "contract", "modules", "sim"]),
+    (
+        "definitions",
+        &["config", "contract", "limits", "modules", "sim"],
+    ),
 ];
 
 fn sources() -> Vec<PathBuf> {

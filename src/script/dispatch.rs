@@ -95,12 +95,14 @@ pub(super) struct Handlers {
     any: Vec<Rc<Handler>>,
     lists: HashMap<String, Rc<[Rc<Handler>]>>,
     serial: u64,
+    count: usize,
 }
 
 impl Handlers {
     /// Adds a handler for a type, or for every type (`*`). Answers its number.
     pub(super) fn add(&mut self, event: &str, kind: Kind) -> u64 {
         self.serial += 1;
+        self.count += 1;
         let handler = Rc::new(Handler {
             serial: self.serial,
             kind,
@@ -117,6 +119,11 @@ impl Handlers {
                 .push(handler);
         }
         self.serial
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// Gives a waiting handler its ticket.
@@ -141,11 +148,13 @@ impl Handlers {
             Some(())
         };
         if drop_from(&mut self.any).is_some() {
+            self.count -= 1;
             self.lists.clear();
             return;
         }
         for (event, list) in &mut self.by_type {
             if drop_from(list).is_some() {
+                self.count -= 1;
                 self.lists.remove(event);
                 return;
             }
@@ -370,7 +379,10 @@ mod tests {
         let last = handlers.add("ready", wait());
         assert_eq!(serials(&mut handlers, "ready"), [first, any, last]);
         assert_eq!(serials(&mut handlers, "other"), [any]);
+        assert_eq!(handlers.count(), 3);
         handlers.remove(any);
+        handlers.remove(any);
+        assert_eq!(handlers.count(), 2);
         assert_eq!(serials(&mut handlers, "ready"), [first, last]);
         assert!(serials(&mut handlers, "other").is_empty());
     }

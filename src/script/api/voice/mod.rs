@@ -23,10 +23,11 @@ use mlua::{AnyUserData, Function, Lua, Table, Value};
 
 use super::{Kit, only, text};
 use crate::contract;
+use crate::limits::PENDING_CALLS;
 use crate::rest::{self, Caller};
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
-use crate::script::scheduler::{PENDING_CALLS, Wait};
+use crate::script::scheduler::Wait;
 use crate::script::thread::{Mail, Mailbox};
 use crate::voice::receive::recorder::Recording;
 use crate::voice::{
