@@ -198,7 +198,7 @@ const WORST: &[(&str, &str, &str)] = &[
     ),
     (
         "string <",
-        "local s, t = string.rep('a', 4e7) .. 'b', string.rep('a', 4e7) .. 'c'",
+        "local s, t = string.rep('a', 2e7) .. 'b', string.rep('a', 2e7) .. 'c'",
         "local x = s < t",
     ),
     (
@@ -303,7 +303,7 @@ const WORST: &[(&str, &str, &str)] = &[
     (
         "pattern over 32 MiB",
         "local s = string.rep('a', 33554432)",
-        "string.find(s, 'a*b', 1)",
+        "string.find(s, '^a*b')",
     ),
     (
         "a class over a text",
