@@ -23,7 +23,6 @@ use mlua::{AnyUserData, Function, Lua, Table, Value};
 
 use super::{Kit, only, text};
 use crate::contract;
-use crate::limits::PENDING_CALLS;
 use crate::rest::{self, Caller};
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
@@ -227,12 +226,7 @@ impl Guest {
         name: &'static str,
         work: impl Future<Output = Result<Answer, Error>> + Send + 'static,
     ) -> Result<u64, Fault> {
-        if self.scheduler.borrow().calls() >= PENDING_CALLS {
-            let message = format!(
-                "{PENDING_CALLS} calls of this script wait for an answer: wait for some of them first"
-            );
-            return Err(self.refusal(lua, &local_failure(name, "too_many_calls", message)));
-        }
+        self.room_for_call(lua, name)?;
         let ticket = self.scheduler.borrow_mut().ticket(lua, Wait::Voice, None);
         let mailbox = Arc::clone(&self.mailbox);
         self.runtime.spawn(async move {
