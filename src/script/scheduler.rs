@@ -70,6 +70,10 @@ pub(super) enum Wait {
     Event(u64),
     /// A module that another coroutine loads.
     Module,
+    /// An answer of voice.
+    Voice,
+    /// The end of a track, which may be hours away.
+    Track,
     /// Nothing any more.
     Over,
 }
@@ -86,7 +90,7 @@ struct Waiting {
     wait: Wait,
     behalf: Option<Behalf>,
     timer: Option<TimerKey>,
-    /// A handler that waits for an event.
+    /// A handler that waits for an event or a track.
     idle: bool,
 }
 
@@ -117,6 +121,8 @@ pub(super) enum Purpose {
     Handler(Rc<EventRun>),
     /// A run of a repeating timer.
     Every(u64),
+    /// A handler of something in voice.
+    Voice,
 }
 
 struct Root {
@@ -169,7 +175,7 @@ pub(super) struct Scheduler {
     serial: u64,
     calls: usize,
     handlers: usize,
-    /// Handlers among them that wait for an event.
+    /// Handlers among them that wait for an event or a track.
     idle: usize,
     /// On whose behalf the running coroutine runs.
     current: Option<Behalf>,
@@ -186,7 +192,7 @@ impl Scheduler {
         self.serial
     }
 
-    /// Handlers that have begun and not finished. Those that wait for an event do not count: they must
+    /// Handlers that have begun and not finished. Those that wait for an event (or a track) do not count: they must
     /// not keep it from coming, nor the script from ending.
     pub(super) fn handlers(&self) -> usize {
         self.handlers.saturating_sub(self.idle)
@@ -233,7 +239,7 @@ impl Scheduler {
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
         let behalf = self.current.clone();
-        let idle = matches!(wait, Wait::Event(_))
+        let idle = matches!(wait, Wait::Event(_) | Wait::Track)
             && matches!(self.roots.get(&key(&thread)),
                 Some(root) if matches!(root.purpose, Purpose::Handler(_)));
         self.idle += usize::from(idle);
@@ -417,7 +423,7 @@ impl Guest {
         let (event, allowance) = match &purpose {
             Purpose::Handler(run) => (Some(Rc::clone(run)), Allowance::Event),
             Purpose::Top => (None, Allowance::Load),
-            Purpose::Every(_) => (None, Allowance::Event),
+            Purpose::Every(_) | Purpose::Voice => (None, Allowance::Event),
         };
         let behalf = Behalf {
             event,
@@ -590,6 +596,7 @@ impl Guest {
     fn over(&self, purpose: Purpose) {
         match purpose {
             Purpose::Top => self.loaded(),
+            Purpose::Voice => {}
             Purpose::Handler(run) => {
                 self.scheduler.borrow_mut().handlers -= 1;
                 run.finished();

@@ -1,7 +1,7 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`, `argon.voice`): a
+//! everything read-only. Where later libraries go (`argon.kv`): a
 //! file here and a line in [`LIBRARIES`].
 
 mod commands;
@@ -18,6 +18,7 @@ mod standard;
 mod task;
 mod time;
 mod timers;
+pub(super) mod voice;
 
 use std::rc::Rc;
 
@@ -38,6 +39,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.command", commands::install),
     ("argon.onControl, onSelect, onModal", controls::install),
     ("argon.every, cron", timers::install),
+    ("argon.voice, argon.calls.answer", voice::install),
     ("argon.http", http::install),
     ("argon.json", json::install),
     ("argon.time", time::install),
