@@ -26,7 +26,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
-use crate::inbox::Subscription;
+use crate::inbox::{Kv, Subscription};
 use crate::rest;
 
 /// What the host gives a script.
@@ -51,6 +51,8 @@ pub(super) struct Birth {
     pub(super) permissions: Permissions,
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
+    /// The bot's key-value store.
+    pub(super) kv: Kv,
 }
 
 /// Field names that every event needs, interned once.
@@ -91,6 +93,7 @@ pub(super) struct Guest {
     pub(super) permissions: Permissions,
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
+    pub(super) kv: Kv,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -134,6 +137,7 @@ impl Guest {
             most_handlers: birth.handlers.max(1),
             budget,
             permissions: birth.permissions,
+            kv: birth.kv,
             http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
@@ -203,8 +207,11 @@ impl Guest {
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         match run {
-            Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
-                event_id = %run.id, "{trouble}"),
+            Some(run) => {
+                tracing::error!(target: "script", script = %self.name, event = %run.kind,
+                    event_id = %run.id, "{trouble}");
+                run.failed(trouble.to_string());
+            }
             None => tracing::error!(target: "script", script = %self.name, "{trouble}"),
         }
     }

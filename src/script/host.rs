@@ -191,6 +191,7 @@ impl Host {
                     load_time: options.load_time,
                 },
                 permissions: options.permissions.clone(),
+                kv: inbox.kv(),
             };
             let failed = sender.clone();
             if let Err(error) = thread::spawn(birth, Arc::clone(&inbox), sender) {

@@ -29,6 +29,7 @@ mod errors;
 mod guest;
 mod host;
 pub mod json;
+mod position;
 mod registry;
 mod rhythm;
 mod schedule;

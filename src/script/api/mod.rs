@@ -1,7 +1,7 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`, `argon.voice`): a
+//! everything read-only. Where later libraries go (`argon.voice`): a
 //! file here and a line in [`LIBRARIES`].
 
 mod commands;
@@ -10,6 +10,7 @@ mod event;
 mod events;
 mod http;
 mod json;
+mod kv;
 mod log;
 pub(super) mod require;
 mod routes;
@@ -39,6 +40,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.every, cron", timers::install),
     ("argon.http", http::install),
     ("argon.json", json::install),
+    ("argon.kv", kv::install),
     ("argon.time", time::install),
     ("argon.log, print", log::install),
     ("task", task::install),

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use mlua::{Lua, Table, Value};
 
-use super::Kit;
-use crate::contract::{self, Route};
+use super::{Kit, only, table, wrong};
+use crate::contract::{self, Retry, Route};
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
-use crate::script::scheduler::{Finish, PENDING_CALLS, Wait};
+use crate::script::position::{self, Known};
+use crate::script::scheduler::{Behalf, Finish, PENDING_CALLS, Wait};
 use crate::script::thread::Mail;
 
 /// The JSON parameters of a call.
@@ -35,7 +36,9 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 ))
             })?
         } else {
-            kit.waiting(move |guest, lua, params: Value| start(guest, lua, route, &params))?
+            kit.waiting(move |guest, lua, (params, options): (Value, Value)| {
+                start(guest, lua, route, &params, options)
+            })?
         };
         interface.raw_set(route.luau_name(), function)?;
     }
@@ -45,8 +48,15 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     Ok(())
 }
 
-fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Result<u64, Fault> {
+fn start(
+    guest: &Guest,
+    lua: &Lua,
+    route: &'static Route,
+    params: &Value,
+    options: Value,
+) -> Result<u64, Fault> {
     guest.may_call(lua, route)?;
+    let retry = retry(options, route)?;
     let params = match params {
         Value::Nil => Params::new(),
         Value::Table(table) => guest
@@ -61,7 +71,28 @@ fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Res
             return Err(invalid(guest, lua, route, message));
         }
     };
-    guest.call(lua, route, params, None)
+    guest.send(lua, route, params, None, retry)
+}
+
+/// What the options of a call say about sending it again.
+fn retry(options: Value, route: &Route) -> Result<bool, Fault> {
+    let what = format!("argon.{}: the options", route.permission_name());
+    let Some(options) = table(options, &what)? else {
+        return Ok(false);
+    };
+    only(&options, &what, &["retry"])?;
+    match options.raw_get("retry")? {
+        Value::Nil => Ok(false),
+        Value::Boolean(retry) => Ok(retry),
+        other => Err(wrong(&format!("{what}: retry"), "true or false", &other)),
+    }
+}
+
+/// Why a call is not sent again.
+fn uncertain(route: &Route) -> rest::Error {
+    let message = "it was sent before the bot was restarted, and nobody knows whether it took effect; \
+                   with { retry = true } as the second argument it is sent again";
+    local_failure(&route.label(), "uncertain", message.to_owned())
 }
 
 /// A mistake in the parameters, as the error value that a failed call has.
@@ -104,8 +135,7 @@ impl Guest {
         Err(self.refusal(lua, &local_failure(label, "too_many_calls", message)))
     }
 
-    /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
-    /// the contract's shape.
+    /// [`Self::send`], not again where nobody knows whether it took effect.
     pub(super) fn call(
         &self,
         lua: &Lua,
@@ -113,7 +143,32 @@ impl Guest {
         params: Params,
         finish: Option<Finish>,
     ) -> Result<u64, Fault> {
+        self.send(lua, route, params, finish, false)
+    }
+
+    /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
+    /// the contract's shape.
+    ///
+    /// In a handler of an event that comes again if it does not come to an end, what changes something is
+    /// written down before it is sent, and its answer after. What was answered before is not sent again;
+    /// what was sent without its answer being known is, if the contract says that this does no harm, or
+    /// `retry` does.
+    fn send(
+        &self,
+        lua: &Lua,
+        route: &'static Route,
+        mut params: Params,
+        finish: Option<Finish>,
+        retry: bool,
+    ) -> Result<u64, Fault> {
         self.may_call(lua, route)?;
+        self.room_for_call(lua, &route.label())?;
+        let behalf = self.scheduler.borrow().here(lua);
+        let site = behalf.as_ref().and_then(Behalf::site);
+        if let (Retry::RandomId, Some(site)) = (route.retry, &site) {
+            let id = || site.random_id(&self.name).into();
+            params.entry("randomId").or_insert_with(id);
+        }
         // A modal that is opened must be known when it comes back.
         let modal = super::controls::Modal::of_call(route, &params);
         let call = rest::Call::new(route, params).map_err(|error| self.refusal(lua, &error))?;
@@ -131,14 +186,58 @@ impl Guest {
                 Ok(value)
             })
         });
-        self.room_for_call(lua, &route.label())?;
-        let wait = Wait::Call { route, finish };
-        let ticket = self.scheduler.borrow_mut().ticket(lua, wait, None);
+        let question = position::question(&call);
+        let known = match &site {
+            Some(site) => site.known(question),
+            None => Known::Nothing,
+        };
+        let (known, repeated) = match known {
+            Known::Nothing => (None, false),
+            Known::Answer(answer) => (Some(answer), false),
+            Known::Sent(at) if retry || position::may_repeat(route, at) => (None, true),
+            Known::Sent(_) => (Some(Err(uncertain(route))), false),
+        };
+        let reads = route.retry == Retry::Idempotent;
+        let read = site.clone().filter(|_| reads && known.is_none());
+        let wait = Wait::Call {
+            route,
+            finish,
+            read: read.map(|site| (site, question)),
+        };
+        let ticket = self
+            .scheduler
+            .borrow_mut()
+            .ticket_on(lua, wait, None, behalf);
+        let mailbox = Arc::clone(&self.mailbox);
+        if let Some(answer) = known {
+            mailbox.post(Mail::Answer(ticket, answer));
+            return Ok(ticket);
+        }
+        let written = site.filter(|_| !reads).map(|site| {
+            let ledger = site.ledger().clone();
+            let intent = ledger.intend(&site.position, question);
+            (ledger, site.position, intent)
+        });
         let client = self.rest.clone();
         let call = call.caller(self.caller);
-        let mailbox = Arc::clone(&self.mailbox);
+        let call = if repeated { call.repeated() } else { call };
         self.runtime.spawn(async move {
-            let answer = client.call(call).await;
+            let answer = match written {
+                None => client.call(call).await,
+                Some((ledger, position, intent)) => match intent.await {
+                    Ok(()) => {
+                        let answer = client.call(call).await;
+                        if let Some(answer) = position::encode(&answer) {
+                            ledger.answered(&position, question, answer);
+                        }
+                        answer
+                    }
+                    Err(error) => {
+                        let message = format!("it was not sent, because {error}");
+                        Err(local_failure(&route.label(), error.code(), message))
+                    }
+                },
+            };
             mailbox.post(Mail::Answer(ticket, answer));
         });
         Ok(ticket)
