@@ -37,7 +37,7 @@ pub use files::{FindError, find};
 pub use hosts::{Hosts, literal};
 pub use load::{Inspection, inspect, load};
 pub use permissions::Permissions;
-pub use problem::{Problem, Severity, Source};
+pub use problem::{Excerpt, Problem, Severity, Source};
 pub use secret::Secret;
 
 /// One bot, as its file describes it. Paths are resolved against the file's folder.

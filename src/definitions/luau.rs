@@ -383,7 +383,7 @@ fn routes(out: &mut String, members: &BTreeMap<&str, &str>) {
             let params = params(route);
             let _ = writeln!(
                 out,
-                "\t\t--- {}\n\t\t{}: ({params}, options: CallOptions?) -> {answer},",
+                "\t\t--- {}\n\t\t{}: ({params}) -> {answer},",
                 route.doc,
                 route.luau_name()
             );

@@ -11,6 +11,7 @@ use crate::contract::{
     Interface, Limit, ROUTES, Retry, Route, Type, limits,
 };
 use crate::sim;
+use crate::sim::behaviour::Behaviour;
 
 /// The commands of the program: usage and meaning.
 const COMMANDS: &[(&str, &str)] = &[
@@ -25,6 +26,18 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "argon-host sim [--listen ADDR] [--bot NAME]…",
         "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)), `--dialect documented` and `--replay documented` which of its ways the server has (see [Dialects](#dialects)), `--limits FACTOR` or `--limits off` what becomes of the rate limits. `--state FILE` keeps the world in a file, written every second while something changes and at the end; the next start goes on from there, and `--world` counts only while there is no such file. Time stands still while the server does not run.",
+    ),
+    (
+        "argon-host kv export [CONFIG]",
+        "Writes every key of the bot's key-value stores to stdout, a JSON object a line.",
+    ),
+    (
+        "argon-host kv import FILE [CONFIG]",
+        "Stores every key of such a file (`-` is stdin), all of them or none. The bot must not run.",
+    ),
+    (
+        "argon-host failures [CONFIG]",
+        "Shows the recordings of events whose handlers failed, newest first, a JSON object a line: payload, calls with their answers, errors. `redact` under `[state]` leaves fields out.",
     ),
     (
         "argon-host types [DIR]",
@@ -47,7 +60,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes) · [World files](#world-files) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [The embedded server](#the-embedded-server) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -83,11 +96,34 @@ pub fn reference() -> String {
         );
     }
     world_files(&mut out);
+    behaviour(&mut out);
     dialects(&mut out);
     faults(&mut out);
     control(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
+}
+
+fn behaviour(out: &mut String) {
+    out.push_str(
+        "\n## The embedded server\n\nWhat it does for each route and each event, and the tests that show it. A bot may do \
+         what it was granted in the space and what the channel's overrides leave of that; what it lacks is a 403 \
+         `insufficient_permissions` with the entitlement's name. A space that the bot is not in is `not_a_member`. People \
+         of the control API need the entitlements of their archetypes.\n\n",
+    );
+    table(out, &["Route", "Does", "Shown by"]);
+    rows(out, sim::behaviour::ROUTES);
+    out.push('\n');
+    table(out, &["Event", "Comes", "Shown by"]);
+    rows(out, sim::behaviour::EVENTS);
+}
+
+fn rows(out: &mut String, rows: &[Behaviour]) {
+    for behaviour in rows {
+        let tests: Vec<_> = behaviour.tests.iter().map(|test| quoted(test)).collect();
+        let subject = quoted(behaviour.subject);
+        row(out, &[&subject, behaviour.does, &tests.join(", ")]);
+    }
 }
 
 fn dialects(out: &mut String) {
@@ -245,8 +281,8 @@ fn routes(out: &mut String) {
          over a limit raise before anything is sent; so does, with the code `permission_denied`, a route that the script's \
          `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A call of a handler that runs again after a \
          crash is not sent again when its answer is known; what becomes of one whose answer is not known stands with the \
-         route. `{ retry = true }` as the second argument has it sent again in any case. A failed call raises an error \
-         value:\n",
+         route. A script that wants it sent in any case catches `uncertain` and makes the call once more. A failed call \
+         raises an error value:\n",
     );
     code(out, FAILURE);
     for interface in INTERFACES {

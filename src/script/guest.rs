@@ -21,6 +21,7 @@ use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
+use super::repeats::Repeats;
 use super::scheduler::{Purpose, Scheduler};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
@@ -106,6 +107,7 @@ pub(super) struct Guest {
     pub(super) modals: RefCell<Modals>,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
+    repeats: Repeats,
     own: RefCell<Own>,
     own_changed: Cell<bool>,
     /// The top level is over.
@@ -126,6 +128,7 @@ impl Guest {
         let replies = lua.create_table()?;
         replies.set_metatable(Some(weak))?;
         let guest = Rc::new(Self {
+            repeats: Repeats::new(&birth.name, birth.runtime.clone()),
             name: birth.name,
             config: birth.config,
             rest: birth.rest,
@@ -203,16 +206,20 @@ impl Guest {
         self.modules.borrow().line(file, line)
     }
 
-    /// Logs an error that nobody caught.
+    /// Logs an error that nobody caught, with the event that caused it; one that repeats as a count.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(run) = run {
+            run.failed(trouble.to_string());
+        }
+        if !self.repeats.is_new(trouble) {
+            return;
+        }
+        let place = trouble.place.as_ref().map(tracing::field::display);
         match run {
-            Some(run) => {
-                tracing::error!(target: "script", script = %self.name, event = %run.kind,
-                    event_id = %run.id, "{trouble}");
-                run.failed(trouble.to_string());
-            }
-            None => tracing::error!(target: "script", script = %self.name, "{trouble}"),
+            Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
+                event_id = %run.id, place, "{trouble}"),
+            None => tracing::error!(target: "script", script = %self.name, place, "{trouble}"),
         }
     }
 
@@ -248,6 +255,7 @@ impl Guest {
 
     /// Drops every Luau value outside the VM.
     pub(super) fn clear(&self) {
+        self.repeats.flush();
         self.clear_scheduler();
         self.handlers.take();
         self.modules.borrow_mut().clear();

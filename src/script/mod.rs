@@ -31,6 +31,7 @@ mod host;
 pub mod json;
 mod position;
 mod registry;
+mod repeats;
 mod rhythm;
 mod schedule;
 mod scheduler;

@@ -273,7 +273,7 @@ fn decode(answer: &Bytes) -> Option<Result<Bytes, rest::Error>> {
             retry_after,
         } => Err(rest::Error {
             status,
-            code: code.into(),
+            code,
             message,
             route,
             retry_after,
@@ -332,9 +332,8 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_one_that_databases_have() {
-        assert_eq!(hash(["a", "b"]), hash(["a", "b"]));
         assert_ne!(hash(["a", "b"]), hash(["ab"]));
-        assert_eq!(hash([""]), 0x1);
+        assert_eq!(hash(["a", "b"]), 0xd1cc471618320c9c);
     }
 
     #[test]

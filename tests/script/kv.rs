@@ -5,7 +5,7 @@ use crate::support::{Bot, message};
 #[tokio::test(flavor = "multi_thread")]
 async fn values_are_stored_listed_updated_and_removed() {
     let bot = Bot::start(&[(
-        "keeper.luau",
+        "kv_keeper.luau",
         r#"local kv = argon.kv
         kv.set("a", { list = { 1, 2 }, text = "ü", yes = true })
         kv.set("user:2", "two")
@@ -33,7 +33,7 @@ async fn values_are_stored_listed_updated_and_removed() {
         "nil\tnil\tnil",
         "nil\t1",
     ];
-    bot.said("keeper", &said).await;
+    bot.said("kv_keeper", &said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,10 @@ const LISTED: usize = 100;
 /// The longest name of a shared store, bytes.
 const NAME_BYTES: usize = 64;
 
+/// Begins something in a namespace; answers the ticket.
+type Start<A> = fn(&Guest, &Lua, &str, A) -> Result<u64, Fault>;
+type Arguments = (Value, Value, Value);
+
 pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let kv = store(kit.guest, kit.lua, &format!("script:{}", kit.guest.name))?;
     let guest = Rc::clone(kit.guest);
@@ -50,7 +54,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
 /// The functions of one namespace.
 fn store(guest: &Rc<Guest>, lua: &Lua, space: &str) -> mlua::Result<Table> {
     let kv = lua.create_table()?;
-    let waiting = |start: fn(&Guest, &Lua, &str, (Value, Value, Value)) -> Result<u64, Fault>| {
+    let waiting = |start: Start<Arguments>| {
         let (guest, space) = (Rc::clone(guest), space.to_owned());
         guest.clone().tools.waiting(lua, move |lua, arguments| {
             start(&guest, lua, &space, arguments)
@@ -60,7 +64,7 @@ fn store(guest: &Rc<Guest>, lua: &Lua, space: &str) -> mlua::Result<Table> {
     kv.raw_set("set", waiting(set)?)?;
     kv.raw_set("delete", waiting(delete)?)?;
     kv.raw_set("list", waiting(list)?)?;
-    let step = |start: fn(&Guest, &Lua, &str, Step) -> Result<u64, Fault>| {
+    let step = |start: Start<Step>| {
         let (guest, space) = (Rc::clone(guest), space.to_owned());
         raw(lua, move |lua, step| start(&guest, lua, &space, step))
     };
@@ -72,12 +76,7 @@ fn store(guest: &Rc<Guest>, lua: &Lua, space: &str) -> mlua::Result<Table> {
     Ok(kv)
 }
 
-fn get(
-    guest: &Guest,
-    lua: &Lua,
-    space: &str,
-    (key, _, _): (Value, Value, Value),
-) -> Result<u64, Fault> {
+fn get(guest: &Guest, lua: &Lua, space: &str, (key, _, _): Arguments) -> Result<u64, Fault> {
     let key = checked_key(&key, "get")?;
     ask(guest, lua, space, "get", KvOp::Get { key }, value_of)
 }
@@ -86,7 +85,7 @@ fn set(
     guest: &Guest,
     lua: &Lua,
     space: &str,
-    (key, value, options): (Value, Value, Value),
+    (key, value, options): Arguments,
 ) -> Result<u64, Fault> {
     let key = checked_key(&key, "set")?;
     let ttl = match table(options, "argon.kv.set: the options")? {
@@ -103,12 +102,7 @@ fn set(
     ask(guest, lua, space, "set", op, |_, _, _| Ok(Value::Nil))
 }
 
-fn delete(
-    guest: &Guest,
-    lua: &Lua,
-    space: &str,
-    (key, _, _): (Value, Value, Value),
-) -> Result<u64, Fault> {
+fn delete(guest: &Guest, lua: &Lua, space: &str, (key, _, _): Arguments) -> Result<u64, Fault> {
     let op = KvOp::Delete {
         key: checked_key(&key, "delete")?,
         revision: None,
@@ -120,7 +114,7 @@ fn list(
     guest: &Guest,
     lua: &Lua,
     space: &str,
-    (prefix, options, _): (Value, Value, Value),
+    (prefix, options, _): Arguments,
 ) -> Result<u64, Fault> {
     let prefix = match prefix {
         Value::Nil => String::new(),

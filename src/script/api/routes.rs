@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use mlua::{Lua, Table, Value};
 
-use super::{Kit, only, table, wrong};
+use super::Kit;
 use crate::contract::{self, Retry, Route};
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
@@ -36,9 +36,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 ))
             })?
         } else {
-            kit.waiting(move |guest, lua, (params, options): (Value, Value)| {
-                start(guest, lua, route, &params, options)
-            })?
+            kit.waiting(move |guest, lua, params: Value| start(guest, lua, route, &params))?
         };
         interface.raw_set(route.luau_name(), function)?;
     }
@@ -48,15 +46,8 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     Ok(())
 }
 
-fn start(
-    guest: &Guest,
-    lua: &Lua,
-    route: &'static Route,
-    params: &Value,
-    options: Value,
-) -> Result<u64, Fault> {
+fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Result<u64, Fault> {
     guest.may_call(lua, route)?;
-    let retry = retry(options, route)?;
     let params = match params {
         Value::Nil => Params::new(),
         Value::Table(table) => guest
@@ -71,27 +62,13 @@ fn start(
             return Err(invalid(guest, lua, route, message));
         }
     };
-    guest.send(lua, route, params, None, retry)
-}
-
-/// What the options of a call say about sending it again.
-fn retry(options: Value, route: &Route) -> Result<bool, Fault> {
-    let what = format!("argon.{}: the options", route.permission_name());
-    let Some(options) = table(options, &what)? else {
-        return Ok(false);
-    };
-    only(&options, &what, &["retry"])?;
-    match options.raw_get("retry")? {
-        Value::Nil => Ok(false),
-        Value::Boolean(retry) => Ok(retry),
-        other => Err(wrong(&format!("{what}: retry"), "true or false", &other)),
-    }
+    guest.call(lua, route, params, None)
 }
 
 /// Why a call is not sent again.
 fn uncertain(route: &Route) -> rest::Error {
     let message = "it was sent before the bot was restarted, and nobody knows whether it took effect; \
-                   with { retry = true } as the second argument it is sent again";
+                   to send it again, catch this error and make the call once more";
     local_failure(&route.label(), "uncertain", message.to_owned())
 }
 
@@ -135,31 +112,19 @@ impl Guest {
         Err(self.refusal(lua, &local_failure(label, "too_many_calls", message)))
     }
 
-    /// [`Self::send`], not again where nobody knows whether it took effect.
-    pub(super) fn call(
-        &self,
-        lua: &Lua,
-        route: &'static Route,
-        params: Params,
-        finish: Option<Finish>,
-    ) -> Result<u64, Fault> {
-        self.send(lua, route, params, finish, false)
-    }
-
     /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
     /// the contract's shape.
     ///
     /// In a handler of an event that comes again if it does not come to an end, what changes something is
     /// written down before it is sent, and its answer after. What was answered before is not sent again;
-    /// what was sent without its answer being known is, if the contract says that this does no harm, or
-    /// `retry` does.
-    fn send(
+    /// what was sent without its answer being known is, if the contract says that this does no harm;
+    /// otherwise it raises `uncertain`.
+    pub(super) fn call(
         &self,
         lua: &Lua,
         route: &'static Route,
         mut params: Params,
         finish: Option<Finish>,
-        retry: bool,
     ) -> Result<u64, Fault> {
         self.may_call(lua, route)?;
         self.room_for_call(lua, &route.label())?;
@@ -194,7 +159,7 @@ impl Guest {
         let (known, repeated) = match known {
             Known::Nothing => (None, false),
             Known::Answer(answer) => (Some(answer), false),
-            Known::Sent(at) if retry || position::may_repeat(route, at) => (None, true),
+            Known::Sent(at) if position::may_repeat(route, at) => (None, true),
             Known::Sent(_) => (Some(Err(uncertain(route))), false),
         };
         let reads = route.retry == Retry::Idempotent;
