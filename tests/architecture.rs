@@ -9,12 +9,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["contract"]),
     ("inbox", &[]),
     ("fetch", &["config"]),
+    ("limits", &[]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
     ("stream", &["config", "contract", "inbox", "observe"]),
     (
         "script",
-        &["config", "contract", "fetch", "inbox", "modules", "rest"],
+        &[
+            "config", "contract", "fetch", "inbox", "limits", "modules", "rest",
+        ],
     ),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
@@ -23,7 +26,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "check",
         &["config", "contract", "definitions", "modules", "sim"],
     ),
-    ("definitions", &["config", "contract", "modules", "sim"]),
+    (
+        "definitions",
+        &["config", "contract", "limits", "modules", "sim"],
+    ),
 ];
 
 fn sources() -> Vec<PathBuf> {

@@ -101,6 +101,10 @@ pub struct Report {
     pub errors: u64,
     /// Runs that were ended because they used more CPU time than they may.
     pub ended: u64,
+    /// CPU time of its thread; a little late.
+    pub cpu: Duration,
+    /// Bytes of its VM, garbage included; a little late.
+    pub memory: u64,
     /// Names of its slash commands.
     pub commands: Vec<String>,
 }
@@ -231,6 +235,8 @@ impl Host {
                 events: script.status.events.load(Ordering::Relaxed),
                 errors: script.status.errors.load(Ordering::Relaxed),
                 ended: script.status.ended.load(Ordering::Relaxed),
+                cpu: Duration::from_micros(script.status.cpu.load(Ordering::Relaxed)),
+                memory: script.status.memory.load(Ordering::Relaxed),
                 commands: registrations
                     .commands
                     .iter()

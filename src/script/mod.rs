@@ -16,7 +16,7 @@
 //!
 //! `host` is the outside. `thread` has a script's loop, `guest` its state, `vm` the sandbox and the
 //! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
-//! due, `budget` what it may use of the CPU and of memory, `dispatch` its handlers, `errors` the errors,
+//! due, `budget` what it may use of the CPU and of memory, `natives` Luau's own functions with an end, `dispatch` its handlers, `errors` the errors,
 //! `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees.
@@ -29,6 +29,7 @@ mod errors;
 mod guest;
 mod host;
 pub mod json;
+mod natives;
 mod position;
 mod registry;
 mod repeats;

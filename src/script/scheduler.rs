@@ -34,6 +34,7 @@ use jiff::Timestamp;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
+use super::api::log::shorten;
 use super::budget::{self, Allowance, Budget, Meter};
 use super::dispatch::EventRun;
 use super::errors::{Fault, Trouble, failure, local_failure};
@@ -44,8 +45,6 @@ use super::thread::Mail;
 use crate::contract::Route;
 use crate::rest;
 
-/// Calls of one script that wait for an answer; one more raises `too_many_calls`.
-pub(super) const PENDING_CALLS: usize = 4096;
 /// Finished coroutines that are kept for the next handler.
 const POOL: usize = 64;
 
@@ -79,7 +78,7 @@ pub(super) enum Wait {
 }
 
 impl Wait {
-    /// Whether it is one of the [`PENDING_CALLS`].
+    /// Whether it is one of the [`crate::limits::PENDING_CALLS`].
     fn is_call(&self) -> bool {
         matches!(self, Wait::Call { .. } | Wait::Outside)
     }
@@ -211,6 +210,16 @@ impl Scheduler {
     /// not keep it from coming, nor the script from ending.
     pub(super) fn handlers(&self) -> usize {
         self.handlers.saturating_sub(self.idle)
+    }
+
+    /// Coroutines that wait or are scheduled.
+    pub(super) fn held(&self) -> usize {
+        self.tickets.len() + self.scheduled.len() + self.preempted.len()
+    }
+
+    /// Repeating timers.
+    pub(super) fn repeating(&self) -> usize {
+        self.every.len()
     }
 
     /// Calls that wait for their answer.
@@ -539,10 +548,11 @@ impl Guest {
             Err(error) if matches!(&root, Some(root) if matches!(root.purpose, Purpose::Top)) => {
                 self.failed(self.read_error(error));
             }
-            Err(error) if news || !ended => self.report(error, behalf.event.as_deref()),
+            Err(error) if news => self.ended(&self.read_error(error), behalf.event.as_deref()),
+            Err(error) if !ended => self.report(error, behalf.event.as_deref()),
             Ok(()) if news => {
                 let message = "a run was ended for its use of CPU time (limits.cpu_per_event)";
-                self.trouble(&Trouble::plain(message), behalf.event.as_deref());
+                self.ended(&Trouble::plain(message), behalf.event.as_deref());
             }
             _ => {}
         }
@@ -812,9 +822,15 @@ impl Guest {
 
     /// Runs what was put off to the end of the turn; what is put off meanwhile waits for the next.
     pub(super) fn run_deferred(&self) {
+        /// So that a flood of them leaves the rest of the script its turn.
+        const MOST: Duration = Duration::from_millis(2);
+        let begun = Instant::now();
         // One by one: what starts may cancel what comes after it.
         let due = self.scheduler.borrow().deferred.len();
-        for _ in 0..due {
+        for index in 0..due {
+            if index % 16 == 15 && begun.elapsed() > MOST {
+                return;
+            }
             let start = self.scheduler.borrow_mut().deferred.pop_front();
             let Some(start) = start else { return };
             let behalf = start.behalf.clone();
@@ -894,7 +910,9 @@ impl Guest {
     }
 
     fn read_error(&self, error: &mlua::Error) -> Trouble {
-        Trouble::read(error, |file, line| self.source_line(file, line))
+        let mut trouble = Trouble::read(error, |file, line| self.source_line(file, line));
+        trouble.message = shorten(trouble.message.as_bytes());
+        trouble
     }
 
     /// Drops every Luau value, so that the VM can be closed.

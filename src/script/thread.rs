@@ -10,7 +10,7 @@
 //! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
-//! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
+//! ([`crate::limits::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -283,6 +283,7 @@ impl Turns<'_> {
             return Err(trouble);
         }
         self.guest.publish(self.inbox);
+        self.guest.account(self.lua);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
             self.state.send_replace(State::Loaded);

@@ -11,7 +11,7 @@ mod events;
 mod http;
 mod json;
 mod kv;
-mod log;
+pub(super) mod log;
 pub(super) mod require;
 mod routes;
 mod script;
@@ -27,6 +27,7 @@ use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table, Value};
 use super::errors::Fault;
 use super::guest::Guest;
 use super::vm::raw;
+use crate::limits::SHORT_TEXT_BYTES;
 
 type Install = fn(&Kit) -> mlua::Result<()>;
 
@@ -136,9 +137,15 @@ impl Kit<'_> {
     }
 }
 
-/// An argument that must be text.
+/// An argument that must be a short text.
 fn text(value: &Value, what: &str) -> Result<String, Fault> {
     match value {
+        Value::String(text) if text.as_bytes().len() > SHORT_TEXT_BYTES => {
+            Err(Fault::text(format!(
+                "{what} has {} bytes, and it may have {SHORT_TEXT_BYTES}",
+                text.as_bytes().len()
+            )))
+        }
         Value::String(text) => Ok(text.to_string_lossy()),
         other => Err(wrong(what, "a string", other)),
     }
@@ -211,6 +218,10 @@ fn only(table: &Table, what: &str, known: &[&str]) -> Result<(), Fault> {
 
 /// The known name that was probably meant.
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is so long is no slip of the keyboard, and comparing costs its length.
+    if name.len() > 64 {
+        return None;
+    }
     known
         .into_iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))

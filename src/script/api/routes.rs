@@ -12,11 +12,12 @@ use mlua::{Lua, Table, Value};
 
 use super::Kit;
 use crate::contract::{self, Retry, Route};
+use crate::limits::PENDING_CALLS;
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
 use crate::script::position::{self, Known};
-use crate::script::scheduler::{Behalf, Finish, PENDING_CALLS, Wait};
+use crate::script::scheduler::{Behalf, Finish, Wait};
 use crate::script::thread::Mail;
 
 /// The JSON parameters of a call.
