@@ -15,7 +15,9 @@
 //! | [`script`] | everything that knows Luau |
 //! | [`check`] | finds mistakes in config and scripts without running them |
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
+//! | [`voice`] | voice connections: files, mixing, encoding, pacing, sockets, recordings |
 //! | [`sim`] | the embedded Argon server and its playground |
+//! | `allocator` | the process's allocator; depends on nothing |
 //! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
 //! | [`app`] | the composition root |
@@ -30,6 +32,7 @@
 //! - `stream` to `script`, and either of them to the other's inside;
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
+mod allocator;
 pub mod app;
 pub mod check;
 pub mod cli;
@@ -45,3 +48,4 @@ pub mod rest;
 pub mod script;
 pub mod sim;
 pub mod stream;
+pub mod voice;

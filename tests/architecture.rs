@@ -12,13 +12,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
-    ("stream", &["config", "contract", "inbox", "observe"]),
+    ("allocator", &[]),
+    (
+        "stream",
+        &["allocator", "config", "contract", "inbox", "observe"],
+    ),
     (
         "script",
         &[
-            "config", "contract", "fetch", "inbox", "limits", "modules", "rest",
+            "config", "contract", "fetch", "inbox", "limits", "modules", "rest", "voice",
         ],
     ),
+    ("voice", &["allocator", "config", "contract", "rest"]),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
     // `sim` for the faults that a configuration names.

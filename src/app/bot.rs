@@ -1,6 +1,7 @@
 //! One bot from start to end.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::rest::{self, Call, Client};
 use crate::script::commands::{self, SyncError};
 use crate::script::{self, Registrations, ScriptSettings};
 use crate::stream;
+use crate::voice;
 
 /// First and longest pause between attempts to reach a server that does not answer at start.
 const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -70,10 +72,11 @@ struct Profile {
 pub(super) async fn run(
     config: Config,
     connection: Connection,
+    engine: voice::Engine,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     tokio::select! {
-        started = start(&config, connection) => {
+        started = start(&config, connection, engine) => {
             let bot = started?;
             let result = bot.live(&config, &shutdown).await;
             bot.stop().await;
@@ -88,6 +91,7 @@ struct Bot {
     client: Client,
     hub: Arc<Hub>,
     scripts: script::Host,
+    voice: voice::Host,
     state: watch::Receiver<stream::State>,
     intents: watch::Sender<u64>,
     registrations: watch::Receiver<Registrations>,
@@ -95,7 +99,11 @@ struct Bot {
     synced: bool,
 }
 
-async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
+async fn start(
+    config: &Config,
+    connection: Connection,
+    engine: voice::Engine,
+) -> Result<Bot, Error> {
     let begun = Instant::now();
     let state = open_state(config).await?;
     let hub = Arc::new(Hub::new());
@@ -120,6 +128,12 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
         connection.base_url
     );
 
+    let voice = voice::Host::new(
+        engine,
+        client.clone(),
+        runtime::Handle::current(),
+        folder(config),
+    );
     let settings = inbox::Settings {
         backlog: config.state.backlog,
         quota: config.state.kv,
@@ -127,7 +141,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     };
     let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
     let scripts = script::Host::load(
-        script_settings(config),
+        script_settings(config, voice.clone()),
         client.clone(),
         inbox.clone(),
         runtime::Handle::current(),
@@ -174,6 +188,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
         client,
         hub,
         scripts,
+        voice,
         state,
         intents,
         registrations,
@@ -239,6 +254,7 @@ impl Bot {
             stream.stop().await;
         }
         self.scripts.stop(SHUTDOWN_DRAIN).await;
+        self.voice.close().await;
         self.inbox.close().await;
         tracing::info!("stopped");
     }
@@ -277,8 +293,15 @@ async fn get_me(client: &Client) -> Result<Bytes, rest::Error> {
     client.call(Call::new(route, Map::new())?).await
 }
 
+/// The bot's folder: where its config is.
+fn folder(config: &Config) -> &Path {
+    let folder = config.path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The sections of the config that scripts need, as their room wants them.
-fn script_settings(config: &Config) -> script::Settings {
+fn script_settings(config: &Config, voice: voice::Host) -> script::Settings {
     let of = |script: &config::Script| ScriptSettings {
         enabled: script.enabled,
         config: script.config.clone(),
@@ -298,6 +321,7 @@ fn script_settings(config: &Config) -> script::Settings {
             .map(|(name, script)| (name.clone(), of(script)))
             .collect(),
         default: of(&config.script("")),
+        voice: Some(voice),
     }
 }
 

@@ -232,6 +232,15 @@ impl Linter<'_, '_> {
                 };
                 self.handler(args.get(1).copied(), Some(kind));
             }
+            "argon.voice.join" | "argon.calls.answer" => {
+                let (interface, name) = match path.as_str() {
+                    "argon.voice.join" => ("IVoice", "StreamToken"),
+                    _ => ("ICalls", "Accept"),
+                };
+                if let Some(route) = contract::route(interface, name) {
+                    self.uses(route, call.func.location());
+                }
+            }
             "argon.command" => {
                 if let Some(route) = contract::route("ICommands", "Register") {
                     self.uses(route, call.func.location());

@@ -17,6 +17,7 @@ use super::api;
 use super::api::controls::Modals;
 use super::api::log::shorten;
 use super::api::require::Modules;
+use super::api::voice::Voices;
 use super::budget::{Allowed, Budget, Line, LogQuota};
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
@@ -32,6 +33,7 @@ use crate::fetch;
 use crate::inbox::{Kv, Subscription};
 use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
+use crate::voice;
 
 /// What the host gives a script.
 pub(super) struct Birth {
@@ -53,6 +55,7 @@ pub(super) struct Birth {
     pub(super) allowed: Allowed,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
+    pub(super) voice: Option<voice::Host>,
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
     /// The bot's key-value store.
@@ -108,6 +111,7 @@ pub(super) struct Guest {
     pub(super) scheduler: Rc<RefCell<Scheduler>>,
     pub(super) handlers: Rc<RefCell<Handlers>>,
     pub(super) modals: RefCell<Modals>,
+    pub(super) voices: Voices,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
     log: RefCell<LogQuota>,
@@ -131,6 +135,7 @@ impl Guest {
         weak.raw_set("__mode", "k")?;
         let replies = lua.create_table()?;
         replies.set_metatable(Some(weak))?;
+        let voices = Voices::new(&lua, birth.voice, &birth.name, birth.caller, &birth.mailbox)?;
         let guest = Rc::new(Self {
             repeats: Repeats::new(&birth.name, birth.runtime.clone()),
             name: birth.name,
@@ -154,6 +159,7 @@ impl Guest {
             scheduler: Rc::default(),
             handlers: Rc::default(),
             modals: RefCell::default(),
+            voices,
             modules: RefCell::new(Modules::new(birth.root, birth.entry)),
             bad_types: RefCell::default(),
             log: RefCell::new(LogQuota::new(Instant::now())),
@@ -331,6 +337,7 @@ impl Guest {
         self.repeats.flush();
         self.clear_scheduler();
         self.handlers.take();
+        self.voices.clear();
         self.modules.borrow_mut().clear();
     }
 }

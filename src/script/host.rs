@@ -22,6 +22,7 @@ use crate::fetch;
 use crate::inbox::Inbox;
 use crate::modules::{Found, chunk_name, discover};
 use crate::rest;
+use crate::voice;
 
 /// How long [`Host::stop`] waits beyond the drain time for a thread that does not come back.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub struct Settings {
     pub scripts: BTreeMap<String, ScriptSettings>,
     /// The settings of a script that `scripts` does not name.
     pub default: ScriptSettings,
+    /// The bot's voice; without it, scripts have none.
+    pub voice: Option<voice::Host>,
 }
 
 /// How one script is set up.
@@ -196,6 +199,7 @@ impl Host {
                 },
                 permissions: options.permissions.clone(),
                 kv: inbox.kv(),
+                voice: settings.voice.clone(),
             };
             let failed = sender.clone();
             if let Err(error) = thread::spawn(birth, Arc::clone(&inbox), sender) {

@@ -73,6 +73,10 @@ pub(super) enum Wait {
     Event(u64),
     /// A module that another coroutine loads.
     Module,
+    /// An answer of voice.
+    Voice,
+    /// The end of a track, which may be hours away.
+    Track,
     /// Nothing any more.
     Over,
 }
@@ -89,7 +93,7 @@ struct Waiting {
     wait: Wait,
     behalf: Option<Behalf>,
     timer: Option<TimerKey>,
-    /// A handler that waits for an event.
+    /// A handler that waits for an event or a track.
     idle: bool,
 }
 
@@ -137,6 +141,8 @@ pub(super) enum Purpose {
     Handler(Rc<EventRun>, Rc<str>),
     /// A run of a repeating timer.
     Every(u64),
+    /// A handler of something in voice.
+    Voice,
 }
 
 struct Root {
@@ -189,7 +195,7 @@ pub(super) struct Scheduler {
     serial: u64,
     calls: usize,
     handlers: usize,
-    /// Handlers among them that wait for an event.
+    /// Handlers among them that wait for an event or a track.
     idle: usize,
     /// On whose behalf the running coroutine runs.
     current: Option<Behalf>,
@@ -206,7 +212,7 @@ impl Scheduler {
         self.serial
     }
 
-    /// Handlers that have begun and not finished. Those that wait for an event do not count: they must
+    /// Handlers that have begun and not finished. Those that wait for an event (or a track) do not count: they must
     /// not keep it from coming, nor the script from ending.
     pub(super) fn handlers(&self) -> usize {
         self.handlers.saturating_sub(self.idle)
@@ -264,7 +270,7 @@ impl Scheduler {
             .and_then(|patience| Instant::now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
-        let idle = matches!(wait, Wait::Event(_))
+        let idle = matches!(wait, Wait::Event(_) | Wait::Track)
             && matches!(self.roots.get(&key(&thread)),
                 Some(root) if matches!(root.purpose, Purpose::Handler(..)));
         self.idle += usize::from(idle);
@@ -463,7 +469,7 @@ impl Guest {
                 Allowance::Event,
             ),
             Purpose::Top => (None, None, Allowance::Load),
-            Purpose::Every(_) => (None, None, Allowance::Event),
+            Purpose::Every(_) | Purpose::Voice => (None, None, Allowance::Event),
         };
         let behalf = Behalf {
             event,
@@ -641,6 +647,7 @@ impl Guest {
     fn over(&self, purpose: Purpose) {
         match purpose {
             Purpose::Top => self.loaded(),
+            Purpose::Voice => {}
             Purpose::Handler(run, _) => {
                 self.scheduler.borrow_mut().handlers -= 1;
                 run.finished();

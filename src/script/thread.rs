@@ -10,7 +10,8 @@
 //! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
-//! ([`crate::limits::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
+//! ([`crate::limits::PENDING_CALLS`]), the events of voice (bounded where they are posted) and the
+//! host's few commands. Nothing Luau is ever in it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +26,7 @@ use mlua::Lua;
 use tokio::sync::watch;
 
 use super::Trouble;
+use super::api::voice::VoiceMail;
 use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
@@ -46,6 +48,8 @@ const HELD_WARNING: Duration = Duration::from_secs(60);
 pub(super) enum Mail {
     /// The answer to a call.
     Answer(u64, Result<Bytes, rest::Error>),
+    /// Something of voice.
+    Voice(VoiceMail),
     /// What other work for the script came to.
     Outcome(u64, Outcome),
     /// Events may be handed out.
@@ -205,6 +209,7 @@ impl Turns<'_> {
         for mail in mail {
             match mail {
                 Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
+                Mail::Voice(mail) => self.guest.voice_mail(self.lua, mail),
                 Mail::Outcome(ticket, outcome) => self.guest.came_out(self.lua, ticket, outcome),
                 // What it says is in `Shared::open`.
                 Mail::Open => {}

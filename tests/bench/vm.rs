@@ -43,6 +43,7 @@ async fn host(
     .expect("a client");
     let inbox = Inbox::new();
     let settings = Settings {
+        voice: None,
         dir: dir.path().to_owned(),
         scripts: BTreeMap::new(),
         default: settings,

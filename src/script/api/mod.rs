@@ -1,8 +1,7 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.voice`): a
-//! file here and a line in [`LIBRARIES`].
+//! everything read-only. A new library is a file here and a line in [`LIBRARIES`].
 
 mod commands;
 pub(super) mod controls;
@@ -19,6 +18,7 @@ mod standard;
 mod task;
 mod time;
 mod timers;
+pub(super) mod voice;
 
 use std::rc::Rc;
 
@@ -39,6 +39,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.command", commands::install),
     ("argon.onControl, onSelect, onModal", controls::install),
     ("argon.every, cron", timers::install),
+    ("argon.voice, argon.calls.answer", voice::install),
     ("argon.http", http::install),
     ("argon.json", json::install),
     ("argon.kv", kv::install),
