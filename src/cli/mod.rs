@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the work failed, 2 wrong usage or config.
 
 mod check;
+mod kv;
 mod run;
 mod sim;
 mod types;
@@ -51,6 +52,15 @@ enum Command {
         #[arg(default_value = ".")]
         dir: PathBuf,
     },
+    /// Export or import what scripts have stored.
+    #[command(subcommand)]
+    Kv(kv::Act),
+    /// Show the recordings of events whose handlers failed, newest first, a JSON object a line.
+    Failures {
+        /// The bot's config file.
+        #[arg(default_value = "bot.toml")]
+        config: PathBuf,
+    },
 }
 
 /// How a command ended badly.
@@ -73,6 +83,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run { configs } => run::run(&configs, format),
         Command::Check { configs } => check::run(&configs, format),
+        Command::Kv(act) => kv::run(&act, format),
+        Command::Failures { config } => kv::failures(&config, format),
         Command::Sim(options) => sim::run(&options, format),
         Command::Types { dir } => types::run(&dir, format),
     };

@@ -171,6 +171,33 @@ print(argon.time.now() - argon.time.parse("2026-01-31T09:30:00Z"))
 "#,
     },
     Library {
+        name: "Key-value store",
+        doc: "Values that outlive the process, by text keys of up to 512 bytes. A value is what JSON can say, up to 1 MiB as JSON. Each script has a store of its own with up to 100,000 keys and the bytes that `kv` under `[state]` says; `argon.kv.shared(name)` is one that every script of the bot can use. What a function returned from is on disk. A handler that runs again after a crash does not count twice: what it did before has the same result, once. Failures raise an error value as failed calls do, with the code `quota_exceeded` or `disk`.",
+        members: &[
+            function("argon.kv.get", "(key) -> value | nil", 1, 1, "The value, nil when there is none."),
+            function("argon.kv.set", "(key, value, options?)", 2, 3, "Stores a value; nil removes the key. `{ ttl = seconds }` ends it by itself.").options(2, &["ttl"]),
+            function("argon.kv.delete", "(key)", 1, 1, "Removes a key."),
+            function("argon.kv.update", "(key, f) -> value", 2, 2, "Stores what `f(value)` returns, and returns it. Nobody else writes the key in between: when somebody did, `f` is called again with the new value. Nil removes the key; a ttl that runs goes on."),
+            function("argon.kv.list", "(prefix?, options?) -> { { key, value } }", 0, 2, "The entries whose keys begin so, in the order of their bytes: `limit` of them (100, at most 1000), behind the key `after`.").options(1, &["limit", "after"]),
+            function("argon.kv.shared", "(name) -> store", 1, 1, "The store of that name, with the same functions."),
+        ],
+        example: r#"argon.on("messageCreate", function(event)
+	local author = event.message.sender.userId
+	local count = argon.kv.update(`messages:{author}`, function(count)
+		return (count or 0) + 1
+	end)
+	if count == 100 then
+		event:reply("Your hundredth message!")
+	end
+end)
+
+for _, entry in argon.kv.list("messages:", { limit = 10 }) do
+	print(entry.key, entry.value)
+end
+argon.kv.shared("leaderboard").set("season", 3, { ttl = 86400 })
+"#,
+    },
+    Library {
         name: "HTTP",
         doc: "Requests to other servers. A script may call the hosts that `http` of its section in bot.toml names, and no others; a redirect to another host, or from https to http, is refused, and so is an address that is not of the public internet, unless the list names the address itself. Up to 16 requests of a script run at once, further ones wait for their turn; a body has at most 4 MiB in either direction, and at most 5 redirects are followed.",
         members: &[
@@ -288,7 +315,7 @@ end)
 
 /// Names of the interface that this version does not have yet. Using one is an error of the script,
 /// because it would raise at run time.
-pub static NOT_YET: &[&str] = &["argon.kv", "script.onUnload", "script.state"];
+pub static NOT_YET: &[&str] = &["script.onUnload", "script.state"];
 
 /// Every member.
 pub fn members() -> impl Iterator<Item = &'static Member> {

@@ -8,7 +8,7 @@ use super::standard::{STD_DOCS, StdDoc};
 use crate::config::keys;
 use crate::contract::{
     self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
-    Interface, Limit, ROUTES, Route, Type, limits,
+    Interface, Limit, ROUTES, Retry, Route, Type, limits,
 };
 use crate::limits::{BOUNDS, NATIVES};
 use crate::sim;
@@ -27,6 +27,18 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "argon-host sim [--listen ADDR] [--bot NAME]…",
         "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)), `--dialect documented` and `--replay documented` which of its ways the server has (see [Dialects](#dialects)), `--limits FACTOR` or `--limits off` what becomes of the rate limits. `--state FILE` keeps the world in a file, written every second while something changes and at the end; the next start goes on from there, and `--world` counts only while there is no such file. Time stands still while the server does not run.",
+    ),
+    (
+        "argon-host kv export [CONFIG]",
+        "Writes every key of the bot's key-value stores to stdout, a JSON object a line.",
+    ),
+    (
+        "argon-host kv import FILE [CONFIG]",
+        "Stores every key of such a file (`-` is stdin), all of them or none. The bot must not run.",
+    ),
+    (
+        "argon-host failures [CONFIG]",
+        "Shows the recordings of events whose handlers failed, newest first, a JSON object a line: payload, calls with their answers, errors. `redact` under `[state]` leaves fields out.",
     ),
     (
         "argon-host types [DIR]",
@@ -269,7 +281,10 @@ fn routes(out: &mut String) {
         "\n## Routes\n\nEvery route of the platform is a function that takes one table of parameters and returns the \
          platform's answer. It suspends the coroutine that calls it. Unknown or missing parameters, wrong types and values \
          over a limit raise before anything is sent; so does, with the code `permission_denied`, a route that the script's \
-         `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A failed call raises an error value:\n",
+         `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A call of a handler that runs again after a \
+         crash is not sent again when its answer is known; what becomes of one whose answer is not known stands with the \
+         route. A script that wants it sent in any case catches `uncertain` and makes the call once more. A failed call \
+         raises an error value:\n",
     );
     code(out, FAILURE);
     for interface in INTERFACES {
@@ -320,6 +335,26 @@ fn route(out: &mut String, route: &Route) {
     if !route.errors.is_empty() {
         let codes: Vec<_> = route.errors.iter().map(|code| quoted(code)).collect();
         let _ = writeln!(out, "Errors: {}.", codes.join(", "));
+    }
+    let _ = writeln!(out, "After a crash: {}.", after_a_crash(route));
+}
+
+/// What becomes of a call that was sent and whose answer is not known.
+fn after_a_crash(route: &Route) -> String {
+    match route.retry {
+        Retry::Idempotent => "sent again, which does no harm".to_owned(),
+        Retry::RandomId => {
+            "sent again with the same `randomId`, which the platform recognises for 90 \
+             seconds and more; later it raises `uncertain`"
+                .to_owned()
+        }
+        Retry::Settles { code, .. } => {
+            format!(
+                "sent again; the refusal {} then counts as success",
+                quoted(code)
+            )
+        }
+        Retry::Never => "not sent again, it raises `uncertain`".to_owned(),
     }
 }
 

@@ -351,7 +351,7 @@ impl Journal {
                             && *answer != KvAnswer::Conflict
                             && is_open(batches, site)
                         {
-                            record_answer(store, callers, site, &record::of_kv(answer))?;
+                            record_answer(store, callers, site, &record::of_kv(op, answer))?;
                         }
                         replies.push(reply);
                     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Event;
 use super::batch::milliseconds;
-use super::store::{Failure, KvAnswer, Recorded};
+use super::store::{Failure, KvAnswer, KvOp, Recorded};
 
 /// What stands in place of a field that must not be recorded.
 const HIDDEN: &str = "(hidden)";
@@ -109,9 +109,21 @@ impl Failed {
     }
 }
 
-/// What came of an operation on the key-value store, as it is recorded and read again.
-pub(super) fn of_kv(answer: &KvAnswer) -> Bytes {
-    Bytes::from(kv_json(answer))
+/// What came of an operation on the key-value store, as an answer that is written down: of an update
+/// with the value that was written, because nobody else knows it then.
+pub(super) fn of_kv(op: &KvOp, answer: &KvAnswer) -> Bytes {
+    let answer = match (op, answer) {
+        (
+            KvOp::Set {
+                value,
+                revision: Some(_),
+                ..
+            },
+            KvAnswer::Written(revision),
+        ) => kv_json(&KvAnswer::Value(Some(value.clone()), *revision)),
+        _ => kv_json(answer),
+    };
+    Bytes::from(format!("{{\"ok\":{answer}}}"))
 }
 
 /// As JSON text: `{"value": …}`, `{"existed": …}`, `{"entries": …, "more": …}`, or `{}`.

@@ -16,6 +16,7 @@ pub struct Call {
     body: Option<String>,
     caller: Caller,
     deadline: Duration,
+    repeated: bool,
 }
 
 impl Call {
@@ -41,6 +42,7 @@ impl Call {
             body: placed.body.map(|body| Value::Object(body).to_string()),
             caller: Caller::HOST,
             deadline: Self::DEFAULT_DEADLINE,
+            repeated: false,
         })
     }
 
@@ -55,6 +57,17 @@ impl Call {
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Says that it was sent before, in another process perhaps, and may have taken effect.
+    pub fn repeated(mut self) -> Self {
+        self.repeated = true;
+        self
+    }
+
+    /// Whether it may have taken effect already.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// The route it goes to.

@@ -194,7 +194,7 @@ impl Inner {
         let start = Instant::now();
         let deadline = start + call.patience().min(LONGEST_PATIENCE);
         let runtime = Handle::current();
-        let mut course = Course::new(route, self.segment);
+        let mut course = Course::new(route, self.segment, call.is_repeated());
         // Sooner once a repetition is only safe for a while.
         let mut until = deadline;
         let mut last: Option<Error> = None;

@@ -75,14 +75,15 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub fn new(route: &'static Route, segment: Duration) -> Self {
+    /// `unclear` says that it was sent before and may have taken effect.
+    pub fn new(route: &'static Route, segment: Duration, unclear: bool) -> Self {
         Self {
             route,
             // 250 ms and 5 s on the platform; tests that shorten its windows shorten these alike.
             pause: segment / 40,
             longest: segment / 2,
             attempts: 0,
-            unclear: false,
+            unclear,
         }
     }
 
@@ -136,7 +137,7 @@ mod tests {
 
     fn course(interface: &str, name: &str) -> Course {
         let route = route(interface, name).expect("the contract has it");
-        Course::new(route, Duration::from_secs(10))
+        Course::new(route, Duration::from_secs(10), false)
     }
 
     fn failed(course: &Course, status: u16, code: &str) -> Attempt {

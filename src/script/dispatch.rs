@@ -18,9 +18,10 @@ use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
 use super::guest::Guest;
+use super::position;
 use super::scheduler::Purpose;
 use crate::contract;
-use crate::inbox::Delivery;
+use crate::inbox::{Delivery, Ledger, Recorded};
 
 /// One event in the hands of a script's handlers.
 pub(super) struct EventRun {
@@ -28,19 +29,44 @@ pub(super) struct EventRun {
     pub(super) id: String,
     /// The event's type.
     pub(super) kind: String,
+    /// The script whose handlers run.
+    pub(super) script: String,
+    /// Where its handlers' calls are written down.
+    pub(super) ledger: Ledger,
+    /// What they asked before, by position.
+    pub(super) recorded: RefCell<HashMap<String, Recorded>>,
+    /// What they have read and is not written down.
+    pub(super) reads: RefCell<Vec<Recorded>>,
+    /// What they did not catch.
+    errors: RefCell<Vec<String>>,
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
 }
 
 impl EventRun {
-    fn new(delivery: Delivery) -> Rc<Self> {
+    fn new(mut delivery: Delivery, script: &str) -> Rc<Self> {
         Rc::new(Self {
             id: delivery.id.clone(),
             kind: delivery.kind.clone(),
+            script: script.to_owned(),
+            ledger: delivery.ledger().clone(),
+            recorded: position::by_position(delivery.take_recorded()),
+            reads: RefCell::default(),
+            errors: RefCell::default(),
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
         })
+    }
+
+    /// Whether the event comes again when its handlers do not come to an end.
+    pub(super) fn is_kept(&self) -> bool {
+        self.ledger.number() > 0
+    }
+
+    /// A handler failed with an error that nobody caught.
+    pub(super) fn failed(&self, error: String) {
+        self.errors.borrow_mut().push(error);
     }
 
     /// One handler is over.
@@ -50,7 +76,10 @@ impl EventRun {
         if remaining == 0
             && let Some(delivery) = self.delivery.take()
         {
-            delivery.done();
+            match self.errors.take() {
+                errors if errors.is_empty() => delivery.done(),
+                errors => delivery.failed(errors, self.reads.take()),
+            }
         }
     }
 }
@@ -84,6 +113,8 @@ pub(super) enum Kind {
 
 struct Handler {
     serial: u64,
+    /// What it is called in positions.
+    name: Rc<str>,
     kind: Kind,
     off: Cell<bool>,
 }
@@ -94,6 +125,8 @@ pub(super) struct Handlers {
     by_type: HashMap<String, Vec<Rc<Handler>>>,
     any: Vec<Rc<Handler>>,
     lists: HashMap<String, Rc<[Rc<Handler>]>>,
+    /// Handlers that were ever added, by what they are for.
+    names: HashMap<String, u32>,
     serial: u64,
     count: usize,
 }
@@ -105,6 +138,7 @@ impl Handlers {
         self.count += 1;
         let handler = Rc::new(Handler {
             serial: self.serial,
+            name: self.name(event, &kind),
             kind,
             off: Cell::new(false),
         });
@@ -119,6 +153,24 @@ impl Handlers {
                 .push(handler);
         }
         self.serial
+    }
+
+    /// The name of a new handler: what it is for, and how many of these there were before. Those that
+    /// wait for an event run on behalf of whoever waits, and have none.
+    fn name(&mut self, event: &str, kind: &Kind) -> Rc<str> {
+        let name = match kind {
+            Kind::Wait { .. } => return "".into(),
+            Kind::Event { once: true, .. } => format!("once:{event}"),
+            Kind::Event { .. } => format!("on:{event}"),
+            Kind::Command { name, space, .. } => match space {
+                Some(space) => format!("command:{name}@{space}"),
+                None => format!("command:{name}"),
+            },
+            Kind::Identified { pattern, .. } => format!("{event}:{pattern}"),
+        };
+        let count = self.names.entry(name.clone()).or_default();
+        *count += 1;
+        format!("{name}#{}", *count - 1).into()
     }
 
     /// How many there are.
@@ -198,7 +250,7 @@ impl Guest {
         } else {
             None
         };
-        let run = EventRun::new(delivery);
+        let run = EventRun::new(delivery, &self.name);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
@@ -213,7 +265,7 @@ impl Guest {
                     if *once {
                         self.handlers.borrow_mut().remove(handler.serial);
                     }
-                    self.start(lua, function, &event, Value::Nil, &run);
+                    self.start(lua, handler, function, &event, Value::Nil, &run);
                     handled = true;
                     continue;
                 }
@@ -230,7 +282,7 @@ impl Guest {
                     }
                     match self.command_options(lua, &event) {
                         Ok(options) => {
-                            self.start(lua, function, &event, Value::Table(options), &run);
+                            self.start(lua, handler, function, &event, Value::Table(options), &run);
                         }
                         Err(error) => self.report(&error, Some(&run)),
                     }
@@ -246,7 +298,7 @@ impl Guest {
                     _ => continue,
                 },
             };
-            self.start(lua, function, &event, Value::Nil, &run);
+            self.start(lua, handler, function, &event, Value::Nil, &run);
             handled = true;
         }
         if handled {
@@ -258,13 +310,14 @@ impl Guest {
     fn start(
         &self,
         lua: &Lua,
+        handler: &Handler,
         function: &Function,
         event: &Table,
         extra: Value,
         run: &Rc<EventRun>,
     ) {
         run.remaining.set(run.remaining.get() + 1);
-        let purpose = Purpose::Handler(Rc::clone(run));
+        let purpose = Purpose::Handler(Rc::clone(run), Rc::clone(&handler.name));
         if extra.is_nil() {
             self.begin(lua, function, event, purpose);
         } else {

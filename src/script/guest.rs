@@ -30,7 +30,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
-use crate::inbox::Subscription;
+use crate::inbox::{Kv, Subscription};
 use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 use crate::voice;
@@ -58,6 +58,8 @@ pub(super) struct Birth {
     pub(super) voice: Option<voice::Host>,
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
+    /// The bot's key-value store.
+    pub(super) kv: Kv,
 }
 
 /// Field names that every event needs, interned once.
@@ -98,6 +100,7 @@ pub(super) struct Guest {
     pub(super) permissions: Permissions,
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
+    pub(super) kv: Kv,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -146,6 +149,7 @@ impl Guest {
             most_handlers: birth.handlers.max(1),
             budget,
             permissions: birth.permissions,
+            kv: birth.kv,
             http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
@@ -217,6 +221,9 @@ impl Guest {
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         let text = shorten(trouble.to_string().as_bytes());
+        if let Some(run) = run {
+            run.failed(text.to_string());
+        }
         if self.repeats.is_new(trouble) && self.may_log(text.len()) {
             self.say(trouble, &text, run);
         }

@@ -198,6 +198,7 @@ impl Host {
                     load_time: options.load_time,
                 },
                 permissions: options.permissions.clone(),
+                kv: inbox.kv(),
                 voice: settings.voice.clone(),
             };
             let failed = sender.clone();

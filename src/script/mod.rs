@@ -30,6 +30,7 @@ mod guest;
 mod host;
 pub mod json;
 mod natives;
+mod position;
 mod registry;
 mod repeats;
 mod rhythm;

@@ -39,6 +39,7 @@ use super::budget::{self, Allowance, Budget, Meter};
 use super::dispatch::EventRun;
 use super::errors::{Fault, Trouble, failure, local_failure};
 use super::guest::Guest;
+use super::position::{Path, Site};
 use super::rhythm::Rhythm;
 use super::thread::Mail;
 use crate::contract::Route;
@@ -63,6 +64,8 @@ pub(super) enum Wait {
         route: &'static Route,
         /// Makes the value.
         finish: Finish,
+        /// Where to keep the answer to a question that changes nothing.
+        read: Option<(Site, u64)>,
     },
     /// Other work that the host does for the script.
     Outside,
@@ -99,15 +102,32 @@ struct Waiting {
 pub(super) struct Behalf {
     /// The event, if it began with one.
     pub(super) event: Option<Rc<EventRun>>,
+    /// Which coroutine of the event's handlers it is.
+    path: Option<Rc<Path>>,
     /// Where its CPU time counts.
     pub(super) meter: Rc<Meter>,
 }
 
 impl Behalf {
+    /// The place of what is asked next; none where nothing of it is kept.
+    pub(super) fn site(&self) -> Option<Site> {
+        let (event, path) = (self.event.as_ref()?, self.path.as_ref()?);
+        event.is_kept().then(|| Site::next(event, path))
+    }
+
+    /// The same for a coroutine that it begins.
+    fn begin(&self, thread: &Thread) -> Self {
+        Self {
+            path: self.path.as_ref().map(|path| path.child(key(thread))),
+            ..self.clone()
+        }
+    }
+
     /// The same after a wait.
     fn after_wait(&self, budget: &Budget) -> Self {
         Self {
             event: self.event.clone(),
+            path: self.path.clone(),
             meter: budget.meter_after_wait(&self.meter),
         }
     }
@@ -117,8 +137,8 @@ impl Behalf {
 pub(super) enum Purpose {
     /// The script's top level.
     Top,
-    /// A handler of an event.
-    Handler(Rc<EventRun>),
+    /// A handler of an event, by its name for positions.
+    Handler(Rc<EventRun>, Rc<str>),
     /// A run of a repeating timer.
     Every(u64),
     /// A handler of something in voice.
@@ -231,6 +251,18 @@ impl Scheduler {
 
     /// A ticket for the running coroutine; `patience` redeems it with nil by itself.
     pub(super) fn ticket(&mut self, lua: &Lua, wait: Wait, patience: Option<Duration>) -> u64 {
+        let behalf = self.here(lua);
+        self.ticket_on(lua, wait, patience, behalf)
+    }
+
+    /// The same on behalf of whom [`Self::here`] said.
+    pub(super) fn ticket_on(
+        &mut self,
+        lua: &Lua,
+        wait: Wait,
+        patience: Option<Duration>,
+        behalf: Option<Behalf>,
+    ) -> u64 {
         self.calls += usize::from(wait.is_call());
         let thread = lua.current_thread();
         let ticket = self.next_serial();
@@ -238,10 +270,9 @@ impl Scheduler {
             .and_then(|patience| Instant::now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
-        let behalf = self.current.clone();
         let idle = matches!(wait, Wait::Event(_) | Wait::Track)
             && matches!(self.roots.get(&key(&thread)),
-                Some(root) if matches!(root.purpose, Purpose::Handler(_)));
+                Some(root) if matches!(root.purpose, Purpose::Handler(..)));
         self.idle += usize::from(idle);
         self.tickets.insert(
             ticket,
@@ -273,7 +304,7 @@ impl Scheduler {
     /// Starts `thread` at the end of this turn.
     pub(super) fn defer(&mut self, thread: Thread, arguments: MultiValue) {
         self.scheduled.entry(key(&thread)).or_default().push(None);
-        let behalf = self.current.clone();
+        let behalf = self.beginning(&thread);
         self.deferred.push_back(Start {
             thread,
             arguments,
@@ -283,7 +314,7 @@ impl Scheduler {
 
     /// Starts `thread` after a while.
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
-        let behalf = self.current.clone();
+        let behalf = self.beginning(&thread);
         if let Some(at) = Instant::now().checked_add(after) {
             let coroutine = key(&thread);
             let start = Start {
@@ -378,9 +409,20 @@ impl Scheduler {
         }
     }
 
-    /// On whose behalf the running coroutine runs.
-    pub(super) fn current(&self) -> Option<Behalf> {
-        self.current.clone()
+    /// On whose behalf a coroutine runs that the running one begins.
+    pub(super) fn beginning(&self, thread: &Thread) -> Option<Behalf> {
+        self.current.as_ref().map(|behalf| behalf.begin(thread))
+    }
+
+    /// On whose behalf the running coroutine asks something. To be called once for what is asked: a
+    /// coroutine that the script resumed by itself becomes a child here.
+    pub(super) fn here(&self, lua: &Lua) -> Option<Behalf> {
+        let behalf = self.current.as_ref()?;
+        let thread = lua.current_thread();
+        Some(match &behalf.path {
+            Some(path) if path.thread() != key(&thread) => behalf.begin(&thread),
+            _ => behalf.clone(),
+        })
     }
 
     /// The coroutines that wait or will start on a run's behalf.
@@ -420,13 +462,18 @@ impl Guest {
         arguments: impl IntoLuaMulti,
         purpose: Purpose,
     ) {
-        let (event, allowance) = match &purpose {
-            Purpose::Handler(run) => (Some(Rc::clone(run)), Allowance::Event),
-            Purpose::Top => (None, Allowance::Load),
-            Purpose::Every(_) | Purpose::Voice => (None, Allowance::Event),
+        let (event, path, allowance) = match &purpose {
+            Purpose::Handler(run, name) => (
+                Some(Rc::clone(run)),
+                Some(Path::root(name)),
+                Allowance::Event,
+            ),
+            Purpose::Top => (None, None, Allowance::Load),
+            Purpose::Every(_) | Purpose::Voice => (None, None, Allowance::Event),
         };
         let behalf = Behalf {
             event,
+            path,
             meter: self.budget.meter(allowance),
         };
         let reused = {
@@ -446,6 +493,9 @@ impl Guest {
                 return;
             }
         };
+        if let Some(path) = &behalf.path {
+            path.is_of(key(&thread));
+        }
         self.scheduler.borrow_mut().roots.insert(
             key(&thread),
             Root {
@@ -466,6 +516,7 @@ impl Guest {
     ) {
         let behalf = behalf.unwrap_or_else(|| Behalf {
             event: None,
+            path: None,
             meter: self.budget.meter(Allowance::Event),
         });
         let (result, preempted) = self.on_behalf_of(&behalf, thread.state(), || {
@@ -597,7 +648,7 @@ impl Guest {
         match purpose {
             Purpose::Top => self.loaded(),
             Purpose::Voice => {}
-            Purpose::Handler(run) => {
+            Purpose::Handler(run, _) => {
                 self.scheduler.borrow_mut().handlers -= 1;
                 run.finished();
             }
@@ -651,9 +702,18 @@ impl Guest {
         let Some(mut waiting) = self.scheduler.borrow_mut().take(ticket) else {
             return;
         };
-        let Wait::Call { route, finish } = std::mem::replace(&mut waiting.wait, Wait::Over) else {
+        let wait = std::mem::replace(&mut waiting.wait, Wait::Over);
+        let Wait::Call {
+            route,
+            finish,
+            read,
+        } = wait
+        else {
             return;
         };
+        if let Some((site, question)) = read {
+            site.read(question, &answer);
+        }
         let value = answer.and_then(|bytes| {
             finish(lua, self, &bytes).map_err(|error| {
                 let message = format!("the answer cannot be read: {error}");
@@ -685,7 +745,23 @@ impl Guest {
     where
         F: FnOnce(&Lua, &Guest) -> Result<Value, Fault> + Send + 'static,
     {
-        let ticket = self.scheduler.borrow_mut().ticket(lua, Wait::Outside, None);
+        let behalf = self.scheduler.borrow().here(lua);
+        self.outside_on(lua, behalf, work)
+    }
+
+    /// The same on behalf of whom [`Scheduler::here`] said.
+    pub(super) fn outside_on<F>(
+        &self,
+        lua: &Lua,
+        behalf: Option<Behalf>,
+        work: impl Future<Output = F> + Send + 'static,
+    ) -> u64
+    where
+        F: FnOnce(&Lua, &Guest) -> Result<Value, Fault> + Send + 'static,
+    {
+        let mut scheduler = self.scheduler.borrow_mut();
+        let ticket = scheduler.ticket_on(lua, Wait::Outside, None, behalf);
+        drop(scheduler);
         let mailbox = Arc::clone(&self.mailbox);
         self.runtime.spawn(async move {
             let outcome = work.await;

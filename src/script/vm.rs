@@ -29,6 +29,8 @@ pub(super) struct Tools {
     guard: Function,
     /// Wraps a host function that answers with a ticket.
     waits: Function,
+    /// Makes `argon.kv.update` of its two halves.
+    pub(super) updater: Function,
     /// The first value a coroutine gets when the scheduler resumes it.
     pub(super) token: Table,
     /// Metatable of failed calls.
@@ -114,6 +116,7 @@ impl Tools {
         Ok(Self {
             guard: tools.raw_get("guard")?,
             waits: tools.raw_get("waits")?,
+            updater: tools.raw_get("updater")?,
             token: tools.raw_get("token")?,
             failure: tools.raw_get("failure")?,
             protected: tools.raw_get("try")?,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{Process, Sim, World, bot};
 
 /// A bot at that server.
-const CONFIG: &str = "[bot]\nname = \"demo\"\ntoken = \"${ARGON_TOKEN}\"\n\
+pub const CONFIG: &str = "[bot]\nname = \"demo\"\ntoken = \"${ARGON_TOKEN}\"\n\
                       [server]\nurl = \"${ARGON_URL}\"\n";
 
 /// Starts the bot of a folder at that server and waits until it is live.
@@ -15,13 +15,13 @@ pub async fn run(dir: &std::path::Path, sim: &Sim) -> Process {
     process
 }
 
-fn start(dir: &std::path::Path, sim: &Sim) -> Process {
+pub fn start(dir: &std::path::Path, sim: &Sim) -> Process {
     let env = [("ARGON_TOKEN", &*sim.token), ("ARGON_URL", &*sim.base)];
     Process::start(dir, &["run"], &env)
 }
 
 /// Texts of the bot's messages so far.
-async fn said(world: &World) -> Vec<String> {
+pub async fn said(world: &World) -> Vec<String> {
     let requests = world.get("requests?after=0").await;
     let requests = requests["requests"].as_array().expect("requests");
     (requests.iter())

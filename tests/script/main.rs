@@ -7,6 +7,7 @@ mod budget;
 mod coroutines;
 mod events;
 mod http;
+mod kv;
 mod lifecycle;
 mod modules;
 mod natives;

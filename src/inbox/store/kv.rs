@@ -183,7 +183,12 @@ impl Store {
                     return Ok(Err(KvError::Quota(text)));
                 }
                 *usage = Usage { keys, bytes };
-                let expires = ttl.map(|ttl| now.saturating_add(ttl.as_millis() as u64));
+                let expires = match (ttl, revision) {
+                    (Some(ttl), _) => Some(now.saturating_add(ttl.as_millis() as u64)),
+                    // An update does not prolong.
+                    (None, Some(_)) => self.expiry(space, key, now)?,
+                    (None, None) => None,
+                };
                 let revision = self.next_revision()?;
                 self.connection
                     .prepare_cached(
@@ -243,6 +248,14 @@ impl Store {
             .live(space, key, now)?
             .map_or(0, |(_, current)| current);
         Ok(current != revision)
+    }
+
+    fn expiry(&self, space: &str, key: &str, now: u64) -> rusqlite::Result<Option<u64>> {
+        self.connection
+            .prepare_cached(&format!("SELECT expires FROM kv WHERE {LIVE} AND key = ?3"))?
+            .query_row(params![space, now, key], |row| row.get(0))
+            .optional()
+            .map(Option::flatten)
     }
 
     /// Bytes of a row, expired or not.

@@ -53,6 +53,15 @@ pub(in crate::script) enum Pattern {
     Prefix(String),
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Pattern::Exact(exact) => f.write_str(exact),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 impl Pattern {
     fn new(text: String) -> Self {
         match text.strip_suffix('*') {

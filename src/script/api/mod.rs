@@ -1,8 +1,7 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`): a
-//! file here and a line in [`LIBRARIES`].
+//! everything read-only. A new library is a file here and a line in [`LIBRARIES`].
 
 mod commands;
 pub(super) mod controls;
@@ -10,6 +9,7 @@ mod event;
 mod events;
 mod http;
 mod json;
+mod kv;
 pub(super) mod log;
 pub(super) mod require;
 mod routes;
@@ -42,6 +42,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.voice, argon.calls.answer", voice::install),
     ("argon.http", http::install),
     ("argon.json", json::install),
+    ("argon.kv", kv::install),
     ("argon.time", time::install),
     ("argon.log, print", log::install),
     ("task", task::install),

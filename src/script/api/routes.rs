@@ -11,12 +11,13 @@ use std::sync::Arc;
 use mlua::{Lua, Table, Value};
 
 use super::Kit;
-use crate::contract::{self, Route};
+use crate::contract::{self, Retry, Route};
 use crate::limits::PENDING_CALLS;
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
-use crate::script::scheduler::{Finish, Wait};
+use crate::script::position::{self, Known};
+use crate::script::scheduler::{Behalf, Finish, Wait};
 use crate::script::thread::Mail;
 
 /// The JSON parameters of a call.
@@ -65,6 +66,13 @@ fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Res
     guest.call(lua, route, params, None)
 }
 
+/// Why a call is not sent again.
+fn uncertain(route: &Route) -> rest::Error {
+    let message = "it was sent before the bot was restarted, and nobody knows whether it took effect; \
+                   to send it again, catch this error and make the call once more";
+    local_failure(&route.label(), "uncertain", message.to_owned())
+}
+
 /// A mistake in the parameters, as the error value that a failed call has.
 pub(super) fn invalid(guest: &Guest, lua: &Lua, route: &Route, message: String) -> Fault {
     guest.refusal(
@@ -107,14 +115,26 @@ impl Guest {
 
     /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
     /// the contract's shape.
+    ///
+    /// In a handler of an event that comes again if it does not come to an end, what changes something is
+    /// written down before it is sent, and its answer after. What was answered before is not sent again;
+    /// what was sent without its answer being known is, if the contract says that this does no harm;
+    /// otherwise it raises `uncertain`.
     pub(super) fn call(
         &self,
         lua: &Lua,
         route: &'static Route,
-        params: Params,
+        mut params: Params,
         finish: Option<Finish>,
     ) -> Result<u64, Fault> {
         self.may_call(lua, route)?;
+        self.room_for_call(lua, &route.label())?;
+        let behalf = self.scheduler.borrow().here(lua);
+        let site = behalf.as_ref().and_then(Behalf::site);
+        if let (Retry::RandomId, Some(site)) = (route.retry, &site) {
+            let id = || site.random_id(&self.name).into();
+            params.entry("randomId").or_insert_with(id);
+        }
         // A modal that is opened must be known when it comes back.
         let modal = super::controls::Modal::of_call(route, &params);
         let call = rest::Call::new(route, params).map_err(|error| self.refusal(lua, &error))?;
@@ -132,14 +152,58 @@ impl Guest {
                 Ok(value)
             })
         });
-        self.room_for_call(lua, &route.label())?;
-        let wait = Wait::Call { route, finish };
-        let ticket = self.scheduler.borrow_mut().ticket(lua, wait, None);
+        let question = position::question(&call);
+        let known = match &site {
+            Some(site) => site.known(question),
+            None => Known::Nothing,
+        };
+        let (known, repeated) = match known {
+            Known::Nothing => (None, false),
+            Known::Answer(answer) => (Some(answer), false),
+            Known::Sent(at) if position::may_repeat(route, at) => (None, true),
+            Known::Sent(_) => (Some(Err(uncertain(route))), false),
+        };
+        let reads = route.retry == Retry::Idempotent;
+        let read = site.clone().filter(|_| reads && known.is_none());
+        let wait = Wait::Call {
+            route,
+            finish,
+            read: read.map(|site| (site, question)),
+        };
+        let ticket = self
+            .scheduler
+            .borrow_mut()
+            .ticket_on(lua, wait, None, behalf);
+        let mailbox = Arc::clone(&self.mailbox);
+        if let Some(answer) = known {
+            mailbox.post(Mail::Answer(ticket, answer));
+            return Ok(ticket);
+        }
+        let written = site.filter(|_| !reads).map(|site| {
+            let ledger = site.ledger().clone();
+            let intent = ledger.intend(&site.position, question);
+            (ledger, site.position, intent)
+        });
         let client = self.rest.clone();
         let call = call.caller(self.caller);
-        let mailbox = Arc::clone(&self.mailbox);
+        let call = if repeated { call.repeated() } else { call };
         self.runtime.spawn(async move {
-            let answer = client.call(call).await;
+            let answer = match written {
+                None => client.call(call).await,
+                Some((ledger, position, intent)) => match intent.await {
+                    Ok(()) => {
+                        let answer = client.call(call).await;
+                        if let Some(answer) = position::encode(&answer) {
+                            ledger.answered(&position, question, answer);
+                        }
+                        answer
+                    }
+                    Err(error) => {
+                        let message = format!("it was not sent, because {error}");
+                        Err(local_failure(&route.label(), error.code(), message))
+                    }
+                },
+            };
             mailbox.post(Mail::Answer(ticket, answer));
         });
         Ok(ticket)

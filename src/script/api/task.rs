@@ -18,7 +18,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let task = kit.lua.create_table()?;
     let spawn = kit.function(|guest, lua, (what, arguments): (Value, MultiValue)| {
         let thread = coroutine(lua, what, "task.spawn", false)?;
-        let run = guest.scheduler.borrow().current();
+        let run = guest.scheduler.borrow().beginning(&thread);
         guest.resume(&thread, arguments, run);
         Ok(thread)
     })?;

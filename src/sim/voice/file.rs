@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(60);
 
 /// The packets of the first Opus stream in a file. The error says what is wrong with it.
 pub fn read(file: &[u8]) -> Result<Vec<Bytes>, String> {
+    if file.is_empty() {
+        return Err("it is empty".to_owned());
+    }
     let mut reader = PacketReader::new(Cursor::new(file));
     let mut stream = None;
     let mut headers = 0;
@@ -132,7 +135,7 @@ mod tests {
     fn what_is_no_opus_file_is_refused() {
         for (file, what) in [
             (&b"RIFF and more than a page's head"[..], "Ogg"),
-            (b"", "no Opus"),
+            (b"", "empty"),
             (b"OggS\0\x02 cut", "Ogg"),
         ] {
             let error = read(file).expect_err("no file");

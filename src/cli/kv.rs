@@ -1,0 +1,108 @@
+//! `argon-host kv export|import` and `argon-host failures`: a bot's state for people, as JSON lines.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::{Failure, complain, environment, report, say};
+use crate::config::{self, Config};
+use crate::inbox::{self, KvEntry, View};
+use crate::observe::LogFormat;
+
+/// Recordings that `failures` shows.
+const SHOWN: usize = 1000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Act {
+    /// Write every key of the bot's key-value stores to stdout, a JSON object a line.
+    Export {
+        /// The bot's config file.
+        #[arg(default_value = "bot.toml")]
+        config: PathBuf,
+    },
+    /// Store every key of such a file; the bot must not run.
+    Import {
+        /// The file, or - for stdin.
+        file: PathBuf,
+        /// The bot's config file.
+        #[arg(default_value = "bot.toml")]
+        config: PathBuf,
+    },
+}
+
+pub(super) fn run(act: &Act, format: LogFormat) -> Result<(), Failure> {
+    match act {
+        Act::Export { config } => export(config, format),
+        Act::Import { file, config } => import(file, config, format),
+    }
+}
+
+/// The recordings of events whose handlers failed, newest first.
+pub(super) fn failures(config: &Path, format: LogFormat) -> Result<(), Failure> {
+    let config = load(config, format)?;
+    let found = View::open(&path(&config)).and_then(|view| view.failures(SHOWN));
+    for failure in found.map_err(|error| failed(error, format))? {
+        say(failure.recording);
+    }
+    Ok(())
+}
+
+fn export(config: &Path, format: LogFormat) -> Result<(), Failure> {
+    let config = load(config, format)?;
+    let print = |entry: KvEntry| {
+        // Text and JSON always make JSON.
+        if let Ok(line) = serde_json::to_string(&entry) {
+            say(line);
+        }
+    };
+    View::open(&path(&config))
+        .and_then(|view| view.kv(print))
+        .map_err(|error| failed(error, format))
+}
+
+fn import(file: &Path, config: &Path, format: LogFormat) -> Result<(), Failure> {
+    let config = load(config, format)?;
+    let name = file.display();
+    let reader: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let opened = std::fs::File::open(file);
+        Box::new(BufReader::new(opened.map_err(|error| {
+            failed(format_args!("cannot read {name}: {error}"), format)
+        })?))
+    };
+    let mut entries: Vec<KvEntry> = Vec::new();
+    for (at, line) in reader.lines().enumerate() {
+        let entry = line
+            .map_err(|error| error.to_string())
+            .and_then(|line| serde_json::from_str(&line).map_err(|error| error.to_string()));
+        let problem = |error| failed(format_args!("{name}:{}: {error}", at + 1), format);
+        entries.push(entry.map_err(problem)?);
+    }
+    inbox::import_kv(&path(&config), &entries, config.state.kv)
+        .map_err(|error| failed(error, format))?;
+    say(format_args!("{} keys stored", entries.len()));
+    Ok(())
+}
+
+fn path(config: &Config) -> PathBuf {
+    inbox::path_in(&config.state.dir, &config.bot.name)
+}
+
+fn load(path: &Path, format: LogFormat) -> Result<Config, Failure> {
+    let problems = match config::load(path, &environment) {
+        Ok((config, warnings)) => {
+            report(&warnings, format);
+            return Ok(config);
+        }
+        Err(problems) => problems,
+    };
+    report(&problems, format);
+    Err(Failure::Usage)
+}
+
+fn failed(error: impl std::fmt::Display, format: LogFormat) -> Failure {
+    complain(error, format);
+    Failure::Work
+}

@@ -1,0 +1,151 @@
+//! What handlers do takes effect once, through a `kill -9`.
+
+use serde_json::json;
+
+use crate::restart::{CONFIG, run, said, start};
+use crate::support::{Sim, World, bot};
+
+/// Says, counts and stores, and comes to its end only when it runs again.
+const WORKER: &str = r#"
+argon.on("messageCreate", function(event)
+    local text = event.message.text
+    local me = argon.botSelf.getMe().username
+    local count = argon.kv.update("count", function(count) return (count or 0) + 1 end)
+    event:reply(`{text} is {count} for {me}`)
+    local parts = {}
+    for part = 1, 2 do
+        task.spawn(function()
+            parts[part] = event:reply(`{text} part {part}`).messageId
+        end)
+    end
+    coroutine.wrap(function() argon.kv.set("last", text) event:reply(`{text} wrapped`) end)()
+    while #parts < 2 do task.wait() end
+    print(`said {text} {count} {event.replayed}`)
+    if not event.replayed then task.wait(1e9) end
+    event:reply(`{text} over {argon.kv.get("count")} {argon.kv.get("last")}`)
+end)
+"#;
+
+#[tokio::test]
+async fn a_handler_that_runs_again_gets_the_same_answers_and_says_nothing_twice() {
+    let sim = Sim::start().await;
+    let dir = bot(CONFIG, &[("effects.luau", WORKER)]);
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    world.write(0, "general", "one").await;
+    process.line("said one 1 nil").await;
+    while said(&world).await.len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    process.signal("KILL");
+    process.ended().await;
+
+    let mut events = world.events().await;
+    let mut process = start(dir.path(), &sim);
+    process.line("said one 1 true").await;
+    let last = events.bot_message().await;
+    assert_eq!(last["text"], "one over 1 one");
+    process.signal("TERM");
+    process.ended().await;
+    let mut all = said(&world).await;
+    all.sort();
+    let expected = [
+        "one is 1 for",
+        "one over 1 one",
+        "one part 1",
+        "one part 2",
+        "one wrapped",
+    ];
+    assert_eq!(all.len(), expected.len(), "{all:?}");
+    for (said, expected) in all.iter().zip(expected) {
+        assert!(said.starts_with(expected), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_recognised_is_not_sent_again_unless_the_script_asks() {
+    let sim = Sim::start().await;
+    let script = |then: &str| {
+        format!(
+            r#"argon.on("messageCreate", function(event)
+                print(`asks {{event.replayed}}`)
+                local function kick()
+                    local ok, failure = pcall(argon.members.kick, {{
+                        spaceId = event.spaceId, channelId = event.channelId, userId = event.message.sender.userId,
+                    }})
+                    return failure.code
+                end
+                local code = kick()
+                {then}
+                print(`told {{code}}`)
+            end)"#
+        )
+    };
+    let dir = bot(
+        CONFIG,
+        &[
+            ("once.luau", &script("")),
+            (
+                "again.luau",
+                &script("if code == 'uncertain' then code = kick() end"),
+            ),
+        ],
+    );
+    let world = World::at(&sim.base).await;
+    let fault = json!({"kind": "delay", "interface": "IMembers", "seconds": 3600, "count": 2});
+    world.act("fault", fault).await;
+    let mut process = run(dir.path(), &sim).await;
+    world.write(0, "general", "kick").await;
+    process.line("asks nil").await;
+    process.line("asks nil").await;
+    // Both are written down, and so both may be on their way.
+    let state = dir.path().join(".argon/demo.db");
+    let asked = || -> u64 {
+        let database = rusqlite::Connection::open(&state).expect("the state");
+        let count = database.query_row("SELECT count(*) FROM call", [], |row| row.get(0));
+        count.expect("a number")
+    };
+    while asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    process.signal("KILL");
+    process.ended().await;
+    let mut process = start(dir.path(), &sim);
+    for _ in 0..2 {
+        process.line(": told ").await;
+    }
+    process.signal("TERM");
+    process.ended().await;
+    let output = process.output();
+    assert!(output.contains("demo/once: told uncertain"), "{output}");
+    assert!(!output.contains("demo/again: told uncertain"), "{output}");
+}
+
+#[tokio::test]
+async fn another_question_at_the_same_place_goes_on_live_and_the_log_says_so() {
+    let sim = Sim::start().await;
+    let script = |text: &str| {
+        format!(
+            r#"argon.on("messageCreate", function(event)
+                event:reply("{text}")
+                if not event.replayed then print("stops here") task.wait(1e9) end
+                event:react("👍")
+                print("over")
+            end)"#
+        )
+    };
+    let dir = bot(CONFIG, &[("changed.luau", &script("before"))]);
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    world.write(0, "general", "hello").await;
+    process.line("stops here").await;
+    process.signal("KILL");
+    process.ended().await;
+    std::fs::write(dir.path().join("scripts/changed.luau"), script("after")).expect("a script");
+    let mut process = start(dir.path(), &sim);
+    process.line("asks something else than before").await;
+    process.line("over").await;
+    process.signal("TERM");
+    process.ended().await;
+    assert_eq!(said(&world).await, ["before", "after"]);
+}
