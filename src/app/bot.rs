@@ -175,6 +175,21 @@ impl Bot {
             () = self.hub.unauthorized() => Err(Error::TokenRefused),
             error = self.stream_over() => Err(error),
             never = self.follow_registrations(config) => match never {},
+            never = self.follow_reloads(shutdown) => match never {},
+        }
+    }
+
+    /// Reloads every script when that is asked for.
+    async fn follow_reloads(&self, shutdown: &Shutdown) -> Infallible {
+        let mut reloads = shutdown.reloads();
+        loop {
+            if reloads.changed().await.is_err() {
+                // Nobody can ask.
+                std::future::pending::<()>().await;
+            }
+            if let Err(error) = self.scripts.reload(None).await {
+                tracing::warn!("{error}");
+            }
         }
     }
 
@@ -272,6 +287,11 @@ fn script_settings(config: &Config) -> script::Settings {
             .map(|(name, script)| (name.clone(), of(script)))
             .collect(),
         default: of(&config.script("")),
+        reload: script::ReloadSettings {
+            watch: config.scripts.reload.then_some(script::Watch::Notified),
+            drain: config.scripts.drain,
+            rollback: config.scripts.rollback,
+        },
     }
 }
 
@@ -323,7 +343,7 @@ fn announce_scripts(scripts: &script::Host) {
     let mut loaded = Vec::new();
     for report in scripts.reports() {
         match report.state {
-            script::State::Failed(_) => {}
+            script::State::Failed(_) | script::State::Paused(_) => {}
             script::State::Loading | script::State::Loaded => loaded.push(report.name),
         }
     }

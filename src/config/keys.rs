@@ -137,15 +137,19 @@ pub static SCRIPTS: SectionKeys = SectionKeys {
             "boolean",
             "true",
             "Whether a changed script is loaded again by itself.",
-        )
-        .not_yet(),
+        ),
         key(
             "drain",
             "duration",
             "\"10s\"",
             "How long handlers of a replaced version may go on.",
-        )
-        .not_yet(),
+        ),
+        key(
+            "rollback",
+            "integer",
+            "3",
+            "How many of a new version's first 20 events must fail for the version before to come back, if none of its last 20 did; 0 is never.",
+        ),
     ],
 };
 

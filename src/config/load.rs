@@ -16,6 +16,8 @@ use super::suggest::{did_you_mean, nearest};
 use super::{Admin, Config, Events, Intents, Limits, Script, Scripts, Server, ServerUrl, State};
 use crate::contract::{self, INTENTS, ROUTES};
 
+/// The first events of a version by which it is judged.
+const MOST_ROLLBACK: i64 = 20;
 /// The least memory in which a VM with the libraries starts.
 const LEAST_MEMORY: u64 = 1 << 20;
 /// The most handler runs of a script: each may hold a coroutine and a request.
@@ -272,10 +274,20 @@ fn scripts<'t>(
     }
     let reload = reader.read(&section, "reload", Reader::boolean);
     let drain = reader.read(&section, "drain", Reader::duration);
+    let rollback = reader.read(&section, "rollback", |reader, what, node| {
+        let value = reader.integer(what, node)?;
+        let fits = (0..=MOST_ROLLBACK).contains(&value);
+        if !fits {
+            let message = format!("{what} must be from 0 (never) to {MOST_ROLLBACK}");
+            reader.error(node.span(), message, None);
+        }
+        usize::try_from(value).ok().filter(|_| fits)
+    });
     Scripts {
         dir,
         reload: reload.unwrap_or(true),
         drain: drain.unwrap_or(Duration::from_secs(10)),
+        rollback: rollback.unwrap_or(3),
     }
 }
 

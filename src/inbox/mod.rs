@@ -54,27 +54,39 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Delivery {
     event: Arc<Event>,
-    counters: Arc<Counters>,
+    /// None for an event that is handed out beside the inbox.
+    counters: Option<Arc<Counters>>,
     done: bool,
 }
 
 impl Delivery {
-    /// The event, to keep.
-    pub fn event(&self) -> Arc<Event> {
-        Arc::clone(&self.event)
+    /// An event that is handed out once more, beside the inbox: nobody counts it.
+    pub fn again(event: Arc<Event>) -> Self {
+        Self {
+            event,
+            counters: None,
+            done: false,
+        }
+    }
+
+    /// Whether it is one that is handed out once more.
+    pub fn is_again(&self) -> bool {
+        self.counters.is_none()
     }
 
     /// Says that the subscriber's handlers have finished with the event (or failed for good).
     pub fn done(mut self) {
         self.done = true;
-        self.counters.done.fetch_add(1, Ordering::Relaxed);
+        if let Some(counters) = &self.counters {
+            counters.done.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.done {
-            self.counters.abandoned.fetch_add(1, Ordering::Relaxed);
+        if let Some(counters) = self.counters.as_ref().filter(|_| !self.done) {
+            counters.abandoned.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -475,7 +487,7 @@ impl Subscription {
         }
         Some(Delivery {
             event,
-            counters: Arc::clone(&inbox.counters),
+            counters: Some(Arc::clone(&inbox.counters)),
             done: false,
         })
     }

@@ -12,12 +12,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
 use super::guest::Guest;
+use super::rollback::Tally;
 use super::scheduler::Purpose;
 use crate::contract;
 use crate::inbox::Delivery;
@@ -31,16 +33,39 @@ pub(super) struct EventRun {
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
+    /// Whether an error came of it that nobody caught.
+    failed: Cell<bool>,
+    /// Where it is noted how it went; none for what is no event.
+    tally: Option<Arc<Tally>>,
 }
 
 impl EventRun {
-    fn new(delivery: Delivery) -> Rc<Self> {
+    fn new(delivery: Delivery, tally: &Arc<Tally>) -> Rc<Self> {
         Rc::new(Self {
             id: delivery.id.clone(),
             kind: delivery.kind.clone(),
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
+            failed: Cell::new(false),
+            tally: Some(Arc::clone(tally)),
         })
+    }
+
+    /// The end of the script, which is waited for like an event.
+    pub(super) fn unload() -> Rc<Self> {
+        Rc::new(Self {
+            id: String::new(),
+            kind: "unload".into(),
+            delivery: Cell::new(None),
+            remaining: Cell::new(1),
+            failed: Cell::new(false),
+            tally: None,
+        })
+    }
+
+    /// An error came of it.
+    pub(super) fn failed(&self) {
+        self.failed.set(true);
     }
 
     /// One handler is over.
@@ -51,6 +76,9 @@ impl EventRun {
             && let Some(delivery) = self.delivery.take()
         {
             delivery.done();
+            if let Some(tally) = &self.tally {
+                tally.note(self.failed.get());
+            }
         }
     }
 }
@@ -189,7 +217,7 @@ impl Guest {
         } else {
             None
         };
-        let run = EventRun::new(delivery);
+        let run = EventRun::new(delivery, &self.tally);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
@@ -304,6 +332,9 @@ impl Guest {
         let finish = || {
             event.raw_set(&self.keys.kind, delivery.kind.as_str())?;
             event.raw_set(&self.keys.id, delivery.id.as_str())?;
+            if delivery.is_again() {
+                event.raw_set("synthetic", true)?;
+            }
             if delivery.kind == "modalSubmit" {
                 self.modals.borrow_mut().submitted(lua, &event)?;
             }

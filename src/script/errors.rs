@@ -17,6 +17,9 @@ use crate::rest;
 /// The chunk name of the prelude; its frames are left out.
 pub(super) const PRELUDE: &str = "[argon]";
 
+/// What an allocation beyond the script's memory raises.
+const NO_MEMORY: &str = "out of memory";
+
 /// Why a binding refuses.
 pub(super) enum Fault {
     /// A mistake in how it was called.
@@ -127,6 +130,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the script's memory was used up.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.message == NO_MEMORY
+    }
+
     /// Reads what mlua makes of an error: the message, then the traceback of the coroutine that died.
     /// `line_of` finds the text of a line of a file.
     pub(super) fn read(error: &mlua::Error, line_of: impl Fn(&str, u32) -> Option<String>) -> Self {
@@ -188,7 +196,7 @@ fn texts(error: &mlua::Error) -> (String, String) {
             }
             (texts(root).0, traceback.clone())
         }
-        mlua::Error::MemoryError(_) => ("out of memory".to_owned(), String::new()),
+        mlua::Error::MemoryError(_) => (NO_MEMORY.to_owned(), String::new()),
         other => (other.to_string(), String::new()),
     }
 }

@@ -20,15 +20,26 @@ use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
+use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
+use super::scripts::Files;
+use super::state::{self, Copies, Snapshot};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::rest;
 
-/// What the host gives a script.
+/// What the host gives a version of a script.
 pub(super) struct Birth {
     pub(super) name: String,
+    /// Counts the versions of this script from 1.
+    pub(super) version: u64,
+    /// Where it notes its files.
+    pub(super) files: Files,
+    /// What its `script.state` begins with.
+    pub(super) state: Snapshot,
+    /// Where it notes how its handlers do.
+    pub(super) tally: Arc<Tally>,
     /// The scripts folder, canonical.
     pub(super) root: PathBuf,
     /// The script's own file, canonical.
@@ -70,6 +81,14 @@ impl Keys {
 /// The state of one script.
 pub(super) struct Guest {
     pub(super) name: String,
+    version: u64,
+    pub(super) tally: Arc<Tally>,
+    /// `script.state`.
+    pub(super) state: Table,
+    /// What it began with, and the tables made of that; until this version's turn.
+    first: RefCell<Option<(Snapshot, Copies)>>,
+    /// What `script.onUnload` was given.
+    pub(super) unload: RefCell<Vec<Function>>,
     pub(super) config: serde_json::Value,
     pub(super) rest: rest::Client,
     pub(super) caller: rest::Caller,
@@ -109,8 +128,15 @@ impl Guest {
         weak.raw_set("__mode", "k")?;
         let replies = lua.create_table()?;
         replies.set_metatable(Some(weak))?;
+        let state = lua.create_table()?;
+        let copies = birth.state.put(&lua, &state)?;
         let guest = Rc::new(Self {
             name: birth.name,
+            version: birth.version,
+            tally: birth.tally,
+            state,
+            first: RefCell::new(Some((birth.state, copies))),
+            unload: RefCell::default(),
             config: birth.config,
             rest: birth.rest,
             caller: birth.caller,
@@ -128,7 +154,7 @@ impl Guest {
             scheduler: Rc::default(),
             handlers: Rc::default(),
             modals: RefCell::default(),
-            modules: RefCell::new(Modules::new(birth.root, birth.entry)),
+            modules: RefCell::new(Modules::new(birth.root, birth.entry, birth.files)),
             bad_types: RefCell::default(),
             own: RefCell::default(),
             own_changed: Cell::new(false),
@@ -187,11 +213,24 @@ impl Guest {
     /// Logs an error that nobody caught.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(run) = run {
+            run.failed();
+        }
+        if trouble.is_out_of_memory() {
+            self.strike("out of memory");
+        }
         match run {
             Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
                 event_id = %run.id, "{trouble}"),
             None => tracing::error!(target: "script", script = %self.name, "{trouble}"),
         }
+    }
+
+    /// The host had to end something of the script's: a handler beyond its budget, an allocation beyond its
+    /// memory. What is repeated leads into quarantine.
+    pub(super) fn strike(&self, why: &str) {
+        self.status.strike(why.to_owned());
+        self.shared.news.notify_one();
     }
 
     /// The script wants events of this type from now on.
@@ -219,7 +258,49 @@ impl Guest {
     /// Tells the host what the script registered, if that has changed.
     pub(super) fn publish(&self) {
         if self.own_changed.replace(false) {
-            self.shared.publish(&self.name, self.own.borrow().clone());
+            self.shared
+                .publish(&self.name, self.version, self.own.borrow().clone());
+        }
+    }
+
+    /// This version's turn begins: what changed in the old version's state since this one was born.
+    pub(super) fn inherit(&self, lua: &Lua, last: Option<&Snapshot>) {
+        let first = self.first.borrow_mut().take();
+        if let (Some((first, copies)), Some(last)) = (first, last)
+            && let Err(error) = state::hand_over(lua, &self.state, &first, last, &copies)
+        {
+            tracing::error!(target: "script", script = %self.name,
+                "script.state of the version before could not be taken over whole: {error}");
+        }
+    }
+
+    /// A copy of `script.state`. What it leaves out is said if `loud`.
+    pub(super) fn copy_state(&self, loud: bool) -> Snapshot {
+        match Snapshot::take(&self.state) {
+            Ok((snapshot, left_out)) => {
+                if let Some(left_out) = left_out.text().filter(|_| loud) {
+                    tracing::warn!(target: "script", script = %self.name,
+                        "not handed to the next version, because it is no plain data or too much: {left_out}");
+                }
+                snapshot
+            }
+            Err(error) => {
+                tracing::error!(target: "script", script = %self.name,
+                    "script.state cannot be copied for the next version: {error}");
+                Snapshot::default()
+            }
+        }
+    }
+
+    /// This version's turn is over: nothing begins any more but what it wanted done at its end.
+    pub(super) fn retire(&self, lua: &Lua) {
+        let tickets = self.scheduler.borrow_mut().retire();
+        for ticket in tickets {
+            self.abandon(ticket);
+        }
+        for function in self.unload.take() {
+            let run = EventRun::unload();
+            self.begin(lua, &function, (), Purpose::Handler(run));
         }
     }
 
@@ -227,6 +308,8 @@ impl Guest {
     pub(super) fn clear(&self) {
         self.clear_scheduler();
         self.handlers.take();
+        self.unload.take();
+        self.first.take();
         self.modules.borrow_mut().clear();
     }
 }

@@ -129,6 +129,8 @@ pub(super) struct Scheduler {
     idle: usize,
     /// The event on whose behalf the running coroutine runs.
     current: Option<Rc<EventRun>>,
+    /// The script's turn is over: what does not run on behalf of an event is not woken any more.
+    retired: bool,
 }
 
 /// A coroutine's identity while somebody holds it.
@@ -175,6 +177,7 @@ impl Scheduler {
         let thread = lua.current_thread();
         let ticket = self.next_serial();
         let timer = patience
+            .filter(|_| self.may_wait())
             .and_then(|patience| Instant::now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
@@ -224,7 +227,10 @@ impl Scheduler {
     /// Starts `thread` after a while.
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
         let run = self.current.clone();
-        if let Some(at) = Instant::now().checked_add(after) {
+        if let Some(at) = Instant::now()
+            .checked_add(after)
+            .filter(|_| self.may_wait())
+        {
             let coroutine = key(&thread);
             let start = Start {
                 thread,
@@ -271,6 +277,9 @@ impl Scheduler {
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
     pub(super) fn every(&mut self, period: Duration, function: Function) -> u64 {
         let id = self.next_serial();
+        if self.retired {
+            return id;
+        }
         let at = Instant::now() + period;
         let timer = self.set_timer(at, Timer::Every(id));
         self.every.insert(
@@ -292,8 +301,32 @@ impl Scheduler {
         }
     }
 
-    /// Ends what only time would begin. For a script that is about to end.
-    pub(super) fn stop_timers(&mut self) {
+    /// Whether the running coroutine is woken by time: one that runs on behalf of an event always is.
+    fn may_wait(&self) -> bool {
+        !self.retired || self.current.is_some()
+    }
+
+    /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
+    /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
+    pub(super) fn retire(&mut self) -> Vec<u64> {
+        self.retired = true;
+        self.stop_timers();
+        let over = |waiting: &Waiting| match waiting.wait {
+            Wait::Event(_) => true,
+            Wait::Call { .. } => false,
+            _ => waiting.run.is_none(),
+        };
+        let mut tickets: Vec<u64> = self
+            .tickets
+            .iter()
+            .filter(|(_, waiting)| over(waiting))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
+    fn stop_timers(&mut self) {
         self.every.clear();
         let roots = &self.roots;
         self.timers.retain(|_, timer| match timer {
