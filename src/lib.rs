@@ -14,7 +14,7 @@
 //! | [`check`] | finds mistakes in config and scripts without running them |
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
 //! | [`sim`] | the embedded Argon server and its playground |
-//! | [`observe`] | logs |
+//! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
 //! | [`app`] | the composition root |
 //!

@@ -17,7 +17,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("sim", &["config", "contract"]),
     ("observe", &[]),
-    ("check", &["config", "contract", "definitions", "modules"]),
+    // `sim` for the faults that a configuration names.
+    (
+        "check",
+        &["config", "contract", "definitions", "modules", "sim"],
+    ),
     ("definitions", &["config", "contract", "modules", "sim"]),
 ];
 

@@ -28,7 +28,7 @@ fn told(problems: &[Problem]) -> Vec<String> {
 
 #[track_caller]
 fn finds(text: &str, expected: &[&str]) {
-    let problems = check::text(Path::new("x.luau"), text);
+    let problems = check::walk(Path::new("x.luau"), text);
     assert_eq!(told(&problems), expected, "\n{}", print(&problems));
 }
 
@@ -84,6 +84,7 @@ argon.messages.send{ channelId = "1", txt = "x", text = "x" }
 argon.messages.send{ text = "no channel" }
 argon.typing.start{ channelId = "1", kind = "thinkng" }
 local lib = require("./dise")
+print(lib)
 "#;
     let folder = bot(&[
         ("bot.toml", config),
@@ -177,7 +178,7 @@ local lib = require("./dise")
 
 #[test]
 fn every_syntax_error_of_a_file_is_reported() {
-    let problems = check::text(
+    let problems = check::walk(
         Path::new("x.luau"),
         "local = 1\nlocal y = 2\nif y the\nend\nargon.foo()\n",
     );
@@ -376,7 +377,7 @@ fn arguments_of_libraries_are_counted() {
 
 #[test]
 fn an_event_that_nobody_knows_is_a_warning() {
-    let problems = check::text(Path::new("x.luau"), "argon.on(\"weatherChange\", print)");
+    let problems = check::walk(Path::new("x.luau"), "argon.on(\"weatherChange\", print)");
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].severity, Severity::Warning);
     accepts("argon.on(\"*\", print)");
@@ -447,11 +448,13 @@ fn requires_are_followed_inside_the_folder() {
     assert_eq!(
         places(&folder, &problems),
         [
+            "scripts/a.luau:1:1 modules require each other in a circle: a.luau → lib/x.luau → a.luau",
             "scripts/a.luau:2:9 require: there is no module ./lib/y",
             "scripts/a.luau:3:9 require: ../bot is outside the scripts folder",
             "scripts/a.luau:4:9 require: lib/x: the path must begin with \"./\", \"../\", \"@self/\" or \"@std/\"",
             "scripts/a.luau:5:9 require: @self/x: @self is the folder of a script's init file, and a.luau is none; write \"./…\"",
             "scripts/a.luau:6:9 require: there is no module ./lib/x.luau (leave the extension out)",
+            "scripts/lib/x.luau:1:8 the module requires itself, through others",
         ]
     );
 }
@@ -505,7 +508,7 @@ fn calls_that_the_permissions_refuse_are_errors_with_the_line_that_allows_them()
         ),
         (
             "scripts/a.luau",
-            "local members = argon.members\npcall(members.kick, {})\nargon.on(\"messageCreate\", function(event)\n\tevent:reply(\"x\")\n\tevent:react(\"x\")\nend)\nargon.command{ name = \"a\", description = \"b\", run = function(i)\n\ti:reply(\"x\")\nend }\nrequire(\"./lib/one\")\n",
+            "local members = argon.members\npcall(members.kick, {} :: any)\nargon.on(\"messageCreate\", function(event)\n\tevent:reply(\"x\")\n\tevent:react(\"x\")\nend)\nargon.command{ name = \"a\", description = \"b\", run = function(i)\n\ti:reply(\"x\")\nend }\nrequire(\"./lib/one\")\n",
         ),
         (
             "scripts/b.luau",
@@ -529,6 +532,8 @@ fn calls_that_the_permissions_refuse_are_errors_with_the_line_that_allows_them()
             "scripts/a.luau:5:8 the script a may not call reactions.add",
             "scripts/a.luau:7:1 the script a may not call commands.register",
             "scripts/a.luau:8:4 the script a may not call interactions.reply",
+            "scripts/lib/one.luau:1:8 modules require each other in a circle: lib/one.luau → lib/two.luau → lib/one.luau",
+            "scripts/lib/two.luau:1:1 modules require each other in a circle: lib/two.luau → lib/one.luau → lib/two.luau",
             "scripts/lib/two.luau:3:2 the script a may not call members.kick",
             "scripts/lib/two.luau:3:2 the script b may not call members.kick",
         ],
@@ -542,4 +547,172 @@ fn calls_that_the_permissions_refuse_are_errors_with_the_line_that_allows_them()
         "write allow = [\"messages.*\", \"members.kick\"] under [script.a] in bot.toml"
     );
     assert_eq!(remedies[5], "write deny = [] under [script.b] in bot.toml");
+}
+
+/// `file:line:column` and a part of the message for each mistake that is marked in the corpus.
+fn planted(dir: &Path) -> Vec<(String, String)> {
+    let mut marks = Vec::new();
+    for file in argon_host::modules::files(dir).expect("the corpus") {
+        let text = std::fs::read_to_string(&file).expect("a text");
+        for (number, line) in text.lines().enumerate() {
+            let Some((_, mark)) = line.split_once("--> ") else {
+                continue;
+            };
+            let (column, part) = mark.split_once(": ").expect("a column and a text");
+            let place = format!("{}:{}:{column}", file.display(), number + 1);
+            marks.push((place, part.to_owned()));
+        }
+    }
+    marks
+}
+
+#[test]
+fn every_planted_mistake_of_the_corpus_is_found_where_it_is_and_nothing_else() {
+    let bot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planted");
+    let problems = check::run(&[bot.join("bot.toml")], &|_| None);
+    let mut left = planted(&bot.join("scripts"));
+    assert!(left.len() >= 30, "only {} are planted", left.len());
+    let mut wrong = Vec::new();
+    for problem in &problems {
+        let place = format!(
+            "{}:{}:{}",
+            problem.path.display(),
+            problem.line,
+            problem.column
+        );
+        let fits = |(at, part): &(String, String)| *at == place && problem.message.contains(part);
+        match left.iter().position(fits) {
+            Some(index) => drop(left.remove(index)),
+            None => wrong.push(problem.to_string()),
+        }
+        assert!(problem.is_error(), "{problem}");
+    }
+    assert!(
+        wrong.is_empty() && left.is_empty(),
+        "not planted:\n{}\nnot found: {left:#?}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_sample_scripts_are_strict_and_without_a_problem() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let problems = check::run(&[root.join("bot.toml")], &|_| None);
+    assert!(problems.is_empty(), "{}", print(&problems));
+    for file in argon_host::modules::files(&root.join("scripts")).expect("the samples") {
+        let text = std::fs::read_to_string(&file).expect("a text");
+        assert!(text.starts_with("--!strict\n"), "{}", file.display());
+    }
+}
+
+#[test]
+fn the_mode_is_the_files_the_folders_or_strict() {
+    let loose =
+        "local function f(x)\n\treturn x.y.z\nend\nlocal n: number = f({}) or \"text\"\nprint(n)\n";
+    let found = |files: &[(&str, &str)]| {
+        let mut all = vec![("bot.toml", "")];
+        all.extend(files);
+        let folder = bot(&all);
+        let problems = check_bot(&folder);
+        places(&folder, &problems)
+    };
+    let strict = found(&[("scripts/a.luau", loose)]);
+    assert!(
+        !strict.is_empty()
+            && strict
+                .iter()
+                .all(|place| place.starts_with("scripts/a.luau:4:")),
+        "{strict:?}"
+    );
+    let nocheck = format!("--!nocheck\n{loose}");
+    assert_eq!(found(&[("scripts/a.luau", &nocheck)]), Vec::<String>::new());
+    let settings = (
+        "scripts/.luaurc",
+        "{ \"languageMode\": \"nocheck\", \"aliases\": { \"std\": \"./.std\" } }",
+    );
+    assert_eq!(
+        found(&[("scripts/a.luau", loose), settings]),
+        Vec::<String>::new()
+    );
+    let strict = format!("--!strict\n{loose}");
+    assert!(!found(&[("scripts/a.luau", &strict), settings]).is_empty());
+    let broken = found(&[
+        ("scripts/a.luau", ""),
+        ("scripts/.luaurc", "{ \"languageMode\": \"loose\" }"),
+    ]);
+    assert!(broken[0].contains("Bad mode \"loose\""), "{broken:?}");
+}
+
+#[test]
+fn a_broken_text_has_no_type_errors_and_its_neighbours_have() {
+    let folder = bot(&[
+        ("bot.toml", ""),
+        ("scripts/a.luau", "local n: number = \"x\"\nprint(n\n"),
+        ("scripts/b.luau", "local n: number = \"x\"\nprint(n)\n"),
+    ]);
+    let problems = check_bot(&folder);
+    let places = places(&folder, &problems);
+    assert_eq!(places.len(), 2, "{}", print(&problems));
+    assert!(places[0].starts_with("scripts/a.luau:3:"), "{places:?}");
+    assert_eq!(
+        places[1],
+        "scripts/b.luau:1:19 Expected this to be 'number', but got 'string'"
+    );
+}
+
+#[test]
+fn types_cross_files_and_circles_are_shown_as_ways() {
+    let folder = bot(&[
+        ("bot.toml", ""),
+        (
+            "scripts/a.luau",
+            "local x = require(\"./lib/x\")\nlocal n: number = x.name\nprint(n)\n",
+        ),
+        ("scripts/lib/x.luau", "return { name = \"x\" }\n"),
+        ("scripts/b.luau", "require(\"./lib/y\")\n"),
+        ("scripts/lib/y.luau", "require(\"./z\")\nreturn 1\n"),
+        ("scripts/lib/z.luau", "require(\"./y\")\nreturn 1\n"),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "scripts/a.luau:2:19 Expected this to be 'number', but got 'string'",
+            "scripts/lib/y.luau:1:1 modules require each other in a circle: lib/y.luau → lib/z.luau → lib/y.luau",
+            "scripts/lib/z.luau:1:1 modules require each other in a circle: lib/z.luau → lib/y.luau → lib/z.luau",
+        ],
+        "{}",
+        print(&problems)
+    );
+}
+
+#[test]
+fn scripts_that_are_about_to_run_are_checked_with_their_modules_and_no_others() {
+    let folder = bot(&[
+        (
+            "scripts/a.luau",
+            "local n: number = script.config.n\nprint(n, require(\"./lib/x\"))\n",
+        ),
+        ("scripts/b.luau", "print(require(\"./lib/x\"))\n"),
+        ("scripts/lib/x.luau", "argon.onn()\nreturn 1\n"),
+        ("scripts/lib/unused.luau", "argon.onn()\nreturn 1\n"),
+    ]);
+    let root = folder
+        .path()
+        .canonicalize()
+        .expect("a folder")
+        .join("scripts");
+    let scripts = [
+        (root.join("a.luau"), serde_json::json!({ "n": "five" })),
+        (root.join("b.luau"), serde_json::json!({})),
+        (root.join("gone.luau"), serde_json::json!({})),
+    ];
+    let problems = check::versions(&root, &scripts);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "a.luau:1:19 Expected this to be 'number', but got 'string'",
+            "lib/x.luau:1:7 unknown name argon.onn",
+        ]
+    );
 }

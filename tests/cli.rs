@@ -83,7 +83,7 @@ fn check_prints_its_findings_on_stdout_and_ends_with_1() {
     assert!(stdout.contains("a.luau:1:11: error"), "{stdout}");
     assert_eq!(output.stderr, b"1 error\n");
 
-    let dir = embedded_bot(&[("a.luau", "")], "[limits]\nmemory = \"32MiB\"\n");
+    let dir = embedded_bot(&[("a.luau", "")], "[admin]\nlisten = \"127.0.0.1:0\"\n");
     let output = host(dir.path(), &["check"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"1 warning\n");
@@ -121,6 +121,16 @@ fn two_bots_with_one_token_are_refused() {
     assert!(!said.contains("c2VjcmV0"), "{said}");
 }
 
+#[test]
+fn two_bots_of_one_embedded_server_agree_on_its_seed_and_state() {
+    for (key, one, two) in [("chaos", "1", "2"), ("state", "'a.json'", "'b.json'")] {
+        let config = |value| format!("[server]\nlisten = \"127.0.0.1:0\"\n{key} = {value}\n");
+        let dir = bot(&config(one), &[("a.luau", "")]);
+        std::fs::write(dir.path().join("other.toml"), config(two)).expect("a file");
+        ends(dir.path(), &["run", "."], 2, &format!("another \"{key}\""));
+    }
+}
+
 #[tokio::test]
 async fn a_config_that_is_named_twice_is_one_bot() {
     let dir = embedded_bot(&[("a.luau", ECHO)], "");
@@ -153,7 +163,7 @@ async fn every_line_of_the_json_log_is_an_object() {
         argon.on("messageCreate", function() error({ "odd" }) end)"#;
     let dir = embedded_bot(
         &[("a.luau", script), ("bad.luau", "= =")],
-        "[limits]\nmemory = \"32MiB\"\n",
+        "[admin]\nlisten = \"127.0.0.1:0\"\n",
     );
     let json = ["--log-format", "json", "--log", "debug"];
     let mut process = Process::start(dir.path(), &[&json[..], &["run"]].concat(), &[]);
@@ -166,7 +176,7 @@ async fn every_line_of_the_json_log_is_an_object() {
         let object: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(line);
         assert!(object.is_ok(), "{line}");
     }
-    assert!(process.output().contains("memory"), "{}", process.output());
+    assert!(process.output().contains("[admin]"), "{}", process.output());
 
     // What keeps it from starting is in the log as well.
     std::fs::write(dir.path().join("bot.toml"), "[bto]\n").expect("a file");

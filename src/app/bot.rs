@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::hub::Hub;
 use super::{SHUTDOWN_DRAIN, Shutdown};
+use crate::check;
 use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
 use crate::inbox::Inbox;
@@ -124,6 +125,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     )
     .await?;
     announce_scripts(&scripts);
+    check_scripts(config, &scripts);
 
     let mut registrations = scripts.registrations();
     let known = registrations.borrow_and_update().clone();
@@ -277,6 +279,8 @@ fn script_settings(config: &Config) -> script::Settings {
         rate_share: script.rate_share,
         load_time: script.limits.load_time,
         handlers: script.limits.handlers,
+        memory: usize::try_from(script.limits.memory).unwrap_or(usize::MAX),
+        cpu_per_event: script.limits.cpu_per_event,
         permissions: script.permissions(),
     };
     script::Settings {
@@ -336,6 +340,28 @@ async fn sync_commands(
         .into_iter()
         .map(|command| command.id)
         .collect())
+}
+
+/// Says what `check` has against the scripts that run, as warnings. It has a thread of its own, and
+/// nothing waits for it.
+fn check_scripts(config: &Config, scripts: &script::Host) {
+    let Ok(root) = config.scripts.dir.canonicalize() else {
+        return;
+    };
+    let reports = scripts.reports().into_iter();
+    // A script that does not load has said why.
+    let loaded = reports.filter(|report| !matches!(report.state, script::State::Failed(_)));
+    let versions: Vec<_> = loaded
+        .map(|report| (report.path, config.script(&report.name).config))
+        .collect();
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || {
+        let _of_bot = span.enter();
+        let problems = check::versions(&root, &versions);
+        for problem in problems.iter().filter(|problem| problem.is_error()) {
+            tracing::warn!(target: "check", "{problem}");
+        }
+    });
 }
 
 /// Says which scripts run and which do not.

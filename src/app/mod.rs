@@ -9,19 +9,22 @@
 
 mod bot;
 mod hub;
+mod notices;
 mod shutdown;
 
 pub use shutdown::Shutdown;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::config::{Config, Secret, ServerUrl};
+use crate::config::{Config, Foreign, Problem, Secret, ServerUrl};
+use crate::observe;
 use crate::sim;
 use bot::Connection;
 
@@ -34,6 +37,12 @@ pub enum Error {
     /// The embedded server did not start.
     #[error(transparent)]
     Embedded(#[from] sim::Error),
+    /// A fault of the embedded server is none; `check` and `run` say so before they come here.
+    #[error("{problem}")]
+    Fault {
+        /// What is wrong, and where.
+        problem: Box<Problem>,
+    },
     /// Bots ended that should have gone on; each has said why.
     #[error("{failed} of {all} bots failed")]
     Bots {
@@ -49,11 +58,11 @@ pub enum Error {
 /// # Errors
 /// An embedded server could not start, or a bot failed; the others went on until the end.
 pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> {
-    let mut servers = HashMap::new();
+    let mut servers = Servers::for_bots(&configs);
     let mut bots = JoinSet::new();
     let all = configs.len();
     for config in configs {
-        let connection = connect(&config, &mut servers).await?;
+        let connection = servers.connect(&config).await?;
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
         bots.spawn(
@@ -73,46 +82,107 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
         // A panic in a bot's task has been printed; the other bots go on.
         failed += usize::from(!ended.unwrap_or(false));
     }
-    for server in servers.into_values() {
-        server.stop().await;
-    }
+    servers.stop().await;
     match failed {
         0 => Ok(()),
         failed => Err(Error::Bots { failed, all }),
     }
 }
 
-/// Where a bot connects to: the given server, or the embedded one, started on first use.
-async fn connect(
-    config: &Config,
-    servers: &mut HashMap<SocketAddr, sim::Server>,
-) -> Result<Connection, Error> {
-    match &config.server.url {
-        ServerUrl::Remote(url) => Ok(Connection {
-            base_url: url.clone(),
-            // The config has a token, or it would not have been loaded.
-            token: config.bot.token.clone().unwrap_or_else(|| Secret::new("")),
-            embedded: false,
-        }),
-        ServerUrl::Embedded => {
-            let server = match servers.entry(config.server.listen) {
-                Entry::Occupied(running) => running.into_mut(),
-                Entry::Vacant(place) => {
-                    let server = sim::Server::start(sim::Settings {
-                        listen: config.server.listen,
-                        ..sim::Settings::default()
-                    })
-                    .await?;
-                    tracing::info!(bot = %config.bot.name, "playground at {}/", server.base_url());
-                    place.insert(server)
-                }
-            };
-            Ok(Connection {
-                base_url: server.base_url(),
-                // Verified, so that everything can be tried without an account.
-                token: server.add_bot(&config.bot.name, true).token,
-                embedded: true,
-            })
+/// What the bots at one embedded server want of it, all together.
+#[derive(Default)]
+struct Wanted {
+    /// Their names.
+    bots: HashSet<String>,
+    /// The faults of all of them.
+    faults: Vec<Foreign>,
+    /// The one seed that any of them names.
+    chaos: Option<u64>,
+    /// The one state file that any of them names.
+    state: Option<PathBuf>,
+}
+
+/// The embedded servers of the process, each started on first use.
+struct Servers {
+    running: HashMap<SocketAddr, sim::Server>,
+    /// What the bots at each server want of it.
+    wanted: HashMap<SocketAddr, Wanted>,
+    /// Shows their pages what the host logs.
+    notices: JoinSet<()>,
+}
+
+impl Servers {
+    fn for_bots(configs: &[Config]) -> Self {
+        let mut wanted: HashMap<_, Wanted> = HashMap::new();
+        for config in configs {
+            if let ServerUrl::Embedded = config.server.url {
+                let wanted = wanted.entry(config.server.listen).or_default();
+                wanted.bots.insert(config.bot.name.clone());
+                wanted.faults.extend(config.server.faults.clone());
+                wanted.chaos = wanted.chaos.or(config.server.chaos);
+                wanted.state = wanted.state.take().or_else(|| config.server.state.clone());
+            }
+        }
+        Self {
+            running: HashMap::new(),
+            wanted,
+            notices: JoinSet::new(),
+        }
+    }
+
+    /// Where a bot connects to: the given server, or the embedded one.
+    async fn connect(&mut self, config: &Config) -> Result<Connection, Error> {
+        match &config.server.url {
+            ServerUrl::Remote(url) => Ok(Connection {
+                base_url: url.clone(),
+                // The config has a token, or it would not have been loaded.
+                token: config.bot.token.clone().unwrap_or_else(|| Secret::new("")),
+                embedded: false,
+            }),
+            ServerUrl::Embedded => {
+                let server = self.embedded(config).await?;
+                Ok(Connection {
+                    base_url: server.base_url(),
+                    // Verified, so that everything can be tried without an account.
+                    token: server.add_bot(&config.bot.name, true).token,
+                    embedded: true,
+                })
+            }
+        }
+    }
+
+    async fn embedded(&mut self, config: &Config) -> Result<&sim::Server, Error> {
+        let listen = config.server.listen;
+        let place = match self.running.entry(listen) {
+            Entry::Occupied(running) => return Ok(running.into_mut()),
+            Entry::Vacant(place) => place,
+        };
+        let wanted = self.wanted.remove(&listen).unwrap_or_default();
+        let server = sim::Server::start(sim::Settings {
+            listen,
+            state: wanted.state,
+            quirks: sim::Quirks::of(config.server.dialect),
+            ..sim::Settings::default()
+        })
+        .await?;
+        for spec in &wanted.faults {
+            let fault = spec.text.parse().map_err(|error| Error::Fault {
+                problem: Box::new(spec.problem(format!("{error}"))),
+            })?;
+            server.arm(fault);
+        }
+        if let Some(seed) = wanted.chaos {
+            server.unleash(seed);
+        }
+        let notices = notices::forward(observe::tap(), server.notices(), wanted.bots);
+        self.notices.spawn(notices);
+        tracing::info!(bot = %config.bot.name, "playground at {}/", server.base_url());
+        Ok(place.insert(server))
+    }
+
+    async fn stop(self) {
+        for server in self.running.into_values() {
+            server.stop().await;
         }
     }
 }

@@ -10,6 +10,7 @@ use luau_syntax::location::Location;
 use luau_syntax::parser::ParsedSource;
 
 use super::commands::{self, Commands};
+use super::hints::{self, Hints};
 use super::literal::{Fields, Literal, literal, range, text};
 use super::params;
 use super::permissions::{self, Uses};
@@ -49,13 +50,24 @@ impl Notes<'_> {
     }
 }
 
-/// Every problem of a parsed script.
+/// What the walk over a script brings.
+#[derive(Default)]
+pub struct Findings {
+    /// Every problem.
+    pub problems: Vec<Problem>,
+    /// What permissions are about.
+    pub uses: Uses,
+    /// Types that the type checker cannot know by itself.
+    pub hints: Hints,
+}
+
+/// Walks over a parsed script.
 pub fn lint<'s>(
     source: &'s Source<'s>,
     parsed: &'s ParsedSource,
     root: &Path,
     commands: &mut Commands,
-) -> (Vec<Problem>, Uses) {
+) -> Findings {
     let mut assigned = Assigned::default();
     parsed.root().visit(&mut assigned);
     let mut linter = Linter {
@@ -69,9 +81,14 @@ pub fn lint<'s>(
         names: HashMap::new(),
         kinds: HashMap::new(),
         uses: Uses::default(),
+        hints: Hints::default(),
     };
     parsed.root().visit(&mut linter);
-    (linter.notes.problems, linter.uses)
+    Findings {
+        problems: linter.notes.problems,
+        uses: linter.uses,
+        hints: linter.hints,
+    }
 }
 
 /// What a script assigns to after it was declared: such a local has no fixed meaning, such a global
@@ -129,6 +146,7 @@ struct Linter<'s, 'c> {
     /// The types of the events among them, where the text says them.
     kinds: HashMap<LocalId, String>,
     uses: Uses,
+    hints: Hints,
 }
 
 /// What the locals that hold an event stand for.
@@ -169,6 +187,10 @@ impl Linter<'_, '_> {
             .and_then(|function: &Function<'_>| function.args.first().copied());
         if let Some(parameter) = parameter {
             self.event(parameter.identity(), kind);
+            if let Some(kind) = kind {
+                let payload = contract::event(kind).map(|event| event.payload.name);
+                self.hints.add(parameter, payload.unwrap_or("any"));
+            }
         }
     }
 
@@ -403,12 +425,12 @@ impl Linter<'_, '_> {
                     self.notes.error(argument.location(), message, Some(help));
                 }
             },
-            [_, second, ..] => {
+            more => {
                 let message = format!(
-                    "{path} takes one table of parameters, it gets {}",
-                    args.len()
+                    "{path} takes one table of parameters, it gets {} values",
+                    more.len()
                 );
-                self.notes.error(second.location(), message, None);
+                self.notes.error(at, message, None);
             }
         }
     }
@@ -483,7 +505,15 @@ impl Linter<'_, '_> {
             Literal::Table(items) => {
                 let at = definition.location();
                 commands::definition(&mut self.notes, self.commands, items, at);
-                self.handler(Fields::of(items).get("run"), Some("commandInteraction"));
+                let given = Fields::of(items);
+                let run = given.get("run");
+                self.handler(run, Some("commandInteraction"));
+                let options = run
+                    .and_then(Expression::as_function)
+                    .and_then(|function: &Function<'_>| function.args.get(1).copied());
+                if let (Some(options), Some(ty)) = (options, hints::of_options(&given)) {
+                    self.hints.add(options, &ty);
+                }
             }
             Literal::Computed => {}
             other => {
@@ -604,7 +634,7 @@ impl<'ast> AstVisitor<'ast> for Linter<'_, '_> {
             } else if !GLOBALS.contains(&name.as_str()) {
                 let help = did_you_mean(&name, GLOBALS.iter().copied());
                 let message = format!("\"{name}\" is not defined");
-                self.notes.warn(at, message, help);
+                self.notes.error(at, message, help);
             }
         }
         true

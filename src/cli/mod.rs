@@ -44,7 +44,7 @@ enum Command {
         configs: Vec<PathBuf>,
     },
     /// Run the embedded Argon server alone, for any bot in any language.
-    Sim(sim::Options),
+    Sim(Box<sim::Options>),
     /// Write the type definitions that editors complete and check scripts with.
     Types {
         /// Where to write argon.d.luau and .luaurc.

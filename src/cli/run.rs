@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Failure, complain, environment, report};
 use crate::app::{self, Shutdown};
+use crate::check;
 use crate::config;
 use crate::observe::LogFormat;
 
@@ -20,6 +21,7 @@ pub(super) fn run(paths: &[PathBuf], format: LogFormat) -> Result<(), Failure> {
         match config::load(path, &environment) {
             Ok((config, mut warnings)) => {
                 warnings.extend(config.not_yet());
+                warnings.extend(check::faults(&config));
                 failed |= report(&warnings, format);
                 configs.push(config);
             }

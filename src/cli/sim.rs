@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::{Failure, complain, report, say};
 use crate::app::Shutdown;
+use crate::config::Dialect;
 use crate::observe::LogFormat;
-use crate::sim::{self, FaultSpec, Server, Settings, VoiceStatus};
+use crate::sim::{self, FaultSpec, LimitScale, Quirks, Server, Settings, VoiceStatus};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,10 @@ pub(super) struct Options {
     /// The world to begin with: a TOML file with spaces, channels, people and bots.
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
+    /// A file to keep the world in: written while the server runs and when it stops, and where the next
+    /// start goes on. With --world, the world file counts while there is no such file yet.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// A bot to install into the first space; may be given several times (default: demo, unless the
     /// world has bots).
     #[arg(long = "bot", value_name = "NAME")]
@@ -31,6 +36,16 @@ pub(super) struct Options {
     /// Faults at random; the same seed gives the same faults.
     #[arg(long, value_name = "SEED")]
     chaos: Option<u64>,
+    /// What to follow where the platform's server and its documentation disagree.
+    #[arg(long, value_name = "DIALECT", default_value = "server", value_parser = Dialect::NAMES)]
+    dialect: String,
+    /// How missed events come: `server` keeps the bot's position, `documented` wants the last event's id
+    /// (default: as the dialect).
+    #[arg(long, value_name = "DIALECT", value_parser = Dialect::NAMES)]
+    replay: Option<String>,
+    /// So many times as many requests as the platform's rate limits allow, or "off" for no limits.
+    #[arg(long, value_name = "FACTOR", default_value = "1")]
+    limits: LimitScale,
     /// Key of the voice sockets' status messages: `status` as documented, `type` as an older build
     /// that also cuts the connection on a bad packet.
     #[arg(long, value_name = "KEY", default_value = "status", value_parser = ["status", "type"])]
@@ -54,9 +69,17 @@ async fn serve(
     format: LogFormat,
 ) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals();
+    let dialect = |name: &str| Dialect::named(name).unwrap_or_default();
+    let mut quirks = Quirks::of(dialect(&options.dialect));
+    if let Some(replay) = &options.replay {
+        quirks.position_is_kept = Quirks::of(dialect(replay)).position_is_kept;
+    }
     let settings = Settings {
         listen: options.listen,
+        quirks,
+        limits: options.limits,
         world,
+        state: options.state.clone(),
         voice_status: match &*options.voice_status {
             "type" => VoiceStatus::Type,
             _ => VoiceStatus::Status,

@@ -25,7 +25,10 @@ pub(super) fn run(dir: &Path, format: LogFormat) -> Result<(), Failure> {
         say(format_args!("wrote  {}", path.display()));
     }
     for (name, text) in [
-        ("argon.d.luau", definitions::luau()),
+        (
+            "argon.d.luau",
+            definitions::luau(definitions::Reader::Editor),
+        ),
         (".luaurc", definitions::luaurc()),
     ] {
         let path = dir.join(name);

@@ -21,9 +21,42 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
             let problem = Problem::of_file(Severity::Warning, &config.path, message);
             problems.push(problem.help("set \"name\" in [bot], so that logs tell them apart"));
         }
+        let shares = |other: &&&Config| {
+            let embedded = |config: &Config| config.server.url == ServerUrl::Embedded;
+            embedded(other) && embedded(config) && other.server.listen == config.server.listen
+        };
+        for other in seen.iter().filter(shares) {
+            for (key, differs) in [
+                ("chaos", differ(&other.server.chaos, &config.server.chaos)),
+                ("state", differ(&other.server.state, &config.server.state)),
+            ] {
+                if differs {
+                    let other = other.path.display();
+                    let message =
+                        format!("{other} uses the same embedded server with another \"{key}\"");
+                    let problem = Problem::of_file(Severity::Error, &config.path, message);
+                    problems.push(problem.help(format!(
+                        "give both the same \"{key}\", or set another \"listen\""
+                    )));
+                }
+            }
+            if other.server.dialect != config.server.dialect {
+                let other = other.path.display();
+                let message =
+                    format!("{other} uses the same embedded server with another \"dialect\"");
+                let problem = Problem::of_file(Severity::Error, &config.path, message);
+                problems
+                    .push(problem.help("give both the same dialect, or set another \"listen\""));
+            }
+        }
         seen.push(config);
     }
     problems
+}
+
+/// Whether both are given, and are not the same.
+fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one != other)
 }
 
 fn same_account(one: &Config, other: &Config) -> bool {

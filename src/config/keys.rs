@@ -106,6 +106,30 @@ pub static SERVER: SectionKeys = SectionKeys {
             "\"127.0.0.1:7400\"",
             "Where the embedded server listens (playground and API); port 0 is any free port.",
         ),
+        key(
+            "dialect",
+            "string",
+            "\"server\"",
+            "What the embedded server follows where the platform's server and its documentation disagree: `\"server\"` or `\"documented\"` (see [Dialects](#dialects)).",
+        ),
+        key(
+            "faults",
+            "list of faults",
+            "[]",
+            "What goes wrong in the embedded server from its start on, as `\"answer:interface=IMessages,status=503,count=3\"` (see [Faults](#faults)).",
+        ),
+        key(
+            "chaos",
+            "integer",
+            "",
+            "Faults at random in the embedded server; the same seed gives the same faults.",
+        ),
+        key(
+            "state",
+            "path",
+            "",
+            "A file that the embedded server keeps its world in, from one run to the next; without it every run begins with a fresh world.",
+        ),
     ],
 };
 
@@ -158,19 +182,23 @@ pub static LIMITS: SectionKeys = SectionKeys {
     name: "limits",
     doc: "What each script may use; `[script.NAME.limits]` overrides it for one script.",
     keys: &[
-        key("memory", "size", "\"64MiB\"", "Memory of the script's VM.").not_yet(),
+        key(
+            "memory",
+            "size",
+            "\"64MiB\"",
+            "What the script's live data may take; a script that holds more gets an error. Garbage that is not collected yet may take half as much again.",
+        ),
         key(
             "cpu_per_event",
             "duration",
             "\"2s\"",
-            "CPU time of one handler run, all its slices together.",
-        )
-        .not_yet(),
+            "CPU time of one handler run, all its slices and the coroutines it starts together; past it, the run is ended with an error.",
+        ),
         key(
             "load_time",
             "duration",
             "\"5s\"",
-            "How long a script's top level may take.",
+            "How long a script's top level may keep the bot from starting, and its CPU time until its first wait.",
         ),
         key(
             "handlers",

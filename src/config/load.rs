@@ -13,7 +13,9 @@ use super::keys::{self, TOP_LEVEL};
 use super::problem::{Problem, Severity};
 use super::read::{Node, Reader, Section};
 use super::suggest::{did_you_mean, nearest};
-use super::{Admin, Config, Events, Intents, Limits, Script, Scripts, Server, ServerUrl, State};
+use super::{
+    Admin, Config, Dialect, Events, Intents, Limits, Script, Scripts, Server, ServerUrl, State,
+};
 use crate::contract::{self, INTENTS, ROUTES};
 
 /// The first events of a version by which it is judged.
@@ -106,7 +108,7 @@ fn read<'t>(
     }
 
     let folder = path.parent().unwrap_or(Path::new(""));
-    let server = server(reader, root);
+    let server = server(reader, root, folder);
     let bot = bot(reader, root, path, &server.url, env, complete);
     let limits_section = reader.section(root, &keys::LIMITS);
     let limits = limits(reader, &limits_section, &Limits::default());
@@ -135,19 +137,57 @@ fn read<'t>(
     }
 }
 
-fn server<'t>(reader: &mut Reader<'_>, root: &'t DeTable<'t>) -> Server {
+fn server<'t>(reader: &mut Reader<'_>, root: &'t DeTable<'t>, folder: &Path) -> Server {
     let section = reader.section(root, &keys::SERVER);
     let url = reader.read(&section, "url", server_url);
-    if matches!(url, Some(ServerUrl::Remote(_))) && section.has("listen") {
-        let message = "\"listen\" in [server] has no effect: the server is not the embedded one";
-        let help = "remove it, or set url = \"embedded\"".to_owned();
-        reader.warn(section.span("listen"), message, Some(help));
+    if matches!(url, Some(ServerUrl::Remote(_))) {
+        for key in ["listen", "dialect", "faults", "chaos", "state"] {
+            if section.has(key) {
+                let message = format!(
+                    "\"{key}\" in [server] has no effect: the server is not the embedded one"
+                );
+                let help = "remove it, or set url = \"embedded\"".to_owned();
+                reader.warn(section.span(key), message, Some(help));
+            }
+        }
     }
     let listen = reader.read(&section, "listen", Reader::address);
+    let faults = reader.read(&section, "faults", Reader::strings);
+    let faults = faults.into_iter().flatten();
     Server {
         url: url.unwrap_or(ServerUrl::Embedded),
         listen: listen.unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 7400))),
+        dialect: reader
+            .read(&section, "dialect", dialect)
+            .unwrap_or_default(),
+        faults: faults
+            .map(|(span, text)| reader.foreign(span, text))
+            .collect(),
+        chaos: reader.read(&section, "chaos", seed),
+        state: reader
+            .read(&section, "state", Reader::text)
+            .map(|state| folder.join(state)),
     }
+}
+
+fn dialect<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Option<Dialect> {
+    let text = reader.text(what, node)?;
+    let dialect = Dialect::named(&text);
+    if dialect.is_none() {
+        let help = did_you_mean(&text, Dialect::NAMES)
+            .unwrap_or_else(|| "write \"server\" or \"documented\"".to_owned());
+        reader.error(node.span(), format!("{what} is no dialect"), Some(help));
+    }
+    dialect
+}
+
+fn seed<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Option<u64> {
+    let seed = reader.integer(what, node)?;
+    let valid = u64::try_from(seed).ok();
+    if valid.is_none() {
+        reader.error(node.span(), format!("{what} must not be negative"), None);
+    }
+    valid
 }
 
 fn server_url<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Option<ServerUrl> {

@@ -94,6 +94,57 @@ pub struct Server {
     pub url: ServerUrl,
     /// Where the embedded server listens; default 127.0.0.1:7400, port 0 is any free port.
     pub listen: SocketAddr,
+    /// How the embedded server behaves; default [`Dialect::Server`].
+    pub dialect: Dialect,
+    /// What goes wrong in the embedded server from its start on; the server's room reads them.
+    pub faults: Vec<Foreign>,
+    /// The seed of random faults in the embedded server.
+    pub chaos: Option<u64>,
+    /// The file that the embedded server keeps its world in.
+    pub state: Option<PathBuf>,
+}
+
+/// What the embedded server follows where the platform's server and its documentation disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// What the server does.
+    #[default]
+    Server,
+    /// What the documentation says.
+    Documented,
+}
+
+impl Dialect {
+    /// Its names.
+    pub const NAMES: [&str; 2] = ["server", "documented"];
+
+    /// The dialect of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "server" => Some(Self::Server),
+            "documented" => Some(Self::Documented),
+            _ => None,
+        }
+    }
+}
+
+/// A text that another room reads. It remembers its place, for what that room has to say about it.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// The text, expanded.
+    pub text: String,
+    /// An error at its place without a message.
+    place: Problem,
+}
+
+impl Foreign {
+    /// What is wrong with the text.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem {
+            message: message.into(),
+            ..self.place.clone()
+        }
+    }
 }
 
 /// The server's address.

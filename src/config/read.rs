@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::Foreign;
 use super::expand::{Env, expand};
 use super::keys::{Key, SECTIONS, SectionKeys};
 use super::mask::mask_line;
@@ -165,6 +166,12 @@ impl<'a> Reader<'a> {
             table,
             span,
         }
+    }
+
+    /// A text that another room reads.
+    pub fn foreign(&self, span: Range<usize>, text: String) -> Foreign {
+        let place = self.problem(Severity::Error, span, "");
+        Foreign { text, place }
     }
 
     fn note_not_yet(&mut self, span: Range<usize>, key: &Key, label: &str) {

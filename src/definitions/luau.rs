@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use serde_json::{Map, Value};
+
 use crate::contract::{
     ENUMS, EVENTS, Event, FLAGS, Field, INTERFACES, ROUTES, Route, Shape, Type, Union,
 };
@@ -22,8 +24,19 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("modalSubmit", "modalInteractionId", "string?"),
 ];
 
-/// The whole of `argon.d.luau`.
-pub fn luau() -> String {
+/// Who reads the definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// `argon.d.luau`. Elements of the lists of events are not typed in it: the analyser infers a
+    /// handler's parameter before it knows the event, and lists of two element types never fit each
+    /// other, so that right handlers without an annotation would be refused.
+    Editor,
+    /// The checker of this program, which is told what each handler gets.
+    Checker,
+}
+
+/// The whole of the definitions.
+pub fn luau(reader: Reader) -> String {
     let mut out = String::from(
         "-- Types of the argon-host script API. Made by `argon-host types`; do not edit.\n\n\
          --- A 64-bit id: scripts get a string, and may pass a string or a whole number.\n\
@@ -44,13 +57,17 @@ pub fn luau() -> String {
         }
         out.push_str("}\n");
     }
-    let of_routes: BTreeSet<_> = Shapes::of_routes().objects.keys().copied().collect();
+    let of_event = match reader {
+        Reader::Editor => Side::Untyped,
+        Reader::Checker => Side::Answer,
+    };
+    let of_routes = Shapes::of_routes().objects;
     let shapes = Shapes::of_everything();
     for shape in shapes.objects.values() {
         let _ = write!(out, "\nexport type {} = {{\n", shape.name);
-        let side = match of_routes.contains(shape.name) {
+        let side = match of_routes.contains_key(shape.name) {
             true => Side::Answer,
-            false => Side::Event,
+            false => of_event,
         };
         fields(&mut out, shape.fields, side);
         out.push_str("}\n");
@@ -59,19 +76,25 @@ pub fn luau() -> String {
         self::union(&mut out, union);
     }
     for event in EVENTS {
-        self::event(&mut out, event);
+        self::event(&mut out, event, of_event);
     }
     let all: Vec<_> = EVENTS.iter().map(|event| event.payload.name).collect();
     let _ = write!(out, "\nexport type Event =\n\t{}\n", all.join("\n\t| "));
     event_types(&mut out);
     out.push('\n');
-    for line in LIBRARIES
+    let (declared, members) = LIBRARIES.split_once(MEMBERS).unwrap_or((LIBRARIES, ""));
+    let members = members
+        .split(MEMBERS)
+        .filter_map(|part| part.split_once('\n'));
+    let members: BTreeMap<&str, &str> = members.collect();
+    for line in declared
+        .trim_end()
         .lines()
         .skip_while(|line| !line.is_empty())
         .skip(1)
     {
         match line.trim() {
-            "--@routes" => routes(&mut out),
+            "--@routes" => routes(&mut out, &members),
             _ => {
                 out.push_str(line);
                 out.push('\n');
@@ -80,6 +103,56 @@ pub fn luau() -> String {
     }
     out
 }
+
+/// The declaration of `script` for one whose `config` has this value: what bot.toml has is typed,
+/// other keys may be anything. `None` when bot.toml says nothing about it.
+pub fn script_with(config: &Value) -> Option<String> {
+    let keys = config.as_object().filter(|keys| !keys.is_empty())?;
+    Some(format!("declare script: Script<{}>\n", keyed(keys)))
+}
+
+fn keyed(keys: &Map<String, Value>) -> String {
+    let mut out = String::from("{ ");
+    for (name, value) in keys {
+        let _ = write!(out, "read [{name:?}]: {}, ", type_of_value(value));
+    }
+    out.push_str("[string]: any }");
+    out
+}
+
+fn type_of_value(value: &Value) -> String {
+    match value {
+        Value::Null => "any".to_owned(),
+        Value::Bool(_) => "boolean".to_owned(),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Object(keys) => keyed(keys),
+        Value::Array(items) => {
+            let types: BTreeSet<_> = items.iter().map(type_of_value).collect();
+            match types.first() {
+                Some(one) if types.len() == 1 => format!("{{ {one} }}"),
+                _ => "{ any }".to_owned(),
+            }
+        }
+    }
+}
+
+/// The keys of a type that the contract gives, by the name of the type; none for others.
+pub fn keys_of(ty: &str) -> Vec<&'static str> {
+    let event = EVENTS.iter().find(|event| event.payload.name == ty);
+    let shape = event.map(|event| event.payload);
+    let shape = shape.or_else(|| Shapes::of_everything().objects.get(ty).copied());
+    let fields = shape.map_or(&[][..], |shape| shape.fields);
+    let methods = event.map(method_names).unwrap_or_default();
+    fields
+        .iter()
+        .map(|field| field.name)
+        .chain(methods)
+        .collect()
+}
+
+/// What begins the members that the host adds to an interface of the platform.
+const MEMBERS: &str = "\n--@members ";
 
 /// Where editors find the modules of `@std`, below the folder of the scripts. Hidden, so that they are
 /// no scripts; the host reads its own.
@@ -97,12 +170,10 @@ pub fn luaurc() -> String {
 pub(super) enum Side {
     /// A parameter.
     Question,
-    /// Part of an answer.
+    /// Part of an answer or an event.
     Answer,
-    /// Part of an event alone. Elements of its lists are not typed: the analyser infers a handler's
-    /// parameter before it knows the event, and lists of two element types never fit each other, so
-    /// that right handlers without an annotation would be refused.
-    Event,
+    /// Part of an event alone, for [`Reader::Editor`].
+    Untyped,
 }
 
 /// Objects and unions that routes and events carry, by name.
@@ -172,7 +243,7 @@ pub(super) fn name_of(ty: &Type, side: Side) -> String {
         Type::Flags(flags) => flags.name.to_owned(),
         Type::Object(shape) => shape.name.to_owned(),
         Type::Union(union) => union.name.to_owned(),
-        Type::List(_) if side == Side::Event => "{ any }".to_owned(),
+        Type::List(_) if side == Side::Untyped => "{ any }".to_owned(),
         Type::List(of) => format!("{{ {} }}", name_of(of, side)),
         Type::Map(of) => format!("{{ [string]: {} }}", name_of(of, side)),
     }
@@ -216,7 +287,7 @@ fn union(out: &mut String, union: &Union) {
     out.push_str("}\n");
 }
 
-fn event(out: &mut String, event: &Event) {
+fn event(out: &mut String, event: &Event, side: Side) {
     let payload = event.payload;
     let _ = write!(
         out,
@@ -228,10 +299,7 @@ fn event(out: &mut String, event: &Event) {
         let other = SEEN_AS
             .iter()
             .find(|(of, name, _)| *of == event.name && *name == field.name);
-        let ty = other.map_or_else(
-            || type_of(field, Side::Event),
-            |(_, _, ty)| (*ty).to_owned(),
-        );
+        let ty = other.map_or_else(|| type_of(field, side), |(_, _, ty)| (*ty).to_owned());
         let _ = writeln!(out, "\t{}: {ty},", field.name);
     }
     for (_, name, ty) in ADDED.iter().filter(|(of, _, _)| *of == event.name) {
@@ -288,8 +356,8 @@ fn event_types(out: &mut String) {
     out.push_str("}\n");
 }
 
-/// Every interface with its routes. The stream is the host's.
-fn routes(out: &mut String) {
+/// Every interface with its routes, and with `members` by its name. The stream is the host's.
+fn routes(out: &mut String, members: &BTreeMap<&str, &str>) {
     for interface in INTERFACES {
         let routes: Vec<&Route> = ROUTES
             .iter()
@@ -316,6 +384,11 @@ fn routes(out: &mut String) {
                 route.luau_name()
             );
         }
+        let added = members.get(interface.luau_name().as_str());
+        let lines = added.into_iter().flat_map(|lines| lines.trim().lines());
+        for line in lines {
+            let _ = writeln!(out, "\t\t{line}");
+        }
         out.push_str("\t},\n");
     }
 }
@@ -323,7 +396,7 @@ fn routes(out: &mut String) {
 fn params(route: &Route) -> String {
     let fields: Vec<_> = route
         .params()
-        .map(|field| format!("{}: {}", field.name, type_of(field, Side::Question)))
+        .map(|field| format!("read {}: {}", field.name, type_of(field, Side::Question)))
         .collect();
     let table = format!("{{ {} }}", fields.join(", "));
     if fields.is_empty() {

@@ -8,5 +8,5 @@ mod luau;
 mod reference;
 pub mod standard;
 
-pub use luau::{STD_FOLDER, luau, luaurc};
+pub use luau::{Reader, STD_FOLDER, keys_of, luau, luaurc, script_with};
 pub use reference::reference;

@@ -24,7 +24,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "argon-host sim [--listen ADDR] [--bot NAME]…",
-        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)).",
+        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)), `--dialect documented` and `--replay documented` which of its ways the server has (see [Dialects](#dialects)), `--limits FACTOR` or `--limits off` what becomes of the rate limits. `--state FILE` keeps the world in a file, written every second while something changes and at the end; the next start goes on from there, and `--world` counts only while there is no such file. Time stands still while the server does not run.",
     ),
     (
         "argon-host types [DIR]",
@@ -47,7 +47,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes) · [World files](#world-files) · [Faults](#faults)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -83,9 +83,24 @@ pub fn reference() -> String {
         );
     }
     world_files(&mut out);
+    dialects(&mut out);
     faults(&mut out);
+    control(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
+}
+
+fn dialects(out: &mut String) {
+    out.push_str(
+        "\n## Dialects\n\nThe platform's server and its documentation disagree here and there. The embedded server does \
+         what the real one does; with `argon-host sim --dialect documented`, or `dialect = \"documented\"` under \
+         `[server]` in bot.toml, it does what the documentation says. A bot should get on with both. `--replay` \
+         chooses the line about events that were missed alone.\n\n",
+    );
+    table(out, &["About", "Server", "Documentation"]);
+    for row in sim::DIFFERENCES {
+        self::row(out, &[row.about, row.server, row.documented]);
+    }
 }
 
 fn faults(out: &mut String) {
@@ -115,9 +130,30 @@ fn faults(out: &mut String) {
     out.push_str(&forms.join(", "));
     out.push_str(
         ".\n\n`--chaos SEED`, or `{\"kind\": \"chaos\", \"seed\": SEED}`, mixes all of them at random: the fate of \
-         the n-th request of an interface, of the n-th event and of the n-th batch of events depends on nothing \
-         but the seed and n.\n",
+         the n-th request of an interface, of the n-th event, of the n-th batch of events and of the n-th voice \
+         socket and packet depends on nothing but the seed and n. `GET /_sim/faults/kinds` describes every fault \
+         for programs.\n",
     );
+}
+
+fn control(out: &mut String) {
+    out.push_str(
+        "\n## Control API\n\nWhat tests and pages do in the embedded server, below `/_sim`: JSON in and out, no token. \
+         A `POST` takes its fields as a JSON object, the others take them in the query; `?` marks what may be \
+         left out, and an unknown field is refused. An error is `{error, message}` with a status from 400 on. Ids \
+         of messages are texts. Enums are written by their names. Only pages of the server itself and programs of \
+         this machine may call.\n\n",
+    );
+    table(out, &["Route", "Takes", "Gives", "Does"]);
+    for row in sim::CONTROL {
+        let route = quoted(&format!("{} {}", row.method, row.path));
+        let takes: Vec<_> = row.takes.iter().map(|name| quoted(name)).collect();
+        let gives = match row.gives.starts_with('{') {
+            true => quoted(row.gives),
+            false => row.gives.to_owned(),
+        };
+        self::row(out, &[&route, &takes.join(", "), &gives, row.doc]);
+    }
 }
 
 fn commands(out: &mut String) {

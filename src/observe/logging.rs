@@ -11,10 +11,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
+
+use super::tap;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,21 +44,22 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
         .parse(directives)
         .map_err(|error| format!("log filter {directives:?}: {error}"))?;
 
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let output = tracing_subscriber::fmt::layer()
         // It would be printed on stderr, where nobody reads any more: a panic for every line.
         .log_internal_errors(false)
         // Also for the fields of spans, in which the bot's name is looked up.
         .with_ansi(false)
         .with_writer(io::stderr);
-    match format {
-        LogFormat::Human => builder
-            .event_format(HumanLines {
-                colour: io::stderr().is_terminal(),
-            })
-            .init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+    let output: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Human => Box::new(output.event_format(HumanLines {
+            colour: io::stderr().is_terminal(),
+        })),
+        LogFormat::Json => Box::new(output.json().flatten_event(true)),
+    };
+    tracing_subscriber::registry()
+        .with(output.with_filter(filter))
+        .with(tap::layer())
+        .init();
     Ok(())
 }
 

@@ -295,10 +295,7 @@ impl Guest {
     fn offer(&self, ticket: u64, predicate: Option<&Function>, event: &Table) -> bool {
         let verdict = match predicate {
             None => Ok((true, Value::Boolean(true))),
-            Some(predicate) => self
-                .tools
-                .protected
-                .call::<(bool, Value)>((predicate, event)),
+            Some(predicate) => self.ask(ticket, predicate, event),
         };
         match verdict {
             Ok((true, Value::Nil | Value::Boolean(false))) => false,

@@ -15,6 +15,7 @@ use tokio::runtime;
 use super::api;
 use super::api::controls::Modals;
 use super::api::require::Modules;
+use super::budget::{Allowed, Budget};
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
@@ -53,6 +54,8 @@ pub(super) struct Birth {
     pub(super) status: Arc<Status>,
     /// Handlers that may run at once.
     pub(super) handlers: usize,
+    /// What it may use of the CPU and of memory.
+    pub(super) allowed: Allowed,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
 }
@@ -97,6 +100,7 @@ pub(super) struct Guest {
     pub(super) shared: Arc<Shared>,
     pub(super) status: Arc<Status>,
     pub(super) most_handlers: usize,
+    pub(super) budget: Rc<Budget>,
     pub(super) permissions: Permissions,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
@@ -122,6 +126,7 @@ impl Guest {
     /// Builds the VM and the script's API in it. Nothing of the script has run yet.
     pub(super) fn new(birth: Birth) -> mlua::Result<(Lua, Rc<Self>)> {
         let lua = vm::create()?;
+        let budget = Budget::new(&lua, birth.allowed)?;
         let host = lua.create_table()?;
         let tools = Tools::new(&lua, &host)?;
         let weak = lua.create_table()?;
@@ -145,6 +150,7 @@ impl Guest {
             shared: birth.shared,
             status: birth.status,
             most_handlers: birth.handlers.max(1),
+            budget,
             permissions: birth.permissions,
             codec: Codec::new(&lua)?,
             tools,

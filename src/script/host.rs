@@ -80,10 +80,14 @@ pub struct ScriptSettings {
     pub config: Value,
     /// The most of each rate limit that it may use, above 0 and at most 1.
     pub rate_share: f64,
-    /// How long its top level may keep the bot from starting.
+    /// How long its top level may keep the bot from starting, and its CPU time until its first wait.
     pub load_time: Duration,
     /// Handlers that may run at once.
     pub handlers: usize,
+    /// Bytes of live data that its VM may hold.
+    pub memory: usize,
+    /// CPU time of one handler run, all its slices and the coroutines it starts together.
+    pub cpu_per_event: Duration,
     /// The API calls that it may make.
     pub permissions: Permissions,
 }
@@ -96,6 +100,8 @@ impl Default for ScriptSettings {
             rate_share: 1.0,
             load_time: Duration::from_secs(5),
             handlers: 1000,
+            memory: 64 << 20,
+            cpu_per_event: Duration::from_secs(2),
             permissions: Permissions::default(),
         }
     }
@@ -134,6 +140,8 @@ pub struct Report {
     pub leaving: usize,
     /// For a paused script, when it is tried again.
     pub paused_until: Option<Instant>,
+    /// Runs that were ended because they used more CPU time than they may.
+    pub ended: u64,
     /// Names of its slash commands.
     pub commands: Vec<String>,
 }
@@ -222,6 +230,7 @@ impl Host {
                     .filter(|leaving| leaving.script == *name && !leaving.version.has_ended())
                     .count(),
                 paused_until: script.quarantine.pause().map(|pause| pause.until),
+                ended: script.status.ended.load(Ordering::Relaxed),
                 commands: registrations
                     .commands
                     .iter()
@@ -288,7 +297,7 @@ impl Host {
     }
 
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
-    /// threads. A thread that hangs in an endless loop is left behind, with a warning.
+    /// threads. Then what Luau still runs ends with an error at its next safepoint.
     pub async fn stop(mut self, drain: Duration) {
         let now = Instant::now();
         let end = now.checked_add(drain).unwrap_or(now);
@@ -311,7 +320,12 @@ impl Host {
         }
         let deadline = tokio::time::Instant::from_std(end) + GRACE;
         for (name, version) in versions {
-            if !version.ended(deadline).await {
+            if version.ended(deadline).await {
+                continue;
+            }
+            version.cut_off();
+            let last = tokio::time::Instant::now() + GRACE;
+            if !version.ended(last).await {
                 tracing::warn!(target: "script", script = %name,
                     "the script does not come to an end; it is left behind");
             }

@@ -427,7 +427,10 @@ impl Keeper {
             if leaving.version.has_ended() {
                 return false;
             }
-            let overdue = now > leaving.until + GRACE;
+            if now > leaving.until + GRACE {
+                leaving.version.cut_off();
+            }
+            let overdue = now > leaving.until + GRACE * 2;
             if overdue {
                 tracing::warn!(target: "script", script = %leaving.script,
                     version = leaving.version.number,

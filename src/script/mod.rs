@@ -16,8 +16,9 @@
 //!
 //! `host` is the outside, `keeper` the task behind it that loads, replaces and ends scripts; `version` is
 //! what both know of a thread. `thread` has a version's loop, `guest` its state, `vm` the sandbox and the
-//! prelude's tools, `scheduler` its coroutines and timers, `dispatch` its handlers,
-//! `errors` the errors, `registry` what all scripts have in common, [`commands`] the synchronisation of
+//! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
+//! due, `budget` what it may use of the CPU and of memory, `dispatch` its handlers, `errors` the errors,
+//! `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees. `reload` knows when to look at the folder, `graph` what a version was made of, `state`
 //! how `script.state` gets from one version to the next, `rollback` when the old one was better.
@@ -31,6 +32,7 @@
 
 mod aftercare;
 mod api;
+mod budget;
 pub mod commands;
 mod dispatch;
 mod errors;
@@ -42,7 +44,9 @@ mod keeper;
 mod quarantine;
 mod registry;
 mod reload;
+mod rhythm;
 mod rollback;
+mod schedule;
 mod scheduler;
 mod scripts;
 mod state;

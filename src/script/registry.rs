@@ -93,6 +93,8 @@ pub(super) struct Status {
     pub(super) events: AtomicU64,
     /// Errors that no handler caught.
     pub(super) errors: AtomicU64,
+    /// Runs that were ended because they used more CPU time than they may.
+    pub(super) ended: AtomicU64,
     /// What the host had to end it for, since the keeper last looked.
     strikes: Mutex<Vec<String>>,
 }

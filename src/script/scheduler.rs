@@ -17,18 +17,27 @@
 //! then it is the script's to resume.
 //! Root coroutines are used again (a reset costs a tenth of a creation) unless the script has taken
 //! their handle with `coroutine.running`.
+//!
+//! Whatever runs, runs on somebody's [`Behalf`]: the event for the log, and the meter of its CPU time.
+//! A coroutine whose slice is over waits in a queue of its own and gets the next slice behind what else
+//! is ready in this turn (`budget` says when that happens). What a run has left behind that was ended
+//! for its use of the CPU ends with it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use mlua::thread::ThreadStatus;
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Thread, Value};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
+use super::budget::{self, Allowance, Budget, Meter};
 use super::dispatch::EventRun;
 use super::errors::{Trouble, failure, local_failure};
 use super::guest::Guest;
+use super::rhythm::Rhythm;
 use crate::contract::Route;
 use crate::rest;
 
@@ -62,10 +71,34 @@ pub(super) enum Wait {
 struct Waiting {
     thread: Thread,
     wait: Wait,
-    run: Option<Rc<EventRun>>,
+    behalf: Option<Behalf>,
     timer: Option<TimerKey>,
     /// A handler that waits for an event.
     idle: bool,
+}
+
+/// On whose behalf a coroutine runs.
+#[derive(Clone)]
+pub(super) struct Behalf {
+    /// The event, if it began with one.
+    pub(super) event: Option<Rc<EventRun>>,
+    /// Where its CPU time counts.
+    pub(super) meter: Rc<Meter>,
+}
+
+impl Behalf {
+    /// Whether somebody runs on behalf of an event.
+    fn is_of_event(behalf: Option<&Self>) -> bool {
+        behalf.is_some_and(|behalf| behalf.event.is_some())
+    }
+
+    /// The same after a wait.
+    fn after_wait(&self, budget: &Budget) -> Self {
+        Self {
+            event: self.event.clone(),
+            meter: budget.meter_after_wait(&self.meter),
+        }
+    }
 }
 
 /// What the host began a coroutine for.
@@ -80,6 +113,7 @@ pub(super) enum Purpose {
 
 struct Root {
     purpose: Purpose,
+    meter: Rc<Meter>,
     /// The script has its handle: never used again.
     exposed: bool,
 }
@@ -99,11 +133,11 @@ enum Timer {
 struct Start {
     thread: Thread,
     arguments: MultiValue,
-    run: Option<Rc<EventRun>>,
+    behalf: Option<Behalf>,
 }
 
 struct Every {
-    period: Duration,
+    rhythm: Rhythm,
     function: Function,
     busy: bool,
     timer: TimerKey,
@@ -121,14 +155,16 @@ pub(super) struct Scheduler {
     deferred: VecDeque<Start>,
     /// Where a coroutine is among the timers, and (`None`) in `deferred`.
     scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
+    /// Coroutines whose slice was over; each gets another behind the others.
+    preempted: VecDeque<(Thread, Behalf)>,
     pool: Vec<Thread>,
     serial: u64,
     calls: usize,
     handlers: usize,
     /// Handlers among them that wait for an event.
     idle: usize,
-    /// The event on whose behalf the running coroutine runs.
-    current: Option<Rc<EventRun>>,
+    /// On whose behalf the running coroutine runs.
+    current: Option<Behalf>,
     /// The script's turn is over: what does not run on behalf of an event is not woken any more.
     retired: bool,
 }
@@ -157,7 +193,7 @@ impl Scheduler {
 
     /// Whether something can run at once.
     pub(super) fn is_ready(&self) -> bool {
-        !self.deferred.is_empty()
+        !self.deferred.is_empty() || !self.preempted.is_empty()
     }
 
     /// When the next timer is due.
@@ -181,7 +217,7 @@ impl Scheduler {
             .and_then(|patience| Instant::now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
-        let run = self.current.clone();
+        let behalf = self.current.clone();
         let idle = matches!(wait, Wait::Event(_))
             && matches!(self.roots.get(&key(&thread)),
                 Some(root) if matches!(root.purpose, Purpose::Handler(_)));
@@ -191,7 +227,7 @@ impl Scheduler {
             Waiting {
                 thread,
                 wait,
-                run,
+                behalf,
                 timer,
                 idle,
             },
@@ -216,17 +252,17 @@ impl Scheduler {
     /// Starts `thread` at the end of this turn.
     pub(super) fn defer(&mut self, thread: Thread, arguments: MultiValue) {
         self.scheduled.entry(key(&thread)).or_default().push(None);
-        let run = self.current.clone();
+        let behalf = self.current.clone();
         self.deferred.push_back(Start {
             thread,
             arguments,
-            run,
+            behalf,
         });
     }
 
     /// Starts `thread` after a while.
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
-        let run = self.current.clone();
+        let behalf = self.current.clone();
         if let Some(at) = Instant::now()
             .checked_add(after)
             .filter(|_| self.may_wait())
@@ -235,7 +271,7 @@ impl Scheduler {
             let start = Start {
                 thread,
                 arguments,
-                run,
+                behalf,
             };
             let timer = self.set_timer(at, Timer::Start(start));
             let scheduled = self.scheduled.entry(coroutine).or_default();
@@ -257,6 +293,8 @@ impl Scheduler {
 
     /// Takes back every start of a coroutine.
     fn take_back(&mut self, coroutine: usize) {
+        self.preempted
+            .retain(|(thread, _)| key(thread) != coroutine);
         for place in self.scheduled.remove(&coroutine).unwrap_or_default() {
             match place {
                 Some(timer) => {
@@ -275,17 +313,17 @@ impl Scheduler {
     }
 
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
-    pub(super) fn every(&mut self, period: Duration, function: Function) -> u64 {
+    pub(super) fn every(&mut self, rhythm: Rhythm, function: Function) -> u64 {
         let id = self.next_serial();
         if self.retired {
             return id;
         }
-        let at = Instant::now() + period;
+        let at = rhythm.first(Instant::now(), Timestamp::now());
         let timer = self.set_timer(at, Timer::Every(id));
         self.every.insert(
             id,
             Every {
-                period,
+                rhythm,
                 function,
                 busy: false,
                 timer,
@@ -303,7 +341,7 @@ impl Scheduler {
 
     /// Whether the running coroutine is woken by time: one that runs on behalf of an event always is.
     fn may_wait(&self) -> bool {
-        !self.retired || self.current.is_some()
+        !self.retired || Behalf::is_of_event(self.current.as_ref())
     }
 
     /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
@@ -314,7 +352,7 @@ impl Scheduler {
         let over = |waiting: &Waiting| match waiting.wait {
             Wait::Event(_) => true,
             Wait::Call { .. } => false,
-            _ => waiting.run.is_none(),
+            _ => !Behalf::is_of_event(waiting.behalf.as_ref()),
         };
         let mut tickets: Vec<u64> = self
             .tickets
@@ -349,9 +387,36 @@ impl Scheduler {
         }
     }
 
-    /// The event on whose behalf the running coroutine runs.
-    pub(super) fn current(&self) -> Option<Rc<EventRun>> {
+    /// On whose behalf the running coroutine runs.
+    pub(super) fn current(&self) -> Option<Behalf> {
         self.current.clone()
+    }
+
+    /// The coroutines that wait or will start on a run's behalf.
+    fn threads_of(&self, meter: &Rc<Meter>) -> Vec<Thread> {
+        let waiting = self
+            .tickets
+            .values()
+            .map(|it| (&it.thread, it.behalf.as_ref()));
+        let starts = self.timers.values().filter_map(|timer| match timer {
+            Timer::Start(start) => Some(start),
+            Timer::Ticket(_) | Timer::Every(_) => None,
+        });
+        let starting = starts
+            .chain(&self.deferred)
+            .map(|it| (&it.thread, it.behalf.as_ref()));
+        let preempted = self.preempted.iter().map(|(thread, of)| (thread, Some(of)));
+        waiting
+            .chain(starting)
+            .chain(preempted)
+            .filter(|(_, behalf)| behalf.is_some_and(|of| Rc::ptr_eq(&of.meter, meter)))
+            .map(|(thread, _)| thread.clone())
+            .collect()
+    }
+
+    /// On whose behalf a coroutine waits.
+    pub(super) fn behalf_of(&self, ticket: u64) -> Option<Behalf> {
+        self.tickets.get(&ticket)?.behalf.clone()
     }
 }
 
@@ -364,13 +429,18 @@ impl Guest {
         arguments: impl IntoLuaMulti,
         purpose: Purpose,
     ) {
-        let run = match &purpose {
-            Purpose::Handler(run) => Some(Rc::clone(run)),
-            Purpose::Top | Purpose::Every(_) => None,
+        let (event, allowance) = match &purpose {
+            Purpose::Handler(run) => (Some(Rc::clone(run)), Allowance::Event),
+            Purpose::Top => (None, Allowance::Load),
+            Purpose::Every(_) => (None, Allowance::Event),
+        };
+        let behalf = Behalf {
+            event,
+            meter: self.budget.meter(allowance),
         };
         let reused = {
             let mut scheduler = self.scheduler.borrow_mut();
-            scheduler.handlers += usize::from(run.is_some());
+            scheduler.handlers += usize::from(behalf.event.is_some());
             scheduler.pool.pop()
         };
         let thread = match reused {
@@ -380,7 +450,7 @@ impl Guest {
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {
-                self.report(&error, run.as_deref());
+                self.report(&error, behalf.event.as_deref());
                 self.over(purpose);
                 return;
             }
@@ -389,23 +459,40 @@ impl Guest {
             key(&thread),
             Root {
                 purpose,
+                meter: Rc::clone(&behalf.meter),
                 exposed: false,
             },
         );
-        self.resume(&thread, arguments, run);
+        self.resume(&thread, arguments, Some(behalf));
     }
 
-    /// Resumes a coroutine on behalf of an event and looks after what becomes of it.
+    /// Resumes a coroutine and looks after what becomes of it.
     pub(super) fn resume(
         &self,
         thread: &Thread,
         arguments: impl IntoLuaMulti,
-        run: Option<Rc<EventRun>>,
+        behalf: Option<Behalf>,
     ) {
-        let outer = std::mem::replace(&mut self.scheduler.borrow_mut().current, run);
-        let result = thread.resume::<()>(arguments);
-        let run = std::mem::replace(&mut self.scheduler.borrow_mut().current, outer);
+        let behalf = behalf.unwrap_or_else(|| Behalf {
+            event: None,
+            meter: self.budget.meter(Allowance::Event),
+        });
+        let (result, preempted) = self.on_behalf_of(&behalf, thread.state(), || {
+            let result = thread.resume::<()>(arguments);
+            (result, self.budget.take_preempted())
+        });
+        let ended = behalf.meter.is_exhausted();
         let waits = result.is_ok() && thread.status() == ThreadStatus::Resumable;
+        // A run that is ended raises in each of its coroutines: the first error says it all.
+        let news = ended && self.is_ended(&behalf);
+        if waits && ended {
+            // It has yielded in spite of everything.
+            self.end(thread);
+        } else if waits && preempted {
+            let mut scheduler = self.scheduler.borrow_mut();
+            scheduler.preempted.push_back((thread.clone(), behalf));
+            return;
+        }
         let root = {
             let mut scheduler = self.scheduler.borrow_mut();
             if waits && scheduler.is_held(thread) {
@@ -421,15 +508,96 @@ impl Guest {
             }
             root
         };
-        if let Err(error) = &result {
-            if matches!(&root, Some(root) if matches!(root.purpose, Purpose::Top)) {
+        match &result {
+            Err(error) if matches!(&root, Some(root) if matches!(root.purpose, Purpose::Top)) => {
                 self.failed(self.read_error(error));
-            } else {
-                self.report(error, run.as_deref());
             }
+            Err(error) if news || !ended => self.report(error, behalf.event.as_deref()),
+            Ok(()) if news => {
+                let message = "a run was ended for its use of CPU time (limits.cpu_per_event)";
+                self.trouble(&Trouble::plain(message), behalf.event.as_deref());
+            }
+            _ => {}
         }
         if let Some(root) = root {
+            root.meter.finish();
             self.over(root.purpose);
+        }
+    }
+
+    /// Runs Luau on somebody's behalf. `coroutine` is what the host resumes; null if it calls a function.
+    fn on_behalf_of<R>(
+        &self,
+        behalf: &Behalf,
+        coroutine: *const mlua::lua_State,
+        run: impl FnOnce() -> R,
+    ) -> R {
+        let mut scheduler = self.scheduler.borrow_mut();
+        let outer = scheduler.current.replace(behalf.clone());
+        drop(scheduler);
+        let entered = self.budget.enter(&behalf.meter, coroutine);
+        let result = run();
+        drop(entered);
+        self.scheduler.borrow_mut().current = outer;
+        result
+    }
+
+    /// Answers whether a run has been ended since this was asked last; then what waits on its behalf
+    /// ends, too.
+    fn is_ended(&self, behalf: &Behalf) -> bool {
+        let news = behalf.meter.is_news();
+        if news {
+            self.status.ended.fetch_add(1, Ordering::Relaxed);
+            self.strike("a handler used more CPU time than it may");
+            let left = self.scheduler.borrow().threads_of(&behalf.meter);
+            for thread in left {
+                self.end(&thread);
+                self.forget(&thread);
+            }
+        }
+        news
+    }
+
+    /// Asks a predicate of a coroutine that waits, on that coroutine's behalf.
+    pub(super) fn ask(
+        &self,
+        ticket: u64,
+        predicate: &Function,
+        event: &Table,
+    ) -> mlua::Result<(bool, Value)> {
+        let call = || self.tools.protected.call((predicate, event));
+        let behalf = self.scheduler.borrow().behalf_of(ticket);
+        match behalf {
+            Some(behalf) => {
+                let behalf = behalf.after_wait(&self.budget);
+                let verdict = self.on_behalf_of(&behalf, std::ptr::null(), call);
+                // Whether the script's coroutine lives on to see the error or not.
+                self.is_ended(&behalf);
+                verdict
+            }
+            None => call(),
+        }
+    }
+
+    /// Gives the coroutine that was preempted first another slice.
+    pub(super) fn run_preempted(&self) {
+        let next = self.scheduler.borrow_mut().preempted.pop_front();
+        let Some((thread, behalf)) = next else { return };
+        // The script may have resumed it meanwhile: then it is over, or has yielded on its own.
+        if thread.status() == ThreadStatus::Resumable && budget::is_interrupted(&thread) {
+            self.resume(&thread, (), Some(behalf));
+        } else if !self.scheduler.borrow().is_held(&thread) {
+            self.forget(&thread);
+        }
+    }
+
+    /// Closes a coroutine of a run that has been ended.
+    fn end(&self, thread: &Thread) {
+        self.take_back(thread);
+        if thread.status() == ThreadStatus::Resumable
+            && let Err(error) = self.tools.close.call::<()>(thread)
+        {
+            tracing::debug!(target: "script", script = %self.name, "a coroutine does not close: {error}");
         }
     }
 
@@ -476,8 +644,14 @@ impl Guest {
             Ok(value) => (true, value),
             Err(value) => (false, value),
         };
+        let behalf = waiting.behalf.map(|behalf| behalf.after_wait(&self.budget));
+        if matches!(&behalf, Some(behalf) if behalf.meter.is_exhausted()) {
+            self.end(&waiting.thread);
+            self.forget(&waiting.thread);
+            return;
+        }
         let token = self.tools.token.clone();
-        self.resume(&waiting.thread, (token, ok, value), waiting.run);
+        self.resume(&waiting.thread, (token, ok, value), behalf);
     }
 
     /// The answer of a call has come.
@@ -500,7 +674,8 @@ impl Guest {
                 Ok(value) => Err(value),
                 Err(error) => {
                     // No memory for the error itself.
-                    self.report(&error, waiting.run.as_deref());
+                    let event = waiting.behalf.as_ref().and_then(|of| of.event.as_deref());
+                    self.report(&error, event);
                     Err(Value::Nil)
                 }
             },
@@ -525,6 +700,11 @@ impl Guest {
 
     /// Takes back everything the host would do with a coroutine.
     pub(super) fn cancel(&self, thread: &Thread) {
+        self.take_back(thread);
+        self.forget(thread);
+    }
+
+    fn take_back(&self, thread: &Thread) {
         let at = key(thread);
         let ticket = {
             let mut scheduler = self.scheduler.borrow_mut();
@@ -534,7 +714,6 @@ impl Guest {
         if let Some(ticket) = ticket {
             self.abandon(ticket);
         }
-        self.forget(thread);
     }
 
     /// Runs what was put off to the end of the turn; what is put off meanwhile waits for the next.
@@ -544,13 +723,14 @@ impl Guest {
         for _ in 0..due {
             let start = self.scheduler.borrow_mut().deferred.pop_front();
             let Some(start) = start else { return };
-            self.start_later(start, None);
+            let behalf = start.behalf.clone();
+            self.start_later(start, None, behalf);
         }
     }
 
-    fn start_later(&self, start: Start, place: Option<TimerKey>) {
+    fn start_later(&self, start: Start, place: Option<TimerKey>, behalf: Option<Behalf>) {
         self.scheduler.borrow_mut().unschedule(&start.thread, place);
-        self.resume(&start.thread, start.arguments, start.run);
+        self.resume(&start.thread, start.arguments, behalf);
     }
 
     /// Runs the timers that are due at `now`. Answers whether there were any.
@@ -567,7 +747,10 @@ impl Guest {
             any = true;
             match timer {
                 Timer::Ticket(ticket) => self.patience_over(ticket, now),
-                Timer::Start(start) => self.start_later(start, Some(at)),
+                Timer::Start(start) => {
+                    let behalf = start.behalf.as_ref().map(|of| of.after_wait(&self.budget));
+                    self.start_later(start, Some(at), behalf);
+                }
                 Timer::Every(id) => self.run_every(lua, id, now),
             }
         }
@@ -584,30 +767,31 @@ impl Guest {
     }
 
     fn run_every(&self, lua: &Lua, id: u64, now: Instant) {
-        let function = {
+        let (function, due) = {
             let mut scheduler = self.scheduler.borrow_mut();
-            let Some(every) = scheduler.every.get(&id) else {
+            let Some(every) = scheduler.every.get_mut(&id) else {
                 return;
             };
-            // Runs that are missed are left out, not made up for.
-            let mut next = every.timer.0 + every.period;
-            if next <= now {
-                next = now + every.period;
-            }
-            let timer = scheduler.set_timer(next, Timer::Every(id));
+            let beat = every.rhythm.beat(every.timer.0, now, Timestamp::now());
+            let timer = scheduler.set_timer(beat.next, Timer::Every(id));
             match scheduler.every.get_mut(&id) {
                 Some(every) => {
                     every.timer = timer;
-                    if every.busy {
+                    if every.busy || !beat.runs {
                         return;
                     }
                     every.busy = true;
-                    every.function.clone()
+                    (every.function.clone(), beat.due)
                 }
                 None => return,
             }
         };
-        self.begin(lua, &function, (), Purpose::Every(id));
+        // A pattern tells for which time it runs.
+        let due: MultiValue = due
+            .map(|due| Value::Number(due.as_millisecond() as f64 / 1e3))
+            .into_iter()
+            .collect();
+        self.begin(lua, &function, due, Purpose::Every(id));
     }
 
     /// Logs an error that nobody caught.

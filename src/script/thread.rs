@@ -7,7 +7,7 @@
 //! events start in their order across versions.
 //!
 //! A turn of the loop: answers that have come → timers that are due → what was deferred → one event of
-//! the inbox, while fewer handlers run than allowed → otherwise the thread parks until the next timer.
+//! the inbox, while fewer handlers run than allowed → one slice of what was preempted → otherwise the thread parks until the next timer.
 //! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
 //! Luau, keeps scripts from delaying each other.
 //!
@@ -32,6 +32,7 @@ use mlua::Lua;
 use tokio::sync::{oneshot, watch};
 
 use super::Trouble;
+use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use super::state::Snapshot;
@@ -81,6 +82,7 @@ pub(super) struct Turn {
 pub(super) struct Mailbox {
     mail: Mutex<VecDeque<Mail>>,
     thread: OnceLock<Thread>,
+    alarm: OnceLock<Arc<Alarm>>,
 }
 
 impl Mailbox {
@@ -92,6 +94,13 @@ impl Mailbox {
             .push_back(mail);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
+        }
+    }
+
+    /// Ends whatever Luau the thread runs, with an error at its next safepoint.
+    pub(super) fn end(&self) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.end();
         }
     }
 
@@ -108,6 +117,7 @@ pub(super) fn spawn(birth: Birth, state: watch::Sender<State>) -> std::io::Resul
     let span = tracing::Span::current();
     builder.spawn(move || {
         let _of_bot = span.enter();
+        super::budget::lower_priority(&birth.name);
         let shared = Arc::clone(&birth.shared);
         let fail = |trouble: Trouble| {
             state.send_replace(State::Failed(trouble));
@@ -138,6 +148,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
     mailbox.thread.get_or_init(thread::current);
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
+    mailbox.alarm.get_or_init(|| guest.budget.alarm());
     let result = Turns {
         lua: &lua,
         guest: &guest,
@@ -194,6 +205,7 @@ impl Turns<'_> {
             busy |= self.guest.run_timers(self.lua, now);
             self.guest.run_deferred();
             busy |= self.take_event(now);
+            self.guest.run_preempted();
             self.settle()?;
             if self.is_over(now) {
                 return Ok(());

@@ -21,6 +21,7 @@ use futures_util::future::join_all;
 use tokio::runtime;
 
 use super::Trouble;
+use super::budget::Allowed;
 use super::graph::Graph;
 use super::guest::Birth;
 use super::registry::{Shared, State};
@@ -206,6 +207,11 @@ impl Stage {
             shared: Arc::clone(&self.shared),
             status: Arc::clone(&script.status),
             handlers: script.options.handlers,
+            allowed: Allowed {
+                memory: script.options.memory,
+                cpu_per_event: script.options.cpu_per_event,
+                load_time: script.options.load_time,
+            },
             permissions: script.options.permissions.clone(),
         }
     }

@@ -54,6 +54,11 @@ impl Version {
         self.mailbox.post(mail);
     }
 
+    /// Ends whatever Luau its thread runs, at the next safepoint.
+    pub(super) fn cut_off(&self) {
+        self.mailbox.end();
+    }
+
     /// How far it is.
     pub(super) fn state(&self) -> State {
         self.state.borrow().clone()

@@ -2,8 +2,7 @@
 //!
 //! Guarantees: a script reaches nothing of the machine (no `io`, no `loadstring`, no bytecode, no
 //! environment of another function, `os` is clocks only), builtins and libraries are read-only, and
-//! a mistake in a call is raised at the line that made it. Limits of memory and CPU belong here, too,
-//! when they come: [`create`] is where a memory limit and an interrupt are set.
+//! a mistake in a call is raised at the line that made it. Memory and CPU are `budget`'s.
 
 use std::sync::OnceLock;
 
@@ -35,6 +34,8 @@ pub(super) struct Tools {
     pub(super) log: Function,
     pub(super) require: Function,
     pub(super) cancel: Function,
+    /// `coroutine.close`.
+    pub(super) close: Function,
 }
 
 /// A new VM with the libraries that are safe.
@@ -110,6 +111,7 @@ impl Tools {
             log: tools.raw_get("log")?,
             require: tools.raw_get("require")?,
             cancel: tools.raw_get("cancel")?,
+            close: tools.raw_get("close")?,
         })
     }
 

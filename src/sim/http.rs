@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,10 +25,12 @@ use super::control::{self, guard};
 use super::log::Record;
 use super::params::Params;
 use super::playground::{self, File};
+use super::quirks::Quirks;
 use super::routes::{self, Call};
 use super::server::Shared;
 use super::stream;
 use super::voice::socket;
+use super::wire;
 use super::world::{BotAccount, Fault, Id};
 use crate::config::Secret;
 use crate::contract::{INTERFACES, Method, ROUTES, Route};
@@ -94,7 +96,7 @@ pub fn new_token(bot: Id) -> Secret {
 /// `{error, message}`, or no body at all where the platform's server crashes.
 pub fn refusal(fault: &Fault) -> Response {
     match fault {
-        Fault::Crash => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Fault::Crash(_) | Fault::TooFast(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Fault::Refused {
             status,
             error,
@@ -117,18 +119,28 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
     let mut record = Record {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
+        at: shared.clock.now().wall,
         ..Record::default()
     };
     let result = serve(shared, route, &parts, body, &mut record).await;
+    let quirks = shared.settings.quirks;
     let response = match result {
         Ok(response) => response,
+        Err(Refused::Fault(Fault::TooFast(wait))) if !quirks.bare_500s => {
+            record.error = Some("rate_limited".to_owned());
+            rate_limited(quirks, wait)
+        }
         Err(Refused::Fault(fault)) => {
+            let fault = match fault {
+                Fault::Crash(code) if !quirks.bare_500s => Fault::code(code),
+                fault => fault,
+            };
             record.error = fault.error().map(str::to_owned);
             refusal(&fault)
         }
-        Err(Refused::Limit) => {
+        Err(Refused::Limit(wait)) => {
             record.error = Some("rate_limited".to_owned());
-            rate_limited()
+            rate_limited(quirks, wait)
         }
     };
     record.status = response.status().as_u16();
@@ -140,12 +152,19 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
 fn keep(shared: &Shared, record: Record) {
     let bots = shared.state().world.bots().to_vec();
     let tokens = bots.iter().map(|bot| bot.token.expose());
-    shared.log().push(record, tokens);
+    let mut log = shared.log();
+    log.push(record, tokens);
+    if shared.inspector.is_watched()
+        && let Some(shown) = log.newest()
+    {
+        shared.inspector.request(shown);
+    }
 }
 
 enum Refused {
     Fault(Fault),
-    Limit,
+    /// For so long.
+    Limit(Duration),
 }
 
 impl From<Fault> for Refused {
@@ -174,7 +193,7 @@ async fn serve(
     let slot = shared
         .limits
         .admit(bot.user, bot.verified, route.interface, now)
-        .map_err(|_| Refused::Limit)?;
+        .map_err(|refusal| Refused::Limit(refusal.wait()))?;
     let fault = shared.faults.request(route.interface.name);
     if let Some(delay) = fault.delay {
         record.fault = Some("delay");
@@ -183,7 +202,7 @@ async fn serve(
     }
     if let Some(status) = fault.answer {
         record.fault = Some("answer");
-        return Ok(injected(status));
+        return Ok(injected(shared.settings.quirks, status));
     }
     if route.privileged && !bot.verified {
         return Err(Fault::code("not_verified").into());
@@ -197,10 +216,15 @@ async fn serve(
         })?;
     if route.label() == "IEvents/Stream" {
         let intents = query.get("intents").and_then(|text| text.parse().ok());
-        return Ok(stream::open(shared, &bot, intents.unwrap_or(0), slot)?);
+        let header = parts.headers.get("last-event-id");
+        let header = header.and_then(|value| value.to_str().ok());
+        let after = query.get("lastEventId").map(String::as_str).or(header);
+        let intents = intents.unwrap_or(0);
+        return Ok(stream::open(shared, &bot, intents, after, slot)?);
     }
-    let params = Params::read(route, &query, &record.body).map_err(Fault::bad)?;
-    let handler = routes::handler(route).ok_or(Fault::Crash)?;
+    let quirks = shared.settings.quirks;
+    let params = Params::read(route, &query, &record.body, quirks).map_err(Fault::bad)?;
+    let handler = routes::handler(route).ok_or(Fault::Crash("not_found"))?;
     let result = shared.act_in(|state, now| {
         handler(Call {
             world: &mut state.world,
@@ -217,7 +241,7 @@ async fn serve(
     }
     Ok(match result? {
         Value::Null => StatusCode::OK.into_response(),
-        value => axum::Json(value).into_response(),
+        value => axum::Json(wire::answer(quirks, route, value)).into_response(),
     })
 }
 
@@ -242,10 +266,14 @@ fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<BotAccount, Faul
     })
 }
 
-/// The platform's 429; its `Retry-After` is 1 whatever the real wait.
-fn rate_limited() -> Response {
+/// The platform's 429. `Retry-After` is whole seconds, at least one.
+fn rate_limited(quirks: Quirks, wait: Duration) -> Response {
+    let seconds = match quirks.retry_after_is_1 {
+        true => 1,
+        false => (wait.as_secs_f64().ceil() as u64).max(1),
+    };
     let headers = [
-        (header::RETRY_AFTER, HeaderValue::from_static("1")),
+        (header::RETRY_AFTER, HeaderValue::from(seconds)),
         (
             HeaderName::from_static("x-ratelimit-remaining"),
             HeaderValue::from_static("0"),
@@ -254,15 +282,15 @@ fn rate_limited() -> Response {
     let body = json!({
         "error": "rate_limited",
         "message": "Too many requests.",
-        "retry_after": 1,
+        "retry_after": seconds,
     });
     (StatusCode::TOO_MANY_REQUESTS, headers, axum::Json(body)).into_response()
 }
 
 /// An answer that a fault asked for. Errors of a server or a proxy have no body, as on the platform.
-fn injected(status: u16) -> Response {
+pub fn injected(quirks: Quirks, status: u16) -> Response {
     match StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
-        StatusCode::TOO_MANY_REQUESTS => rate_limited(),
+        StatusCode::TOO_MANY_REQUESTS => rate_limited(quirks, Duration::from_secs(1)),
         status if status.is_server_error() => status.into_response(),
         status => refusal(&Fault::Refused {
             status: status.as_u16(),

@@ -10,15 +10,17 @@
 //! say how many.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::contract::Interface;
 use crate::contract::limits::{CONCURRENT_REQUESTS, RATE_SEGMENTS};
+use crate::contract::{INTERFACES, Interface};
 
 /// What a verified bot may do more, as a factor. Our choice: the platform's numbers are not published.
 const VERIFIED_FACTOR: u32 = 2;
@@ -44,6 +46,20 @@ impl Window {
     }
 
     fn admit(&mut self, now: Instant, segment_length: Duration, limit: u32) -> bool {
+        self.slide(now, segment_length);
+        if self.in_use() >= limit {
+            return false;
+        }
+        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
+        true
+    }
+
+    fn in_use(&self) -> u32 {
+        self.used.iter().sum()
+    }
+
+    /// Moves the window to `now`: permits of segments that have left it come back.
+    fn slide(&mut self, now: Instant, segment_length: Duration) {
         let passed = now.saturating_duration_since(self.began).as_nanos();
         let segment = (passed / segment_length.as_nanos().max(1)) as u64;
         let steps = segment
@@ -56,21 +72,72 @@ impl Window {
             self.used = [0; RATE_SEGMENTS as usize];
         }
         self.segment = self.segment.max(segment);
-        if self.used.iter().sum::<u32>() >= limit {
-            return false;
-        }
-        self.used[(self.segment % u64::from(RATE_SEGMENTS)) as usize] += 1;
-        true
+    }
+
+    /// When the next permits come back, and how many; `None` while none is used.
+    fn next_back(&self, segment_length: Duration) -> Option<(Instant, u32)> {
+        let segments = u64::from(RATE_SEGMENTS);
+        // The oldest segment of the window stands right after the newest one in the ring.
+        (1..=segments).find_map(|step| {
+            let permits = self.used[((self.segment + step) % segments) as usize];
+            let leaves = self.segment + step;
+            let at = self.began + segment_length * u32::try_from(leaves).unwrap_or(u32::MAX);
+            (permits > 0).then_some((at, permits))
+        })
     }
 }
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The interface's window is full.
-    Window,
+    /// The interface's window is full; permits come back after this time.
+    Window(Duration),
     /// Too many requests at the same time.
     Concurrency,
+}
+
+impl Refusal {
+    /// How long the bot should wait.
+    pub fn wait(self) -> Duration {
+        match self {
+            Refusal::Window(wait) => wait,
+            // As short as a header can say: a place is free as soon as a request has its answer.
+            Refusal::Concurrency => Duration::ZERO,
+        }
+    }
+}
+
+/// What becomes of the platform's rate limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LimitScale {
+    /// So many times as many requests in each window; at least one.
+    Times(f64),
+    /// No windows, and any number of requests at the same time.
+    Off,
+}
+
+impl Default for LimitScale {
+    /// As on the platform.
+    fn default() -> Self {
+        Self::Times(1.0)
+    }
+}
+
+impl FromStr for LimitScale {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let times = text
+            .parse()
+            .ok()
+            .filter(|times| (0.001..=1e6).contains(times));
+        times
+            .map(Self::Times)
+            .ok_or("a number from 0.001 to 1000000, or \"off\"")
+    }
 }
 
 /// One of a bot's places for a running request; it is free again when this is dropped.
@@ -88,6 +155,7 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub struct Limits {
     segment: Duration,
+    scale: LimitScale,
     bots: Mutex<HashMap<Uuid, BotLimits>>,
 }
 
@@ -100,10 +168,19 @@ struct BotLimits {
 
 impl Limits {
     /// Limits whose windows have segments of this length.
-    pub fn new(segment: Duration) -> Self {
+    pub fn new(segment: Duration, scale: LimitScale) -> Self {
         Self {
             segment,
+            scale,
             bots: Mutex::default(),
+        }
+    }
+
+    /// Gives every window back; running requests keep their places.
+    pub fn clear(&self) {
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        for bot in bots.values_mut() {
+            bot.windows.clear();
         }
     }
 
@@ -115,9 +192,13 @@ impl Limits {
         interface: &'static Interface,
         now: Instant,
     ) -> Result<Slot, Refusal> {
-        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        let limit = self.limit_of(interface, verified);
         let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
         let bot = bots.entry(bot).or_default();
+        let Some(limit) = limit else {
+            bot.running.fetch_add(1, Ordering::AcqRel);
+            return Ok(Slot(Arc::clone(&bot.running)));
+        };
         // Only raised under the lock, so that the check and the raise are one step.
         if bot.running.load(Ordering::Acquire) >= CONCURRENT_REQUESTS {
             return Err(Refusal::Concurrency);
@@ -127,10 +208,53 @@ impl Limits {
             .entry(interface.name)
             .or_insert_with(|| Window::new(now));
         if !window.admit(now, self.segment, limit) {
-            return Err(Refusal::Window);
+            let back = window.next_back(self.segment);
+            let wait = back.map(|(at, _)| at.saturating_duration_since(now));
+            return Err(Refusal::Window(wait.unwrap_or_default()));
         }
         bot.running.fetch_add(1, Ordering::AcqRel);
         Ok(Slot(Arc::clone(&bot.running)))
+    }
+
+    /// How much of its limits a bot has used, for people to look at: `{running, concurrent, interfaces:
+    /// [{interface, used, limit, nextBackMs, nextBack}]}`. `nextBack` permits come back in `nextBackMs`;
+    /// both are null while none is used. Limits that are lifted are null.
+    pub fn usage(&self, bot: Uuid, verified: bool, now: Instant) -> Value {
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bot = bots.get_mut(&bot);
+        let running = bot
+            .as_ref()
+            .map_or(0, |bot| bot.running.load(Ordering::Acquire));
+        let interfaces = INTERFACES.iter().map(|interface| {
+            let window = bot.as_mut().and_then(|bot| {
+                let window = bot.windows.get_mut(interface.name)?;
+                window.slide(now, self.segment);
+                Some(&*window)
+            });
+            let back = window.and_then(|window| window.next_back(self.segment));
+            let wait = back.map(|(at, _)| at.saturating_duration_since(now));
+            json!({
+                "interface": interface.name,
+                "limit": self.limit_of(interface, verified),
+                "nextBack": back.map(|(_, permits)| permits),
+                "nextBackMs": wait.map(|wait| wait.as_secs_f64() * 1e3),
+                "used": window.map_or(0, Window::in_use),
+            })
+        });
+        json!({
+            "concurrent": (self.scale != LimitScale::Off).then_some(CONCURRENT_REQUESTS),
+            "interfaces": interfaces.collect::<Vec<_>>(),
+            "running": running,
+        })
+    }
+
+    /// Requests of the interface that a bot may make in one window; `None`: any number.
+    fn limit_of(&self, interface: &Interface, verified: bool) -> Option<u32> {
+        let limit = interface.per_minute * if verified { VERIFIED_FACTOR } else { 1 };
+        match self.scale {
+            LimitScale::Times(times) => Some((f64::from(limit) * times).max(1.0) as u32),
+            LimitScale::Off => None,
+        }
     }
 }
 
@@ -138,10 +262,11 @@ impl Limits {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::Value;
     use tokio::time::Instant;
     use uuid::Uuid;
 
-    use super::{Limits, Refusal, Window};
+    use super::{LimitScale, Limits, Refusal, Window};
     use crate::contract;
 
     const SEGMENT: Duration = Duration::from_secs(10);
@@ -165,6 +290,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_is_what_is_enforced() {
+        let limits = Limits::new(SEGMENT, LimitScale::default());
+        let interface = contract::route("IBotSelf", "GetMe")
+            .expect("a route")
+            .interface;
+        let (bot, start) = (Uuid::nil(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let shown = |seconds| {
+            let usage = limits.usage(bot, false, at(seconds));
+            let mut gauges = usage["interfaces"].as_array().expect("a list").iter();
+            let gauge = gauges.find(|gauge| gauge["interface"] == "IBotSelf");
+            (usage["running"].clone(), gauge.expect("there").clone())
+        };
+        let (running, gauge) = shown(0);
+        assert_eq!((running, &gauge["used"]), (0.into(), &0.into()));
+        assert_eq!(
+            (&gauge["limit"], &gauge["nextBack"]),
+            (&15.into(), &Value::Null)
+        );
+        let admit = |seconds| {
+            limits
+                .admit(bot, false, interface, at(seconds))
+                .expect("room")
+        };
+        let first = admit(0);
+        drop(admit(1));
+        drop(admit(25));
+        let (running, gauge) = shown(30);
+        assert_eq!((running, &gauge["used"]), (1.into(), &3.into()));
+        assert_eq!(gauge["nextBack"], 2, "the segment of 0..10");
+        assert_eq!(gauge["nextBackMs"], 30_000.0, "which leaves at 60 s");
+        drop(first);
+        let (running, gauge) = shown(61);
+        assert_eq!((running, &gauge["used"]), (0.into(), &1.into()));
+        assert_eq!(gauge["nextBackMs"], 19_000.0, "the segment of 20..30");
+        assert_eq!(shown(200).1["used"], 0);
+    }
+
+    #[test]
     fn a_long_pause_gives_the_whole_window_back() {
         let start = Instant::now();
         let mut window = Window::new(start);
@@ -180,7 +344,7 @@ mod tests {
 
     #[test]
     fn the_eleventh_request_at_once_is_refused_and_uses_no_permit() {
-        let limits = Limits::new(SEGMENT);
+        let limits = Limits::new(SEGMENT, LimitScale::default());
         let interface = contract::route("IBotSelf", "GetMe")
             .expect("a route")
             .interface;
@@ -215,7 +379,7 @@ mod tests {
         }
         assert_eq!(
             limits.admit(bot, false, interface, now).err(),
-            Some(Refusal::Window)
+            Some(Refusal::Window(Duration::from_secs(60)))
         );
         let other = Uuid::max();
         assert!(

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Requests that the log keeps.
@@ -32,6 +33,8 @@ pub struct Record {
     pub error: Option<String>,
     /// The fault that struck, as `answer` or `lose`. A lost answer has the status it would have had.
     pub fault: Option<&'static str>,
+    /// When it came.
+    pub at: Timestamp,
     /// How long the answer took, milliseconds.
     pub ms: f64,
 }
@@ -58,6 +61,12 @@ impl Log {
                 self.bytes -= oldest.body.len();
             }
         }
+    }
+
+    /// The newest request, as the control API shows it.
+    pub fn newest(&self) -> Option<Value> {
+        let (number, record) = self.records.back()?;
+        Some(show(*number, record))
     }
 
     /// The requests after number `after`, oldest first, as the control API shows them.
@@ -103,6 +112,7 @@ fn show(number: u64, record: &Record) -> Value {
     };
     json!({
         "n": number,
+        "at": record.at.to_string(),
         "bot": record.bot,
         "method": record.method,
         "path": record.path,

@@ -2,25 +2,17 @@
 //!
 //! Query parameters are required unless the contract says otherwise. In a JSON body names are compared
 //! without letter case, unknown fields are ignored, a missing or null field is its type's default (zero
-//! GUID, 0, null), an integer may come as text. A value of the wrong type is refused. The result has the
-//! contract's names and enums as integers.
+//! GUID, 0, null), an integer may come as text. A value of the wrong type is refused. Two of these are
+//! quirks: that missing fields are defaults, and that the type of a message's entity must be an integer
+//! where every other enum may be a name. The result has the contract's names and enums as integers.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::quirks::Quirks;
 use crate::contract::{Field, Limit, Route, Shape, Type};
-
-/// Whether the type of a message's entity may be a name. The platform's server wants an integer there;
-/// every other enum may be either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntityTypes {
-    /// As the platform: integers only.
-    Integers,
-    /// Names as well: for the playground.
-    Either,
-}
 
 /// The parameters of one call, by the contract's names.
 #[derive(Debug, Default)]
@@ -32,6 +24,7 @@ impl Params {
         route: &Route,
         query: &HashMap<String, String>,
         body: &[u8],
+        quirks: Quirks,
     ) -> Result<Self, String> {
         let mut params = Map::new();
         for field in route.query {
@@ -39,12 +32,10 @@ impl Params {
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(field.name));
             let value = match given {
-                Some((_, text)) => check(
-                    &Value::String(text.clone()),
-                    &field.ty,
-                    field.name,
-                    EntityTypes::Integers,
-                )?,
+                Some((_, text)) => {
+                    let text = Value::String(text.clone());
+                    check(&text, &field.ty, field.name, quirks)?
+                }
                 None if field.optional => continue,
                 None => return Err(format!("the query parameter {} is missing", field.name)),
             };
@@ -56,7 +47,7 @@ impl Params {
             let Value::Object(body) = body else {
                 return Err("the body is not a JSON object".to_owned());
             };
-            let body = check_fields(&body, shape.fields, "", EntityTypes::Integers)?;
+            let body = check_fields(&body, shape.fields, "", quirks)?;
             params.extend(body);
         }
         Ok(Self(params))
@@ -111,7 +102,7 @@ impl Params {
 }
 
 /// Checks a value against a type and brings it into the contract's form.
-pub fn check(value: &Value, ty: &Type, path: &str, entities: EntityTypes) -> Result<Value, String> {
+pub fn check(value: &Value, ty: &Type, path: &str, quirks: Quirks) -> Result<Value, String> {
     let wrong = |wanted: &str| Err(format!("{path} must be {wanted}"));
     Ok(match ty {
         Type::Any => value.clone(),
@@ -164,7 +155,7 @@ pub fn check(value: &Value, ty: &Type, path: &str, entities: EntityTypes) -> Res
             },
         },
         Type::Object(shape) => match value {
-            Value::Object(map) => Value::Object(check_fields(map, shape.fields, path, entities)?),
+            Value::Object(map) => Value::Object(check_fields(map, shape.fields, path, quirks)?),
             _ => return wrong("an object"),
         },
         Type::List(inner) => match value {
@@ -172,7 +163,7 @@ pub fn check(value: &Value, ty: &Type, path: &str, entities: EntityTypes) -> Res
                 let items: Result<Vec<Value>, String> = items
                     .iter()
                     .enumerate()
-                    .map(|(i, item)| check(item, inner, &format!("{path}[{i}]"), entities))
+                    .map(|(i, item)| check(item, inner, &format!("{path}[{i}]"), quirks))
                     .collect();
                 Value::Array(items?)
             }
@@ -182,7 +173,7 @@ pub fn check(value: &Value, ty: &Type, path: &str, entities: EntityTypes) -> Res
             Value::Object(map) => {
                 let mut checked = Map::new();
                 for (key, item) in map {
-                    let item = check(item, inner, &format!("{path}.{key}"), entities)?;
+                    let item = check(item, inner, &format!("{path}.{key}"), quirks)?;
                     checked.insert(key.clone(), item);
                 }
                 Value::Object(checked)
@@ -194,15 +185,15 @@ pub fn check(value: &Value, ty: &Type, path: &str, entities: EntityTypes) -> Res
                 return wrong("an object");
             };
             let tag = get(map, union.tag).unwrap_or(&Value::Null);
-            if tag.is_string() && entities == EntityTypes::Integers {
+            if tag.is_string() && quirks.numbered_entities {
                 return Err(format!("{path}.{} must be an integer", union.tag));
             }
-            let mut checked = check_fields(map, union.common, path, entities)?;
+            let mut checked = check_fields(map, union.common, path, quirks)?;
             let number = checked.get(union.tag).and_then(Value::as_i64).unwrap_or(0);
             let Some(name) = union.tags.name_of(number) else {
                 return Err(format!("{path}.{} {number} is unknown", union.tag));
             };
-            checked.extend(check_fields(map, union.own_fields(name), path, entities)?);
+            checked.extend(check_fields(map, union.own_fields(name), path, quirks)?);
             Value::Object(checked)
         }
     })
@@ -212,7 +203,7 @@ fn check_fields(
     given: &Map<String, Value>,
     fields: &[Field],
     path: &str,
-    entities: EntityTypes,
+    quirks: Quirks,
 ) -> Result<Map<String, Value>, String> {
     let mut checked = Map::new();
     for field in fields {
@@ -225,10 +216,11 @@ fn check_fields(
             Some(value) if !value.is_null() => {
                 checked.insert(
                     field.name.to_owned(),
-                    check(value, &field.ty, &path, entities)?,
+                    check(value, &field.ty, &path, quirks)?,
                 );
             }
             _ if field.optional => {}
+            _ if !quirks.missing_are_defaults => return Err(format!("{path} is missing")),
             _ => {
                 checked.insert(field.name.to_owned(), default_of(&field.ty));
             }
@@ -330,12 +322,13 @@ mod tests {
     use serde_json::json;
     use uuid::Uuid;
 
-    use super::Params;
+    use super::{Params, Quirks};
+    use crate::config::Dialect;
     use crate::contract;
 
     fn send(body: &str) -> Result<Params, String> {
         let route = contract::route("IMessages", "Send").expect("a route");
-        Params::read(route, &HashMap::new(), body.as_bytes())
+        Params::read(route, &HashMap::new(), body.as_bytes(), Quirks::default())
     }
 
     #[test]
@@ -381,9 +374,26 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_wants_every_field_and_takes_names() {
+        let route = contract::route("IMessages", "Send").expect("a route");
+        let read = |body: &str| {
+            let quirks = Quirks::of(Dialect::Documented);
+            Params::read(route, &HashMap::new(), body.as_bytes(), quirks)
+        };
+        let error = read(r#"{"text":"hi"}"#).expect_err("refused");
+        assert_eq!(error, "channelId is missing");
+        let id = Uuid::nil();
+        let body = json!({"channelId": id, "text": "hi", "entities":
+            [{"type": "bold", "offset": 0, "length": 2}]});
+        let params = read(&body.to_string()).expect("fine");
+        assert_eq!(params.value("entities")[0]["type"], 10);
+    }
+
+    #[test]
     fn a_required_query_parameter_must_be_there() {
         let route = contract::route("ISpaces", "Get").expect("a route");
-        let error = Params::read(route, &HashMap::new(), b"").expect_err("refused");
+        let error = Params::read(route, &HashMap::new(), b"", Quirks::default());
+        let error = error.expect_err("refused");
         assert!(error.contains("spaceId"), "{error}");
     }
 }

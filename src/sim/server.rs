@@ -1,7 +1,10 @@
 //! The running server: what its connections share, how it starts and how it stops.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,15 +18,20 @@ use super::control::view;
 use super::events::Feed;
 use super::faults::{FaultSpec, Switch};
 use super::http;
-use super::limits::Limits;
+use super::inspect::{Inspector, Notice, To};
+use super::limits::{LimitScale, Limits};
 use super::log::Log;
+use super::quirks::Quirks;
+use super::saved::{self, FileError, Refused, Saved, StateFile};
 use super::voice::{Track, Voice, VoiceStatus};
-use super::world::{BotAccount, Effect, Plan, World};
+use super::world::{BotAccount, Effect, Id, Plan, World};
 use crate::config::Secret;
 use crate::contract::limits::{RATE_SEGMENTS, RATE_WINDOW};
 
 /// Events that wait for a slow playground page; when there are more it is told to reload.
 const PAGE_BACKLOG: usize = 1_024;
+/// The distance between two writes of the state file, at least: what a killed process may lose.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long [`Server::stop`] waits for requests that are being answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -37,10 +45,16 @@ pub struct Settings {
     /// The interval in which at most 50 events leave a stream; the platform's is 500 ms. Zero takes
     /// the bound away, for benchmarks.
     pub batch: Duration,
+    /// Which of the real server's ways it has: all of them, unless the dialect is the documented one.
+    pub quirks: Quirks,
+    /// What becomes of the rate limits.
+    pub limits: LimitScale,
     /// How the voice sockets write their status messages.
     pub voice_status: VoiceStatus,
     /// The world to begin with; `None`: one space with some channels and people.
     pub world: Option<Plan>,
+    /// A file to keep the world in. If it is there, the world begins as it was kept.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -50,8 +64,11 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             segment: RATE_WINDOW / RATE_SEGMENTS,
             batch: Duration::from_millis(500),
+            quirks: Quirks::default(),
+            limits: LimitScale::default(),
             voice_status: VoiceStatus::default(),
             world: None,
+            state: None,
         }
     }
 }
@@ -69,6 +86,9 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] FileError),
 }
 
 impl Error {
@@ -129,6 +149,10 @@ pub struct Shared {
     pub limits: Limits,
     pub faults: Switch,
     state: Mutex<State>,
+    /// Whether something may have changed since the state file was written.
+    dirty: AtomicBool,
+    /// The bots of [`Server::add_bot`], with whether they are verified: a reset adds them again.
+    added: Mutex<Vec<(String, bool)>>,
     log: Mutex<Log>,
     /// Wakes the timer when a nearer deadline may have been set.
     timers: Notify,
@@ -136,6 +160,8 @@ pub struct Shared {
     pub taken: watch::Sender<()>,
     /// JSON for playground pages. A page that reads slower than [`PAGE_BACKLOG`] is told to reload.
     pub pages: broadcast::Sender<Arc<str>>,
+    /// What inspectors are shown beside that.
+    pub inspector: Inspector,
     stop: watch::Sender<bool>,
 }
 
@@ -167,7 +193,107 @@ impl Shared {
         let now = self.clock.now();
         let result = act(&mut state, now);
         self.publish(&mut state, now);
+        self.dirty.store(true, Ordering::Release);
         result
+    }
+
+    /// The whole state as JSON.
+    pub fn snapshot(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let state = self.state();
+        saved::write(&state, self.clock.now())
+    }
+
+    /// Takes a snapshot up in the place of everything that is. Open streams and voice sockets end.
+    ///
+    /// # Errors
+    /// Says what is wrong and where; then nothing has changed.
+    pub fn restore(&self, json: &[u8]) -> Result<(), Refused> {
+        let saved = saved::read(json, self.settings.quirks, self.clock.now())?;
+        self.begin_anew(saved);
+        Ok(())
+    }
+
+    fn begin_anew(&self, saved: Saved) {
+        let Saved {
+            now,
+            world,
+            feed,
+            voice_tokens,
+            ..
+        } = saved;
+        let ahead = now.duration_since(self.clock.now().wall);
+        if let Ok(ahead) = Duration::try_from(ahead) {
+            self.clock.advance(ahead);
+        }
+        self.limits.clear();
+        {
+            let mut state = self.state();
+            let now = self.clock.now();
+            let connected = state.feed.connected();
+            state.world = world;
+            state.feed = feed;
+            state.voice.restart(voice_tokens);
+            self.publish(&mut state, now);
+            state.feed.disconnect(&connected, now.mono);
+        }
+        self.dirty.store(true, Ordering::Release);
+        self.timers.notify_one();
+        // A flood that waits for a stream must not wait any longer.
+        self.taken.send_replace(());
+        // Fails only when nobody watches.
+        let _ = self.pages.send(r#"{"type":"reload"}"#.into());
+    }
+
+    /// Makes everything as it was before anything happened: the world of the settings and the bots that
+    /// were added to it, each with its token; no faults, no request log. A state file does not count.
+    pub fn reset(&self) {
+        let old = {
+            let state = self.state();
+            let bots = state.world.bots().iter();
+            bots.map(|bot| (bot.user, bot.token.clone()))
+                .collect::<HashMap<_, _>>()
+        };
+        let token = |user| {
+            old.get(&user)
+                .cloned()
+                .unwrap_or_else(|| http::new_token(user))
+        };
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = first_world(&self.settings, token);
+        for (name, verified) in added.iter() {
+            world.add_bot(name, *verified, token);
+        }
+        self.begin_anew(Saved::fresh(world, self.clock.now()));
+        self.faults.clear(None);
+        *self.log() = Log::default();
+    }
+
+    /// Writes the state file when something has changed, until the server stops.
+    async fn keep_state(self: Arc<Self>, file: Arc<StateFile>) {
+        let mut stop = self.stopping();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SAVE_EVERY) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+            if self.dirty.swap(false, Ordering::AcqRel) {
+                self.save(&file).await;
+            }
+        }
+    }
+
+    /// Writes the state file; a failure is logged, and tried again with the next change.
+    async fn save(&self, file: &Arc<StateFile>) {
+        let json = match self.snapshot() {
+            Ok(json) => json,
+            Err(error) => return tracing::error!("the world cannot be written: {error}"),
+        };
+        let file = Arc::clone(file);
+        let written = tokio::task::spawn_blocking(move || file.write(&json)).await;
+        if let Ok(Err(error)) = written {
+            self.dirty.store(true, Ordering::Release);
+            tracing::error!("{error}");
+        }
     }
 
     fn publish(&self, state: &mut State, now: Now) {
@@ -176,20 +302,27 @@ impl Shared {
             return;
         }
         let watched = self.pages.receiver_count() > 0;
+        let inspected = self.inspector.is_watched();
         for effect in &effects {
+            if inspected {
+                self.inspect(effect, now);
+            }
             match effect {
                 Effect::Space {
                     space,
                     kind,
                     payload,
-                } => state.feed.push(*space, kind, payload, now.mono),
+                    unseen,
+                } => state
+                    .feed
+                    .push(*space, kind, payload, unseen.clone(), now.mono),
                 Effect::Direct { bot, kind, payload } => {
                     state.feed.push_direct(*bot, kind, payload, now.mono);
                 }
                 Effect::Installed { bot, space } => state.feed.install(*bot, *space),
                 Effect::Uninstalled { bot, space } => state.feed.remove(*bot, *space),
-                Effect::RoomJoined { room, user, is_bot } => {
-                    let track = (!is_bot).then(Track::microphone);
+                Effect::RoomJoined { room, user, speaks } => {
+                    let track = speaks.then(Track::microphone);
                     state.voice.rooms.join(*room, *user, track);
                 }
                 Effect::RoomLeft { room, user } => state.voice.left(*room, *user),
@@ -207,6 +340,21 @@ impl Shared {
         if state.world.take_timers_changed() {
             self.timers.notify_one();
         }
+    }
+
+    /// Shows the inspectors what leaves for bots.
+    fn inspect(&self, effect: &Effect, now: Now) {
+        let (to, kind, payload) = match effect {
+            Effect::Space {
+                space,
+                kind,
+                payload,
+                ..
+            } => (To::Space(*space), kind, payload),
+            Effect::Direct { bot, kind, payload } => (To::Bot(*bot), kind, payload),
+            _ => return,
+        };
+        self.inspector.event(to, kind, payload, now.wall);
     }
 
     /// Ends what has outlived its time.
@@ -235,12 +383,35 @@ impl Shared {
     }
 }
 
+/// Where whoever runs the bots tells the playground's pages of them. Cheap to clone; does nothing when the
+/// server has stopped.
+#[derive(Clone)]
+pub struct NoticeBoard(Arc<Shared>);
+
+impl NoticeBoard {
+    /// Shows a notice to every page, and keeps it for pages that come later.
+    pub fn post(&self, notice: Notice) {
+        let now = self.0.clock.now();
+        self.0.inspector.notice(notice, now.wall);
+    }
+}
+
 /// A running embedded server. Dropping it without [`Server::stop`] leaves it running until the
 /// runtime ends.
 pub struct Server {
     shared: Arc<Shared>,
     listener: JoinHandle<io::Result<()>>,
     timer: JoinHandle<()>,
+    /// The state file and the task that writes it now and then.
+    keeper: Option<(Arc<StateFile>, JoinHandle<()>)>,
+}
+
+/// The world of the settings.
+fn first_world(settings: &Settings, token: impl Fn(Id) -> Secret) -> World {
+    match &settings.world {
+        Some(plan) => World::planned(plan, settings.quirks, token),
+        None => World::with_default_space(settings.quirks),
+    }
 }
 
 impl Server {
@@ -252,29 +423,48 @@ impl Server {
         let failed = |source| Error::listen(settings.listen, source);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let world = match &settings.world {
-            Some(plan) => World::planned(plan, http::new_token),
-            None => World::with_default_space(),
+        let state_file = match &settings.state {
+            Some(path) => Some(StateFile::claim(path)?),
+            None => None,
         };
+        let feed = Feed::new(settings.quirks);
         let shared = Arc::new(Shared {
-            limits: Limits::new(settings.segment),
+            limits: Limits::new(settings.segment, settings.limits),
             faults: Switch::default(),
-            settings,
             address,
             clock: Clock::new(),
             state: Mutex::new(State {
-                world,
-                feed: Feed::default(),
+                world: first_world(&settings, http::new_token),
+                feed,
                 voice: Voice::new(address),
             }),
             log: Mutex::default(),
             timers: Notify::new(),
             taken: watch::Sender::new(()),
             pages: broadcast::Sender::new(PAGE_BACKLOG),
+            inspector: Inspector::default(),
             stop: watch::Sender::new(false),
+            dirty: AtomicBool::new(false),
+            added: Mutex::default(),
+            settings,
         });
         // The bots of the plan begin to receive events.
         shared.act(|_, _| ());
+        let keeper = match state_file {
+            None => None,
+            Some(file) => {
+                if let Some(json) = file.read()? {
+                    let restored = shared.restore(&json);
+                    restored.map_err(|source| FileError::Refused {
+                        path: file.path().to_owned(),
+                        source,
+                    })?;
+                }
+                let file = Arc::new(file);
+                let keep = Arc::clone(&shared).keep_state(Arc::clone(&file));
+                Some((file, tokio::spawn(keep)))
+            }
+        };
         let mut stop = shared.stopping();
         // Events are small writes that must not wait for one another.
         let listener = listener.tap_io(|socket| {
@@ -289,6 +479,7 @@ impl Server {
         Ok(Server {
             listener: tokio::spawn(async move { serve.await }),
             timer: tokio::spawn(Arc::clone(&shared).keep_time()),
+            keeper,
             shared,
         })
     }
@@ -306,9 +497,15 @@ impl Server {
     /// Installs a bot into the first space, with every entitlement. The username is the name, with
     /// `bot` at its end. A name that is there already is the same bot, with the same token.
     pub fn add_bot(&self, name: &str, verified: bool) -> Bot {
+        let mut added = self
+            .shared
+            .added
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let account = self
             .shared
             .act(|world, _| world.add_bot(name, verified, http::new_token));
+        added.push((name.to_owned(), verified));
         Bot::from(&account)
     }
 
@@ -316,6 +513,11 @@ impl Server {
     pub fn bots(&self) -> Vec<Bot> {
         let state = self.shared.state();
         state.world.bots().iter().map(Bot::from).collect()
+    }
+
+    /// Where notices for the playground go.
+    pub fn notices(&self) -> NoticeBoard {
+        NoticeBoard(Arc::clone(&self.shared))
     }
 
     /// Arms a fault.
@@ -328,8 +530,8 @@ impl Server {
         self.shared.faults.unleash(seed);
     }
 
-    /// Ends open streams, closes the listener, and waits a moment for requests that are being
-    /// answered.
+    /// Ends open streams, closes the listener, waits a moment for requests that are being answered, and
+    /// writes the state file.
     pub async fn stop(self) {
         self.shared.stop.send_replace(true);
         let mut listener = self.listener;
@@ -340,7 +542,11 @@ impl Server {
             tracing::debug!("a connection to the embedded server did not end in time");
             listener.abort();
         }
-        // It stops at the same signal.
+        // These stop at the same signal.
         let _ = self.timer.await;
+        if let Some((file, keeper)) = self.keeper {
+            let _ = keeper.await;
+            self.shared.save(&file).await;
+        }
     }
 }

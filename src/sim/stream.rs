@@ -3,7 +3,8 @@
 //! `ready` first, then events as they come: at most [`BURST`] of them in each interval of
 //! [`super::Settings::batch`], as the platform's batches; a heartbeat when nothing was written for 30 s.
 //! An event counts as delivered when it is handed to the socket, so that what was on its way when the
-//! connection broke is lost, as on the platform. Armed faults strike between two writes. `lastEventId` is accepted and ignored.
+//! connection broke is lost, as on the platform. Armed faults strike between two writes. A bot that may name
+//! its position (a quirk) gets what it missed right after `ready`, and then `resumed`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +16,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ pub fn open(
     shared: &Arc<Shared>,
     bot: &BotAccount,
     intents: i64,
+    after: Option<&str>,
     slot: Slot,
 ) -> Result<Response, Fault> {
     let allowed = INTENTS
@@ -48,13 +50,16 @@ pub fn open(
     if intents == 0 || intents & !allowed != 0 {
         return Err(Fault::code("missing_intents"));
     }
-    let (wake, ready) = {
+    let quirks = shared.settings.quirks;
+    let (opened, ready) = {
         let now = shared.clock.now();
         let mut state = shared.state();
-        let wake = state.feed.open(bot.user, now.mono).ok_or(Fault::Crash)?;
+        let opened = state.feed.open(bot.user, intents, after, now.mono);
+        let opened = opened.ok_or(Fault::Crash("not_found"))?;
         let spaces: Vec<_> = state.world.spaces_of(bot.user).collect();
-        let ready = wire::ready(intents, bot.user, &spaces).to_string();
-        (wake, shared.faults.opening(frame("ready", &ready, "ready")))
+        let ready = wire::ready(quirks, intents, bot, &spaces);
+        let ready = frame(quirks, "ready", &ready, "ready");
+        (opened, shared.faults.opening(ready))
     };
     let reader = Reader {
         bot: bot.user,
@@ -63,7 +68,8 @@ pub fn open(
         pieces: VecDeque::new(),
         then: None,
         armed: shared.faults.watch(),
-        wake,
+        wake: opened.wake,
+        replay: opened.replay.map(|count| Replay { count, left: count }),
         stop: shared.stopping(),
         burst: Burst::new(),
         last: shared.clock.now().mono,
@@ -96,11 +102,19 @@ impl Burst {
     }
 }
 
+/// What a bot gets that named its position.
+struct Replay {
+    count: usize,
+    left: usize,
+}
+
 /// The server's end of a stream; dropping it closes the stream.
 struct Reader {
     bot: Id,
     intents: u64,
     ready: Option<Bytes>,
+    /// Until `resumed` was written.
+    replay: Option<Replay>,
     /// What faults made of the events taken last, to be written apart. Empty without faults.
     pieces: VecDeque<Bytes>,
     /// The fault that comes after the pieces.
@@ -119,13 +133,23 @@ struct Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let now = self.shared.clock.now();
-        self.shared.state().feed.close(self.bot, now.mono);
+        let mut state = self.shared.state();
+        // In a new feed this stream was never open.
+        if !self.is_orphaned() {
+            state.feed.close(self.bot, now.mono);
+        }
+        drop(state);
         // A flood that waits for this stream must not wait any longer.
         self.shared.taken.send_replace(());
     }
 }
 
 impl Reader {
+    /// Whether the feed was replaced, and the sender with it. To be asked under the lock.
+    fn is_orphaned(&self) -> bool {
+        self.wake.has_changed().is_err()
+    }
+
     /// The next bytes to write; `None` ends the stream, an error cuts the connection.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if let Some(ready) = self.ready.take() {
@@ -163,7 +187,15 @@ impl Reader {
             if self.burst.began.elapsed() >= interval {
                 self.burst = Burst::new();
             }
-            let room = BURST - self.burst.used;
+            let mut room = BURST - self.burst.used;
+            if let Some(replay) = &self.replay {
+                if replay.left == 0 {
+                    let resumed = self.resumed(replay.count);
+                    self.replay = None;
+                    return Some(Ok(resumed));
+                }
+                room = room.min(replay.left);
+            }
             if room == 0 {
                 let next = self.burst.began + interval;
                 tokio::select! {
@@ -174,13 +206,24 @@ impl Reader {
             }
             let now = self.shared.clock.now().mono;
             let mut chunk = Vec::new();
-            let taken =
-                self.shared
-                    .state()
+            let taken = {
+                let mut state = self.shared.state();
+                if self.is_orphaned() {
+                    return None;
+                }
+                state
                     .feed
-                    .take(self.bot, self.intents, room, now, &mut chunk);
+                    .take(self.bot, self.intents, room, now, &mut chunk)
+            };
             // Also when the intents let nothing through: the position has moved.
             self.shared.taken.send_replace(());
+            if let Some(replay) = &mut self.replay {
+                // Fewer are left when some grew too old in the meantime.
+                replay.left = if taken == 0 { 0 } else { replay.left - taken };
+                if taken == 0 {
+                    continue;
+                }
+            }
             if taken > 0 {
                 self.burst.used += taken;
                 self.last = now;
@@ -206,8 +249,17 @@ impl Reader {
 
     fn heartbeat(&self) -> Bytes {
         let now = self.shared.clock.now();
-        let payload = json!({ "timestamp": now.argon_ms() }).to_string();
+        self.placed("heartbeat", json!({ "timestamp": now.argon_ms() }))
+    }
+
+    fn resumed(&self, count: usize) -> Bytes {
+        self.placed("resumed", json!({ "replayedCount": count }))
+    }
+
+    /// An event of the connection, whose id is the position.
+    fn placed(&self, kind: &str, payload: Value) -> Bytes {
+        let quirks = self.shared.settings.quirks;
         let cursor = self.shared.state().feed.cursor(self.bot);
-        frame("heartbeat", &payload, &cursor)
+        frame(quirks, kind, &wire::event(quirks, kind, payload), &cursor)
     }
 }

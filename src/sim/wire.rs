@@ -1,16 +1,121 @@
-//! The world as the platform's server writes it in JSON: the "server does" column of protocol.md.
+//! The world as the platform writes it in JSON.
 //!
-//! Enums are integers, except that `IChannels` writes a channel's type as its capitalised name; flags
-//! are masks; what is not known is null, not left out. Names are those of the contract's shapes.
+//! Everything is made in the server's way: enums are integers, except that `IChannels` writes a channel's
+//! type as its capitalised name; flags are masks; what is not known is null, not left out. [`event`] and
+//! [`answer`] then write it as the documentation says where a quirk is off. Names are those of the
+//! contract's shapes.
 
 use serde_json::{Map, Value, json};
 
-use super::world::{Archetype, Channel, Command, Id, Message, Space, User};
+use super::clock::Now;
+use super::quirks::Quirks;
+use super::world::{
+    Archetype, BotAccount, Channel, Command, Id, Message, Presence, Reaction, Space, User,
+};
 use crate::contract::shapes::BOT_MESSAGE_ENTITY;
-use crate::contract::{CHANNEL_TYPE, ENTITY_TYPE, MESSAGE_ENTITY};
+use crate::contract::{self, CHANNEL_TYPE, ENTITY_TYPE, Flags, MESSAGE_ENTITY, Route, Shape, Type};
 
 /// User ids that a reaction names at most.
 const REACTION_PREVIEW: usize = 3;
+
+/// Bit sets that the documentation writes as names; other masks are numbers there, too.
+const NAMED_SETS: &[&str] = &[
+    "flags",
+    "grantedEntitlements",
+    "requiredEntitlements",
+    "state",
+];
+
+/// An event's payload as the stream carries it.
+pub fn event(quirks: Quirks, kind: &str, payload: Value) -> String {
+    event_value(quirks, kind, payload).to_string()
+}
+
+fn event_value(quirks: Quirks, kind: &str, mut payload: Value) -> Value {
+    if let Some(event) = contract::event(kind) {
+        restyle_fields(quirks, &mut payload, event.payload);
+    }
+    if !quirks.newer_fields
+        && kind == "callIncoming"
+        && let Some(fields) = payload.as_object_mut()
+    {
+        fields.remove("fromLocale");
+    }
+    payload
+}
+
+/// A route's answer.
+pub fn answer(quirks: Quirks, route: &Route, mut answer: Value) -> Value {
+    if let Some(shape) = route.response {
+        restyle_fields(quirks, &mut answer, shape);
+    }
+    answer
+}
+
+/// Turns what the server writes into what the documentation says, where the quirks ask for it.
+fn restyle(quirks: Quirks, value: &mut Value, ty: &Type, name: &str) {
+    match ty {
+        Type::Object(shape) => restyle_fields(quirks, value, shape),
+        Type::List(inner) => {
+            for item in value.as_array_mut().into_iter().flatten() {
+                restyle(quirks, item, inner, name);
+            }
+        }
+        Type::Union(union) => {
+            for (name, value) in value.as_object_mut().into_iter().flatten() {
+                if let Some(field) = union.any_field(name) {
+                    restyle(quirks, value, &field.ty, name);
+                }
+            }
+        }
+        _ if quirks.numbers => {}
+        Type::Enum(known) => {
+            let number = match &*value {
+                Value::String(name) => known.number(name),
+                value => value.as_i64(),
+            };
+            if let Some(name) = number.and_then(|number| known.name_of(number)) {
+                *value = name.into();
+            }
+        }
+        Type::Flags(known) if NAMED_SETS.contains(&name) => {
+            if let Some(mask) = value.as_u64() {
+                *value = set_of_names(known, mask).into();
+            }
+        }
+        Type::Choice(_) => {
+            if let Value::String(word) = value {
+                *word = word.to_lowercase();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn restyle_fields(quirks: Quirks, value: &mut Value, shape: &Shape) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    if !quirks.newer_fields {
+        fields.retain(|name, _| shape.field(name).is_some());
+    }
+    for (name, value) in fields {
+        if let Some(field) = shape.field(name) {
+            restyle(quirks, value, &field.ty, name);
+        }
+    }
+}
+
+/// `viewChannel, sendMessages`; `none` for the empty set.
+fn set_of_names(known: &Flags, mask: u64) -> String {
+    let values = known.values.iter();
+    let names = values.filter(|(bit, _)| mask & bit != 0);
+    let names: Vec<&str> = names.map(|&(_, name)| name).collect();
+    match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(", "),
+    }
+}
 
 /// `BotUserV1`, with the `locale` of API 1.10.0.
 pub fn user(user: &User) -> Value {
@@ -24,14 +129,28 @@ pub fn user(user: &User) -> Value {
     })
 }
 
-/// `MessageCreateEvent`. Controls are null whether the message has some or not.
-pub fn message_create(space: Id, channel: Id, message: &Message, sender: Value) -> Value {
-    let entities: Vec<Value> = message.entities.iter().map(event_entity).collect();
+/// The entities of a message that a bot is shown.
+fn entities(quirks: Quirks, message: &Message) -> impl Iterator<Item = &Value> {
+    let gif = ENTITY_TYPE.number("gif");
+    let all = message.entities.iter();
+    all.filter(move |entity| quirks.newer_fields || entity["type"].as_i64() != gif)
+}
+
+/// `MessageCreateEvent`.
+pub fn message_create(
+    quirks: Quirks,
+    space: Id,
+    channel: Id,
+    message: &Message,
+    sender: Value,
+) -> Value {
+    let controls = message.controls.as_ref();
+    let entities: Vec<Value> = entities(quirks, message).map(event_entity).collect();
     json!({
         "channelId": channel,
         "message": {
             "channelId": channel,
-            "controls": null,
+            "controls": controls.filter(|_| !quirks.controls_are_hidden),
             "entities": entities,
             "messageId": message.id,
             "reactions": [],
@@ -55,8 +174,16 @@ fn event_entity(entity: &Value) -> Value {
 }
 
 /// `MessageDto`.
-pub fn message_dto(space: Id, channel: Id, message: &Message) -> Value {
-    let entities: Vec<Value> = message.entities.iter().map(history_entity).collect();
+pub fn message_dto(quirks: Quirks, space: Id, channel: Id, message: &Message, now: Now) -> Value {
+    let entities = entities(quirks, message);
+    let entities: Vec<Value> = match quirks.stale_history {
+        true => entities.map(history_entity).collect(),
+        false => entities.map(plain_entity).collect(),
+    };
+    let shown = match quirks.stale_history {
+        true => message.shown_reactions(now),
+        false => &message.reactions,
+    };
     json!({
         "channelId": channel,
         "controls": message.controls,
@@ -64,7 +191,7 @@ pub fn message_dto(space: Id, channel: Id, message: &Message) -> Value {
         "creatorId": message.sender,
         "entities": entities,
         "messageId": message.id,
-        "reactions": reactions(message),
+        "reactions": reactions(shown),
         "replyTo": message.reply_to,
         "spaceId": space,
         "text": message.text,
@@ -90,10 +217,19 @@ fn history_entity(entity: &Value) -> Value {
     entity
 }
 
+/// An entity as the documentation has it.
+fn plain_entity(entity: &Value) -> Value {
+    let mut entity = entity.clone();
+    if let Some(fields) = entity.as_object_mut() {
+        fields.remove("version");
+    }
+    entity
+}
+
 /// A list of `ReactionDto`.
-pub fn reactions(message: &Message) -> Vec<Value> {
-    let reactions = message.reactions.iter();
+pub fn reactions(reactions: &[Reaction]) -> Vec<Value> {
     reactions
+        .iter()
         .map(|reaction| {
             let preview: Vec<&Id> = reaction.users.iter().take(REACTION_PREVIEW).collect();
             json!({
@@ -173,19 +309,38 @@ pub fn option_value(name: &str, kind: i64, value: &Value) -> Value {
     json!({ "name": name, "type": kind, "value": value })
 }
 
-/// `ready`'s payload.
-pub fn ready(intents: u64, bot: Id, spaces: &[&Space]) -> Value {
-    let spaces: Vec<Value> = spaces
+/// `BotPresenceV1`.
+pub fn presence(presence: &Presence) -> Value {
+    let activity = presence.activity.as_ref().map(|activity| {
+        json!({
+            "kind": activity.kind,
+            "startTimestampSeconds": activity.since,
+            "titleName": activity.title,
+        })
+    });
+    json!({ "activity": activity, "status": presence.status })
+}
+
+/// `ready`'s payload. Approval is pending where a space grants less than the bot requires.
+pub fn ready(quirks: Quirks, intents: u64, bot: &BotAccount, spaces: &[&Space]) -> String {
+    let infos: Vec<Value> = spaces
         .iter()
         .map(|space| {
+            let granted = space.entitlements(bot.user);
             json!({
-                "grantedEntitlements": space.member(bot).map_or(0, |member| member.granted),
-                "pendingApproval": false,
+                "grantedEntitlements": granted,
+                "pendingApproval": bot.required & !granted != 0,
                 "spaceId": space.id,
             })
         })
         .collect();
-    json!({ "intents": intents, "spaces": spaces })
+    let ready = json!({ "intents": intents, "spaces": infos });
+    let mut ready = event_value(quirks, "ready", ready);
+    if !quirks.ready_without_ids {
+        let ids: Vec<Id> = spaces.iter().map(|space| space.id).collect();
+        ready["spaceIds"] = json!(ids);
+    }
+    ready.to_string()
 }
 
 fn capitalised(name: &str) -> String {

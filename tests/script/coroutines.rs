@@ -209,3 +209,39 @@ async fn a_scripts_own_traceback_has_only_its_own_frames() {
     assert_eq!(lines[2], "tracer.luau:6|");
     assert_eq!(lines[3], "co|tracer.luau:7|");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cron_pattern_that_cannot_be_is_refused_where_it_stands() {
+    let bot = Bot::start(&[(
+        "clock.luau",
+        r#"local function try(...)
+            local ok, problem = pcall(argon.cron, ...)
+            print(ok, problem)
+        end
+        local function f() end
+        try("0 9 * * 8", f)
+        try("* * * * * *", f)
+        try("0 0 31 2 *", f)
+        try("0 9 * * *", f, { timezone = "Mars/Base" })
+        try("0 9 * * *", f, { timezome = "Europe/Berlin" })
+        try("0 9 * * *", "f")
+        local timer = argon.cron("0 9 * * mon-fri", f, { timezone = "Europe/Berlin" })
+        timer.off()
+        timer.off()
+        print("done")"#,
+    )])
+    .await;
+    let fields = "is no cron pattern (minute, hour, day of the month, month, day of the week)";
+    let refused = [
+        format!("\"0 9 * * 8\" {fields}: Number out of bounds"),
+        format!("\"* * * * * *\" {fields}: Pattern must have 5 fields when seconds are disallowed"),
+        format!("\"0 0 31 2 *\" {fields}: no day of the calendar matches it"),
+        "no time zone is called \"Mars/Base\"".to_owned(),
+        "the table of options has no field timezome; did you mean timezone?".to_owned(),
+        "the handler must be a function, got string".to_owned(),
+    ]
+    .map(|problem| format!("false\targon.cron: {problem}"));
+    let mut said: Vec<_> = refused.iter().map(String::as_str).collect();
+    said.push("done");
+    bot.said("clock", &said).await;
+}

@@ -165,7 +165,7 @@ async fn what_cannot_be_logged_is_an_error_of_the_script() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_value_that_would_be_endless_text_is_refused() {
-    let bot = Bot::start(&[(
+    let bot = Bot::start_heavy(&[(
         "bomb.luau",
         r#"local t = {}
         for _ = 1, 100 do t = { t, t } end

@@ -2,6 +2,7 @@
 //! through the real client to a local server. Scripts tell what they see with `print`; each test uses
 //! script names of its own, because all share the process's log.
 
+mod budget;
 mod coroutines;
 mod events;
 mod lifecycle;

@@ -156,7 +156,18 @@ impl Bot {
             handlers,
             ..ScriptSettings::default()
         };
+        Self::start_set(files, settings).await
+    }
+
+    /// With these settings for every script; the load time is the tests'.
+    pub async fn start_set(files: &[(&str, &str)], settings: ScriptSettings) -> Self {
         Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
+    }
+
+    /// For a top level that computes much: an unoptimised build on a busy machine takes its time.
+    pub async fn start_heavy(files: &[(&str, &str)]) -> Self {
+        let settings = ScriptSettings::default();
+        Self::build(files, Arc::new(usual), settings, Duration::from_secs(120)).await
     }
 
     pub async fn start_slow(files: &[(&str, &str)]) -> Self {

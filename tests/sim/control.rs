@@ -4,7 +4,7 @@ use argon_host::contract;
 use argon_host::sim::{Server, Settings};
 use serde_json::{Value, json};
 
-use crate::{ALL, World, answer, page_events};
+use crate::{ALL, World, answer, page_events, with_body};
 
 #[tokio::test]
 async fn the_base_lists_the_interfaces_and_shows_browsers_the_page() {
@@ -236,4 +236,45 @@ async fn a_taken_address_is_named_with_the_way_out() {
         "{error}"
     );
     assert!(error.contains("port 0 takes any free port"), "{error}");
+}
+
+/// The table says what each route takes; serde, which does the reading, says it once more.
+#[tokio::test]
+async fn the_documented_fields_are_the_fields() {
+    let world = World::start().await;
+    for row in argon_host::sim::CONTROL {
+        let url = format!("{}/_sim{}", world.server.base_url(), row.path);
+        // Not a struct of the request: read against the table of faults, or a snapshot.
+        if matches!(row.path, "/fault" | "/restore") {
+            continue;
+        }
+        let (status, answer) = match row.method {
+            "POST" => {
+                let body = json!({ "nobodysField": 1 });
+                answer(with_body(world.http.post(url), body)).await
+            }
+            method => {
+                let method = method.parse().expect("a method");
+                let url = format!("{url}?nobodysField=1");
+                answer(world.http.request(method, url)).await
+            }
+        };
+        let message = answer["message"].as_str().expect("a message");
+        assert_eq!(status, 400, "{}: {answer}", row.path);
+        assert!(message.contains("nobodysField"), "{}: {message}", row.path);
+        if row.method != "POST" {
+            continue;
+        }
+        // unknown field `x`, expected one of `a`, `b` at line 1 column 2
+        let (_, expected) = message.split_once("expected ").unwrap_or_default();
+        let mut fields: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+        let mut documented: Vec<_> = row
+            .takes
+            .iter()
+            .map(|name| name.trim_end_matches('?'))
+            .collect();
+        fields.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(documented, fields, "{}", row.path);
+    }
 }

@@ -96,3 +96,27 @@ async fn a_fault_ends_an_idle_stream_at_once() {
     world.control("fault", json!({ "kind": "end" })).await;
     assert!(stream.end().await, "nothing before the end");
 }
+
+#[tokio::test]
+async fn every_kind_is_described_well_enough_to_arm_it() {
+    let world = World::start().await;
+    let (_, described) = world.control("faults/kinds", json!(null)).await;
+    let kinds = described["kinds"].as_array().expect("a list");
+    for kind in kinds {
+        let mut fault = json!({ "kind": kind["kind"] });
+        for field in kind["fields"].as_array().expect("a list") {
+            let name = field["name"].as_str().expect("a name");
+            fault[name] = match field["type"].as_str() {
+                Some("integer" | "number") => field["least"].clone(),
+                Some("choice") => field["choices"][0]["value"].clone(),
+                other => panic!("a new type {other:?}"),
+            };
+        }
+        let (status, answer) = world.control("fault", fault.clone()).await;
+        assert_eq!(status, 200, "{fault}: {answer}");
+    }
+    let (_, listed) = world.control("faults", json!(null)).await;
+    let armed = listed["faults"].as_array().map(Vec::len);
+    assert_eq!(armed, Some(kinds.len() - 1), "and chaos: {listed}");
+    assert_eq!(listed["chaos"], 0);
+}

@@ -34,6 +34,16 @@ impl Socket {
     /// Opens `/audio/{path}`; the status if the server refuses.
     pub async fn open(world: &World, path: &str, bearer: Option<&str>) -> Result<Self, u16> {
         let url = format!("ws://{}/audio/{path}", world.server.address());
+        Self::at(&url, bearer).await
+    }
+
+    /// A person's socket in the control API.
+    pub async fn sound(world: &World, query: &str) -> Result<Self, u16> {
+        let url = format!("ws://{}/_sim/sound?{query}", world.server.address());
+        Self::at(&url, None).await
+    }
+
+    async fn at(url: &str, bearer: Option<&str>) -> Result<Self, u16> {
         let mut request = url.into_client_request().expect("an address");
         if let Some(token) = bearer {
             let value = format!("Bearer {token}").parse().expect("a header");

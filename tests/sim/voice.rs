@@ -389,3 +389,110 @@ async fn stopping_the_server_closes_voice() {
     let (end, ()) = tokio::join!(socket.end(), world.server.stop());
     assert_eq!(end, End::Closed(1001));
 }
+
+#[tokio::test]
+async fn a_person_hears_everybody_else_in_the_room_and_is_heard() {
+    let world = World::start().await;
+    let (ada, boris) = (
+        join(&world, "Ada", false).await,
+        join(&world, "Boris", false).await,
+    );
+    let lounge = world.channel("Lounge").await;
+    let chidi = world.person("Chidi").await;
+    let bot = &world.bot.user_id;
+    for (query, status) in [
+        (format!("channelId={lounge}&userId={chidi}"), 400),
+        (format!("channelId={lounge}&userId={bot}"), 404),
+        (format!("channelId={lounge}"), 400),
+        (format!("userId={ada}"), 400),
+    ] {
+        let refused = Socket::sound(&world, &query).await.err();
+        assert_eq!(refused, Some(status), "{query}");
+    }
+    let sound = |who: &str| format!("channelId={lounge}&userId={who}");
+    let mut adas = Socket::sound(&world, &sound(&ada)).await.expect("there");
+    let mut boriss = Socket::sound(&world, &sound(&boris)).await.expect("there");
+    let path = format!("duplex?token={}&target_identity={ada}", token(&world).await);
+    let mut bots = Socket::ready(&world, &path).await;
+    bots.says("subscribed").await;
+
+    let framed = |who: &str, packet: Vec<u8>| {
+        let id: uuid::Uuid = who.parse().expect("an id");
+        [id.as_bytes().to_vec(), packet].concat()
+    };
+    bots.send(packet(1)).await;
+    assert_eq!(adas.hears().await, framed(bot, packet(1)));
+    assert_eq!(boriss.hears().await, framed(bot, packet(1)));
+    // DTX comes from people's side, too; one's own voice does not come back.
+    adas.send(vec![0xf8]).await;
+    adas.send(packet(2)).await;
+    assert_eq!(bots.hears().await, [0xf8]);
+    assert_eq!(bots.hears().await, packet(2));
+    assert_eq!(boriss.hears().await, framed(&ada, vec![0xf8]));
+    assert_eq!(boriss.hears().await, framed(&ada, packet(2)));
+    boriss.send(packet(3)).await;
+    assert_eq!(adas.hears().await, framed(&boris, packet(3)));
+
+    join(&world, "Boris", true).await;
+    assert_eq!(boriss.end().await, End::Closed(1000));
+    adas.send(vec![0xf9, 0]).await;
+    match adas.message().await {
+        Some(Message::Text(text)) => assert!(text.contains("invalid Opus packet"), "{text}"),
+        other => panic!("an error was due and not {other:?}"),
+    }
+    assert_eq!(adas.end().await, End::Closed(1008));
+}
+
+#[tokio::test]
+async fn faults_of_voice_strike_open_sockets_and_those_to_come() {
+    let world = World::start().await;
+    let path = format!("connect?token={}", token(&world).await);
+
+    world
+        .sim("fault", json!({"kind": "voiceRefuse", "status": 503}))
+        .await;
+    assert_eq!(Socket::open(&world, &path, None).await.err(), Some(503));
+
+    for (fault, end) in [
+        (json!({"kind": "voiceClose"}), End::Closed(1001)),
+        (
+            json!({"kind": "voiceClose", "code": 4000}),
+            End::Closed(4000),
+        ),
+        (json!({"kind": "voiceCut"}), End::Cut),
+    ] {
+        let socket = Socket::ready(&world, &path).await;
+        world.sim("fault", fault).await;
+        assert_eq!(socket.end().await, end);
+    }
+    let mut socket = Socket::ready(&world, &path).await;
+    world.sim("fault", json!({"kind": "voiceError"})).await;
+    socket.says("error").await;
+    assert_eq!(socket.end().await, End::Closed(1008));
+
+    // One that comes later.
+    world.sim("fault", json!({"kind": "voiceCut"})).await;
+    let socket = Socket::ready(&world, &path).await;
+    assert_eq!(socket.end().await, End::Cut);
+}
+
+#[tokio::test]
+async fn a_stalled_voice_socket_reads_on_when_the_time_has_passed() {
+    let world = World::start().await;
+    let path = format!("connect?token={}", token(&world).await);
+    let mut socket = Socket::ready(&world, &path).await;
+    let stall = json!({"kind": "voiceStall", "seconds": 100});
+    world.sim("fault", stall).await;
+    // Each round is an answer of the server, not a sleep.
+    while world.sim("faults", Value::Null).await["struck"] != 1 {}
+    socket.send(packet(7)).await;
+    let lounge = world.channel("Lounge").await;
+    let query = format!(
+        "recording?channelId={lounge}&participant={}",
+        world.bot.user_id
+    );
+    assert_eq!(world.sim(&query, Value::Null).await["count"], 0);
+    world.sim("time", json!({"advance": 100})).await;
+    recording(&world, &world.bot.user_id, 1).await;
+    socket.close().await;
+}

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 /// used to wait for a known moment.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running `argon-host`.
+/// A running `argon-host`, or another program.
 pub struct Process {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
@@ -26,17 +26,24 @@ pub struct Process {
 impl Process {
     /// Starts the binary in `dir`; both outputs are read line by line.
     pub fn start(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_argon-host"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_argon-host"));
+        command
             .args(args)
             .current_dir(dir)
             .env_remove("RUST_LOG")
             .env_remove("ARGON_TOKEN")
-            .envs(env.iter().copied())
+            .envs(env.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts any program; both outputs are read line by line.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary starts");
+            .expect("the program starts");
         let (sender, lines) = mpsc::unbounded_channel();
         let output = Arc::new(Mutex::new(String::new()));
         let stdout = child.stdout.take().expect("a pipe");
@@ -131,8 +138,14 @@ pub struct Sim {
 impl Sim {
     /// Starts it on a free port.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Sim::start`], with more arguments.
+    pub async fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut process = Process::start(dir.path(), &["sim", "--listen", "127.0.0.1:0"], &[]);
+        let args = [&["sim", "--listen", "127.0.0.1:0"], more].concat();
+        let mut process = Process::start(dir.path(), &args, &[]);
         let base = last_word(&process.line("base url").await);
         let token = last_word(&process.line("token").await);
         Self {

@@ -1,7 +1,7 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`, `argon.http`, `argon.voice`, cron): a
+//! everything read-only. Where later libraries go (`argon.kv`, `argon.http`, `argon.voice`): a
 //! file here and a line in [`LIBRARIES`].
 
 mod commands;
@@ -35,7 +35,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("methods of events", event::install),
     ("argon.command", commands::install),
     ("argon.onControl, onSelect, onModal", controls::install),
-    ("argon.every", timers::install),
+    ("argon.every, cron", timers::install),
     ("argon.json", json::install),
     ("argon.time", time::install),
     ("argon.log, print", log::install),

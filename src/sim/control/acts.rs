@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{MessageId, Shared};
 use crate::contract::MESSAGE_ENTITY;
 use crate::contract::Type;
-use crate::sim::params::{EntityTypes, check};
+use crate::sim::params::check;
+use crate::sim::quirks::Quirks;
 use crate::sim::world::{Draft, Fault, Id};
 
 #[derive(Deserialize)]
@@ -25,8 +26,12 @@ pub struct Say {
 
 pub fn message(shared: &Shared, request: Say) -> Result<Value, Fault> {
     const LIST: Type = Type::List(&Type::Union(&MESSAGE_ENTITY));
-    let entities =
-        check(&request.entities, &LIST, "entities", EntityTypes::Either).map_err(Fault::bad)?;
+    // As names or numbers, whatever the dialect.
+    let reading = Quirks {
+        numbered_entities: false,
+        ..Quirks::default()
+    };
+    let entities = check(&request.entities, &LIST, "entities", reading).map_err(Fault::bad)?;
     let draft = Draft {
         text: request.text,
         entities: entities.as_array().cloned().unwrap_or_default(),
@@ -65,13 +70,14 @@ pub struct React {
 }
 
 pub fn react(shared: &Shared, request: React) -> Result<Value, Fault> {
-    shared.act(|world, _| {
+    shared.act(|world, now| {
         world.react_as(
             request.user_id,
             request.channel_id,
             request.message_id.0,
             &request.emoji,
             request.remove,
+            now,
         )
     })?;
     Ok(json!({}))
@@ -164,6 +170,6 @@ pub struct Submit {
 
 pub fn submit(shared: &Shared, request: Submit) -> Result<Value, Fault> {
     let (user, modal) = (request.user_id, request.modal_interaction_id);
-    let id = shared.act(|world, _| world.submit(user, modal, &request.values))?;
+    let id = shared.act(|world, now| world.submit(user, modal, &request.values, now))?;
     Ok(json!({ "interactionId": id }))
 }

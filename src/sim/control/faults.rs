@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::{Parameters, Shared, parameter, reply};
-use crate::sim::faults::FaultSpec;
+use crate::sim::faults::{FaultSpec, kinds_to_json};
 use crate::sim::world::Fault;
 
 pub fn arm(shared: &Shared, request: Map<String, Value>) -> Result<Value, Fault> {
@@ -24,6 +24,10 @@ pub fn arm(shared: &Shared, request: Map<String, Value>) -> Result<Value, Fault>
 
 pub async fn list(State(shared): State<Arc<Shared>>) -> Response {
     reply(Ok(shared.faults.to_json()))
+}
+
+pub async fn kinds() -> Response {
+    reply(Ok(kinds_to_json()))
 }
 
 pub async fn clear(State(shared): State<Arc<Shared>>, Query(query): Parameters) -> Response {

@@ -1,47 +1,17 @@
 //! `/_sim/*`: the world for the playground and for tests. JSON in and out; errors are
 //! `{error, message}` with 400 or 404. Ids of messages are texts. Enums are the contract's names.
-//!
-//! | route | does |
-//! |---|---|
-//! | `GET state` | `{spaces:[{spaceId, name, description, channels, archetypes, members}]}` |
-//! | `GET messages?channelId&limit&before` | `{messages}`, oldest first: the newest ones, or those before a message; limit 1 to 500, 100 if it is not given |
-//! | `POST message {userId, channelId, text, entities?, replyTo?}` | writes as a person: `{messageId}` |
-//! | `POST edit {userId, channelId, messageId, text}` | edits one's own message |
-//! | `POST react {userId, channelId, messageId, emoji, remove?}` | reacts, or takes it back |
-//! | `POST typing {userId, channelId, kind?, stop?}` | types, or stops |
-//! | `POST voice {userId, channelId, leave?}` | joins or leaves a voice channel |
-//! | `POST call {userId, botId?, locale?}` | calls a verified bot, the first one if none is named: `{callId}` |
-//! | `POST hangup {userId, callId}` | ends one's own call |
-//! | `GET calls` | `{calls:[{callId, userId, botId, state, reason}]}`, oldest first; the state is `ringing`, `accepted`, `rejected`, `ended` or `timedOut` |
-//! | `POST speak {userId, channelId or callId, packets:[base64], intervalMs?}` | says Opus packets (DTX, too) as somebody who is there, one every 20 ms if nothing else is given: `{spoken}` when the last was said, or the person has left; closing the request ends it |
-//! | `GET recording?channelId or callId&participant&after=N` | `{count, track, packets:[{n, ms, data}]}`: what somebody sent, the last 15,000 packets after number N, with the time since the first and base64; kept after they have left |
-//! | `POST member {spaceId, displayName}` or `{userId, leave: true}` | somebody comes (`{userId}`) or goes; a bot that goes is uninstalled |
-//! | `GET commands?spaceId` | `{commands}` that people can use in the space |
-//! | `POST command {userId, channelId, commandId or name, options}` | runs a slash command: `{interactionId}` |
-//! | `POST click {userId, channelId, messageId, controlId}` | clicks a button: `{interactionId}` |
-//! | `POST select {userId, channelId, messageId, customId, values}` | chooses from a select: `{interactionId}` |
-//! | `POST submit {userId, modalInteractionId, values: {customId: [text]}}` | submits a modal: `{interactionId}` |
-//! | `GET events` | server-sent events for a page, one JSON object each; see [`view::shown`] |
-//! | `GET requests?after=N` | `{requests:[{n, bot, method, path, query, body, status, error, fault, ms}]}`, the last 10,000, never a token |
-//! | `POST emit {type, payload or raw, spaceId?, bot?}` | a raw event to every bot of the space, or to one bot (user id or name); `raw` is sent as it is |
-//! | `POST flood {channelId, userId, count, text}` | writes many messages as fast as the open streams take them: `{written}` |
-//! | `POST time {advance: seconds}` | lets the world's time pass at once; everything that is over by then has ended when the answer comes |
-//! | `POST fault {kind, count?, …}` | arms a fault: `{id}`; see below |
-//! | `POST fault {kind: "chaos", seed}` | faults at random, the same for the same seed, until they are cleared |
-//! | `GET faults` | `{faults:[{id, kind, …, left}], chaos, struck}`: what is armed, the seed or null, how many have struck |
-//! | `DELETE faults?id` | takes one fault back, or all of them and chaos: `{cleared}` |
-//!
-//! Faults: `answer {status, interface?}`, `delay {seconds, interface?}`, `lose {interface?}` for requests;
-//! `refuse {status}`, `drop`, `end`, `stall {seconds}` for streams; `sse {form}`, `duplicate`, `reorder` for
-//! events. `interface` is a name such as `IMessages`; without it any request is meant but the stream's.
-//! The forms are those of [`super::faults::Form`]. `count` is 1 unless it is given.
+//! [`table`] has every route with what it takes and gives.
 //!
 //! Only pages and programs of this machine may call: see [`guard`].
 
 mod acts;
+mod change;
 mod faults;
 pub mod guard;
 mod people;
+mod saved;
+mod sound;
+pub mod table;
 mod tools;
 pub mod view;
 mod voice;
@@ -51,8 +21,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Query, State};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -64,32 +35,11 @@ use super::world::Fault;
 
 /// The control API, below `/_sim`.
 pub fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/state", get(view::state))
-        .route("/messages", get(view::messages))
-        .route("/commands", get(view::commands))
-        .route("/events", get(view::events))
-        .route("/message", act(acts::message))
-        .route("/edit", act(acts::edit))
-        .route("/react", act(acts::react))
-        .route("/command", act(acts::command))
-        .route("/click", act(acts::click))
-        .route("/select", act(acts::select))
-        .route("/submit", act(acts::submit))
-        .route("/typing", act(people::typing))
-        .route("/voice", act(people::voice))
-        .route("/member", act(people::member))
-        .route("/call", act(voice::call))
-        .route("/hangup", act(voice::hang_up))
-        .route("/calls", get(voice::calls))
-        .route("/speak", post(voice::speak))
-        .route("/recording", get(voice::recording))
-        .route("/emit", act(tools::emit))
-        .route("/time", act(tools::time))
-        .route("/fault", act(faults::arm))
-        .route("/faults", get(faults::list).delete(faults::clear))
-        .route("/flood", post(tools::flood))
-        .route("/requests", get(tools::requests))
+    let mut router = Router::new();
+    for row in table::ROWS {
+        router = router.route(row.path, (row.handler)());
+    }
+    router.layer(middleware::from_fn(table::known_parameters))
 }
 
 /// A POST route that reads its JSON body and does something.
@@ -103,8 +53,9 @@ fn act<T: DeserializeOwned + Send + 'static>(
     )
 }
 
-/// Reads a JSON body; unknown fields are errors, so that a misspelt one is not ignored.
+/// Reads a JSON body, an empty one as `{}`; unknown fields are errors, so that a misspelt one is not ignored.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Fault::bad(error.to_string()))
 }
 

@@ -1,10 +1,11 @@
-//! People: who is there, who types, who is in a voice channel.
+//! People: who types, who is in a voice channel.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::contract::TYPING_KINDS;
+use super::change::mask;
+use crate::contract::{MEMBER_STATE, TYPING_KINDS};
 use crate::sim::world::{Fault, Id};
 
 #[derive(Deserialize)]
@@ -43,55 +44,23 @@ pub struct Voice {
     channel_id: Option<Id>,
     #[serde(default)]
     leave: bool,
+    #[serde(default)]
+    state: Option<Vec<String>>,
 }
 
 pub fn voice(shared: &Shared, request: Voice) -> Result<Value, Fault> {
     let user = request.user_id;
-    shared.act(|world, now| match (request.leave, request.channel_id) {
-        (true, _) => match world.leave_voice(user) {
-            true => Ok(()),
-            false => Err(Fault::bad("this person is in no voice channel")),
-        },
-        (false, Some(channel)) => world.join_voice(user, channel, now),
-        (false, None) => Err(Fault::bad("channelId is missing")),
+    let state = request.state.map(|names| mask(&MEMBER_STATE, &names));
+    let state = state.transpose()?;
+    shared.act(|world, now| {
+        match (request.leave, request.channel_id) {
+            (true, _) if world.leave_voice(user) => {}
+            (true, _) => return Err(Fault::bad("this person is in no voice channel")),
+            (false, Some(channel)) => world.join_voice(user, channel, now)?,
+            (false, None) if state.is_some() => {}
+            (false, None) => return Err(Fault::bad("channelId or state is missing")),
+        }
+        state.map_or(Ok(()), |state| world.set_voice_state(user, state))
     })?;
     Ok(json!({}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Member {
-    #[serde(default)]
-    space_id: Option<Id>,
-    #[serde(default)]
-    display_name: Option<String>,
-    #[serde(default)]
-    user_id: Option<Id>,
-    #[serde(default)]
-    leave: bool,
-}
-
-pub fn member(shared: &Shared, request: Member) -> Result<Value, Fault> {
-    match request {
-        Member {
-            user_id: Some(user),
-            leave: true,
-            ..
-        } => {
-            shared.act(|world, _| world.leave(user))?;
-            Ok(json!({}))
-        }
-        Member {
-            space_id: Some(space),
-            display_name: Some(name),
-            user_id: None,
-            leave: false,
-        } => {
-            let user = shared.act(|world, _| world.add_person(space, &name))?;
-            Ok(json!({ "userId": user }))
-        }
-        _ => Err(Fault::bad(
-            "send spaceId and displayName for somebody who comes, or userId and leave: true for somebody who goes",
-        )),
-    }
 }

@@ -1,4 +1,5 @@
-//! What tests and benchmarks need: raw events, many messages, time, the request log.
+//! What tests, benchmarks and the inspector need: raw events, many messages, time, the request log, rate
+//! limits, notices.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,4 +148,19 @@ pub async fn requests(State(shared): State<Arc<Shared>>, Query(query): Parameter
         let requests = shared.log().after(after.unwrap_or(0));
         json!({ "requests": requests })
     }))
+}
+
+pub async fn limits(State(shared): State<Arc<Shared>>) -> Response {
+    let bots = shared.state().world.bots().to_vec();
+    let now = shared.clock.now().mono;
+    let usage = bots.iter().map(|bot| {
+        let mut usage = shared.limits.usage(bot.user, bot.verified, now);
+        usage["bot"] = bot.username.as_str().into();
+        usage
+    });
+    reply(Ok(json!({ "bots": usage.collect::<Vec<_>>() })))
+}
+
+pub async fn notices(State(shared): State<Arc<Shared>>) -> Response {
+    reply(Ok(json!({ "notices": shared.inspector.notices() })))
 }

@@ -10,11 +10,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use super::{Parameters, Shared, parameter, reply};
 use crate::contract::MESSAGE_ENTITY;
 use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MODAL_DEFINITION};
 use crate::contract::{CHANNEL_TYPE, Type};
+use crate::sim::http::refusal;
+use crate::sim::voice::socket::stopped;
 use crate::sim::world::{
     Channel, Command, Fault, Id, Message, Show, Space, User, VoiceCall, World,
 };
@@ -214,7 +217,8 @@ fn named_fields(map: &Map<String, Value>, ty: impl Fn(&str) -> Option<Type>) -> 
 }
 
 /// One object of `GET /_sim/events`: `message`, `edit`, `reactions`, `typing`, `typingStop`,
-/// `commands`, `world`, `ack`, `defer`, `modal`, `expired`, `call`; a page that was too slow gets `reload`.
+/// `commands`, `world`, `ack`, `defer`, `modal`, `expired`, `call`; a page that was too slow gets `reload`,
+/// an inspector `missed` with the `count` of its lines that are lost.
 /// `None` when what it is about has gone in the meantime.
 pub fn shown(world: &World, show: &Show) -> Option<Value> {
     let message = |channel: Id, id: i64| {
@@ -295,32 +299,65 @@ pub fn call_view(call: &VoiceCall) -> Value {
 }
 
 /// The page's own event stream, until the page goes or the server stops.
-pub async fn events(State(shared): State<Arc<Shared>>) -> Response {
-    let pages = shared.pages.subscribe();
-    let stop = shared.stopping();
-    // The first comment lets the page know at once that the stream is open.
-    let first = Some(":\n\n".to_owned());
-    let body = stream::unfold((pages, stop, first), |(mut pages, mut stop, first)| async {
-        if let Some(first) = first {
-            return Some((Ok::<_, Infallible>(first), (pages, stop, None)));
-        }
-        if *stop.borrow() {
-            return None;
-        }
-        let next = tokio::select! {
-            next = pages.recv() => next,
-            _ = stop.changed() => return None,
-        };
-        let line = match next {
-            Ok(shown) => format!("data: {shown}\n\n"),
-            Err(RecvError::Lagged(_)) => "data: {\"type\":\"reload\"}\n\n".to_owned(),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((Ok(line), (pages, stop, None)))
+pub async fn events(State(shared): State<Arc<Shared>>, Query(query): Parameters) -> Response {
+    let inspect = match parameter(&query, "inspect") {
+        Ok(inspect) => inspect.unwrap_or(false),
+        Err(fault) => return refusal(&fault),
+    };
+    let feed = PageFeed {
+        first: true,
+        pages: shared.pages.subscribe(),
+        inspector: inspect.then(|| shared.inspector.watch()),
+        stop: shared.stopping(),
+    };
+    let body = stream::unfold(feed, |mut feed| async move {
+        let line = feed.next().await?;
+        Some((Ok::<_, Infallible>(line), feed))
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, Body::from_stream(body)).into_response()
+}
+
+struct PageFeed {
+    first: bool,
+    pages: broadcast::Receiver<Arc<str>>,
+    inspector: Option<broadcast::Receiver<Arc<str>>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl PageFeed {
+    async fn next(&mut self) -> Option<String> {
+        // The first comment lets the page know at once that the stream is open.
+        if std::mem::take(&mut self.first) {
+            return Some(":\n\n".to_owned());
+        }
+        // The pages' own news first: an inspector's flood must not keep them waiting.
+        let (line, about) = tokio::select! {
+            biased;
+            () = stopped(&mut self.stop) => return None,
+            line = self.pages.recv() => (line, "reload"),
+            line = inspected(&mut self.inspector) => (line, "missed"),
+        };
+        match line {
+            Ok(line) => Some(format!("data: {line}\n\n")),
+            Err(RecvError::Lagged(count)) => {
+                let missed = json!({ "type": about, "count": count });
+                Some(format!("data: {missed}\n\n"))
+            }
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+/// The next line of the inspector; never for a page that does not look.
+async fn inspected(
+    lines: &mut Option<broadcast::Receiver<Arc<str>>>,
+) -> Result<Arc<str>, RecvError> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
+    }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::view::call_view;
 use super::{Parameters, Shared, parameter, read, reply};
+use crate::sim::server;
 use crate::sim::voice::packet;
 use crate::sim::world::{Fault, Id};
 
@@ -120,14 +121,7 @@ async fn say(shared: &Shared, request: Speak) -> Result<Value, Fault> {
     let who = request.user_id;
     {
         let mut state = shared.state();
-        if state.world.user(who).is_none_or(|user| user.is_bot()) {
-            return Err(Fault::missing("there is no such person"));
-        }
-        if !state.voice.rooms.is_in(room, who) {
-            return Err(Fault::bad(
-                "this person is not there: join with POST voice, or have the call accepted",
-            ));
-        }
+        person_in(&state, room, who)?;
         if !state.voice.rooms.begin_speech(room, who) {
             return Err(Fault::bad("this person is speaking already"));
         }
@@ -151,7 +145,21 @@ async fn say(shared: &Shared, request: Speak) -> Result<Value, Fault> {
     Ok(json!({ "spoken": spoken }))
 }
 
-fn one_room(channel: Option<Id>, call: Option<Id>) -> Result<Id, Fault> {
+/// Fails unless a person of that id is in the room.
+pub fn person_in(state: &server::State, room: Id, who: Id) -> Result<(), Fault> {
+    if state.world.user(who).is_none_or(|user| user.is_bot()) {
+        return Err(Fault::missing("there is no such person"));
+    }
+    match state.voice.rooms.is_in(room, who) {
+        true => Ok(()),
+        false => Err(Fault::bad(
+            "this person is not there: join with POST voice, or have the call accepted",
+        )),
+    }
+}
+
+/// The room that a request means.
+pub fn one_room(channel: Option<Id>, call: Option<Id>) -> Result<Id, Fault> {
     match (channel, call) {
         (Some(room), None) | (None, Some(room)) => Ok(room),
         _ => Err(Fault::bad("send either channelId or callId")),

@@ -1,19 +1,22 @@
 //! Faults at random, the same for the same seed.
 //!
-//! The fate of the n-th request of an interface, of the n-th event and of the n-th batch of events is a
-//! hash of the seed, the name and n (SplitMix64): no state but the counters, so that two interfaces
+//! The fate of the n-th request of an interface, of the n-th event, of the n-th batch of events and of the
+//! n-th voice socket and packet is a hash of the seed, the name and n (SplitMix64): no state but the counters, so that two interfaces
 //! that take turns differently in two runs still meet the same fates each.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::spec::{Kind, STREAM};
+use super::kinds::GOING_AWAY;
+use super::spec::{Kind, STREAM, VoiceFault};
 use super::sse::Form;
 
 /// The longest delay of a request.
 const DELAY: Duration = Duration::from_millis(300);
 /// The longest time that a stream carries no byte.
 const STALL: Duration = Duration::from_millis(1_500);
+/// The longest time that a voice socket carries none: longer than a jitter buffer.
+const VOICE_STALL: Duration = Duration::from_millis(500);
 
 /// A seed and how often fate was asked.
 #[derive(Debug)]
@@ -90,6 +93,24 @@ impl Chaos {
             _ => return None,
         })
     }
+
+    /// What an attempt to open a voice socket meets.
+    pub fn voice_opening(&mut self) -> Option<Kind> {
+        let (roll, _) = self.roll("voice socket");
+        (roll < 0.1).then_some(Kind::VoiceRefuse(503))
+    }
+
+    /// What a voice socket meets after its next packet. There are 50 packets a second.
+    pub fn voice_packet(&mut self) -> Option<Kind> {
+        let (roll, size) = self.roll("voice packet");
+        Some(Kind::Voice(match roll {
+            ..0.000_5 => VoiceFault::Close(GOING_AWAY),
+            ..0.001 => VoiceFault::Cut,
+            ..0.001_5 => VoiceFault::Error,
+            ..0.003 => VoiceFault::Stall(VOICE_STALL.mul_f64(size)),
+            _ => return None,
+        }))
+    }
 }
 
 /// SplitMix64's output function.
@@ -107,7 +128,7 @@ fn unit(bits: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Chaos, Kind};
+    use super::{Chaos, GOING_AWAY, Kind, VoiceFault};
 
     #[test]
     fn a_seed_gives_the_same_fates_whatever_comes_between() {
@@ -140,5 +161,13 @@ mod tests {
         }
         let batches: Vec<_> = (0..2_000).map(|_| chaos.batch()).collect();
         assert!(batches.contains(&Some(Kind::Drop)) && batches.contains(&Some(Kind::End)));
+        let voice: Vec<_> = (0..20_000).map(|_| chaos.voice_packet()).collect();
+        for fault in [
+            VoiceFault::Close(GOING_AWAY),
+            VoiceFault::Cut,
+            VoiceFault::Error,
+        ] {
+            assert!(voice.contains(&Some(Kind::Voice(fault))), "{fault:?}");
+        }
     }
 }

@@ -8,12 +8,15 @@
 //!   which keeps the act from happening, or `lose`, which happens after it;
 //! - a stream, between two writes: `drop`, `end`, `stall`. What was taken has left by then, so that
 //!   nothing is lost that the platform would not lose;
-//! - the events of one write: `reorder`, then `duplicate`, then `sse`.
+//! - the events of one write: `reorder`, then `duplicate`, then `sse`;
+//! - a voice socket, when it is to be opened: `voiceRefuse`; and between two packets: the other faults of
+//!   voice.
 //!
 //! [`Switch`] is what connections share: one lock, and one atomic flag that keeps the cost of faults
 //! that are not armed at a single load.
 
 mod chaos;
+mod kinds;
 mod spec;
 mod sse;
 mod switch;
@@ -24,7 +27,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use chaos::Chaos;
-pub use spec::{FaultError, FaultSpec, KINDS, KindRow};
+pub use kinds::{KINDS, KindRow, Target, to_json as kinds_to_json};
+pub use spec::{FaultError, FaultSpec, VoiceFault};
 use spec::{Kind, STREAM};
 pub use sse::Form;
 pub use switch::Switch;
@@ -234,6 +238,37 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// The status that the next attempt to open a voice socket is answered with.
+    pub fn voice_opening(&mut self) -> Option<u16> {
+        let refused = |kind| match kind {
+            Kind::VoiceRefuse(status) => Some(status),
+            _ => None,
+        };
+        if let Some(status) = self.strike(|spec| refused(spec.kind)) {
+            return Some(status);
+        }
+        let fate = self.chaos.as_mut().and_then(Chaos::voice_opening);
+        self.struck += u64::from(fate.is_some());
+        fate.and_then(refused)
+    }
+
+    /// What an open voice socket meets now; `packet`: it has just passed one on.
+    pub fn voice(&mut self, packet: bool) -> Option<VoiceFault> {
+        let fault = |kind| match kind {
+            Kind::Voice(fault) => Some(fault),
+            _ => None,
+        };
+        if let Some(struck) = self.strike(|spec| fault(spec.kind)) {
+            return Some(struck);
+        }
+        let chaos = self.chaos.as_mut().filter(|_| packet);
+        let fate = chaos.and_then(Chaos::voice_packet);
+        self.struck += u64::from(fate.is_some());
+        fate.and_then(fault)
+    }
+}
+
 fn stream_fault(kind: Kind) -> Option<StreamFault> {
     match kind {
         Kind::Drop => Some(StreamFault::Drop),
@@ -247,8 +282,9 @@ fn stream_fault(kind: Kind) -> Option<StreamFault> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Faults, RequestFault, StreamFault};
+    use super::{Faults, RequestFault, StreamFault, VoiceFault};
     use crate::sim::events::frame;
+    use crate::sim::quirks::Quirks;
 
     fn armed(specs: &[&str]) -> Faults {
         let mut faults = Faults::default();
@@ -304,7 +340,7 @@ mod tests {
 
     #[test]
     fn events_are_doubled_and_change_places() {
-        let [a, b, c] = ["a", "b", "c"].map(|id| frame("x", "{}", id));
+        let [a, b, c] = ["a", "b", "c"].map(|id| frame(Quirks::default(), "x", "{}", id));
         let chunk = [&a[..], &b, &c].concat();
         let mut faults = armed(&["reorder", "duplicate"]);
         assert_eq!(faults.batch(&a).pieces, [a.clone(), a.clone()]);
@@ -313,6 +349,17 @@ mod tests {
             [b.clone(), a.clone(), c.clone()]
         );
         assert_eq!(faults.batch(&chunk).pieces, [a, b, c]);
+    }
+
+    #[test]
+    fn voice_sockets_meet_their_own_faults_only() {
+        let mut faults = armed(&["drop", "voiceRefuse:status=503", "voiceClose", "voiceCut"]);
+        assert_eq!(faults.voice_opening(), Some(503));
+        assert_eq!(faults.voice_opening(), None);
+        assert_eq!(faults.voice(false), Some(VoiceFault::Close(1001)));
+        assert_eq!(faults.voice(true), Some(VoiceFault::Cut));
+        assert_eq!(faults.voice(true), None);
+        assert_eq!(faults.stream(), Some(StreamFault::Drop));
     }
 
     #[test]

@@ -1,110 +1,18 @@
 //! What a fault is, and how people write one: as JSON for the control API, as `kind:key=value,…` on the
-//! command line. Both are read against the one table [`KINDS`].
+//! command line and in bot.toml. Both are read against the one table [`KINDS`].
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::kinds::{self, COUNT, FieldType, GOING_AWAY, KINDS};
 use super::sse::Form;
 use crate::config::suggest::did_you_mean;
 use crate::contract::INTERFACES;
 
-/// The most that a fault may wait, seconds.
-const LONGEST: f64 = 3_600.0;
 /// The interface of the event stream.
 pub(super) const STREAM: &str = "IEvents";
-
-/// One kind of fault, for reading and for the reference.
-#[derive(Debug)]
-pub struct KindRow {
-    /// How it is written.
-    pub name: &'static str,
-    /// The fields it needs.
-    pub needs: &'static [&'static str],
-    /// The fields it may have beside `count`.
-    pub may: &'static [&'static str],
-    /// What it does, one line for the reference. `count` is 1 unless it is given.
-    pub doc: &'static str,
-}
-
-const fn row(
-    name: &'static str,
-    needs: &'static [&'static str],
-    may: &'static [&'static str],
-    doc: &'static str,
-) -> KindRow {
-    KindRow {
-        name,
-        needs,
-        may,
-        doc,
-    }
-}
-
-/// Every kind of fault.
-pub static KINDS: &[KindRow] = &[
-    row(
-        "answer",
-        &["status"],
-        &["interface"],
-        "The next `count` requests are answered with the status (400 to 599) before they take effect. Without `interface`: of any interface but the stream's.",
-    ),
-    row(
-        "delay",
-        &["seconds"],
-        &["interface"],
-        "The next `count` requests wait before they take effect.",
-    ),
-    row(
-        "lose",
-        &[],
-        &["interface"],
-        "The next `count` requests take effect, then the connection is cut without an answer.",
-    ),
-    row(
-        "refuse",
-        &["status"],
-        &[],
-        "The next `count` attempts to open an event stream are answered with the status.",
-    ),
-    row(
-        "drop",
-        &[],
-        &[],
-        "`count` event streams are cut in the middle of the answer: those that are open, then the next ones.",
-    ),
-    row(
-        "end",
-        &[],
-        &[],
-        "`count` event streams end in good order: those that are open, then the next ones.",
-    ),
-    row(
-        "stall",
-        &["seconds"],
-        &[],
-        "`count` event streams stay open and carry no byte for a while.",
-    ),
-    row(
-        "sse",
-        &["form"],
-        &[],
-        "The next `count` events are written in an unusual or damaged form; `bom` takes the next `count` streams.",
-    ),
-    row(
-        "duplicate",
-        &[],
-        &[],
-        "The next `count` events are sent twice.",
-    ),
-    row(
-        "reorder",
-        &[],
-        &[],
-        "`count` events change places with the one after them, where two leave together.",
-    ),
-];
 
 /// What a fault does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,6 +35,23 @@ pub enum Kind {
     Duplicate,
     /// Two events in the other order.
     Reorder,
+    /// A voice socket is not opened.
+    VoiceRefuse(u16),
+    /// What an open voice socket meets.
+    Voice(VoiceFault),
+}
+
+/// What a voice socket meets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum VoiceFault {
+    /// It is closed with that code.
+    Close(u16),
+    /// It is cut without a close frame.
+    Cut,
+    /// It is neither read nor written for a while.
+    Stall(Duration),
+    /// It is told an error and closed.
+    Error,
 }
 
 /// A fault that can be armed.
@@ -178,7 +103,7 @@ impl FaultSpec {
                 instead(name, names)
             ));
         };
-        let known = row.needs.iter().chain(row.may).copied().chain(["count"]);
+        let known = row.needs.iter().chain(row.may).copied().chain([COUNT]);
         for field in fields.keys().filter(|field| *field != "kind") {
             if !known.clone().any(|known| known == field) {
                 return wrong(format!(
@@ -199,6 +124,11 @@ impl FaultSpec {
             "stall" => Kind::Stall(wait(fields)?),
             "sse" => Kind::Sse(form(fields)?),
             "duplicate" => Kind::Duplicate,
+            "voiceRefuse" => Kind::VoiceRefuse(status(fields)?),
+            "voiceClose" => Kind::Voice(VoiceFault::Close(close_code(fields)?)),
+            "voiceCut" => Kind::Voice(VoiceFault::Cut),
+            "voiceStall" => Kind::Voice(VoiceFault::Stall(wait(fields)?)),
+            "voiceError" => Kind::Voice(VoiceFault::Error),
             _ => Kind::Reorder,
         };
         let interface = match row.name {
@@ -212,7 +142,7 @@ impl FaultSpec {
             name: row.name,
             kind,
             interface,
-            count: count(fields)?,
+            count: integer(fields, COUNT)?.map_or(1, |count| count as u32),
         })
     }
 
@@ -223,12 +153,16 @@ impl FaultSpec {
             shown.insert("interface".to_owned(), json!(interface));
         }
         match self.kind {
-            Kind::Answer(status) => shown.insert("status".to_owned(), json!(status)),
-            Kind::Delay(wait) | Kind::Stall(wait) => {
+            Kind::Answer(status) | Kind::VoiceRefuse(status) => {
+                shown.insert("status".to_owned(), json!(status))
+            }
+            Kind::Delay(wait) | Kind::Stall(wait) | Kind::Voice(VoiceFault::Stall(wait)) => {
                 shown.insert("seconds".to_owned(), json!(wait.as_secs_f64()))
             }
+            Kind::Voice(VoiceFault::Close(code)) => shown.insert("code".to_owned(), json!(code)),
             Kind::Sse(form) => shown.insert("form".to_owned(), json!(form.name())),
             Kind::Lose | Kind::Drop | Kind::End | Kind::Duplicate | Kind::Reorder => None,
+            Kind::Voice(VoiceFault::Cut | VoiceFault::Error) => None,
         };
         shown.insert("left".to_owned(), json!(left));
         shown
@@ -262,27 +196,47 @@ impl FromStr for FaultSpec {
     }
 }
 
+/// A whole number in the range of its field; `None` when it is not given.
+fn integer(fields: &Map<String, Value>, name: &str) -> Result<Option<u64>, FaultError> {
+    let ty = kinds::field(name).map(|field| field.ty);
+    match (fields.get(name), ty) {
+        (None, _) => Ok(None),
+        (Some(value), Some(FieldType::Integer(least, most))) => match value.as_u64() {
+            Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => wrong(format!("{name} is a whole number from {least} to {most}")),
+        },
+        _ => wrong(format!("{name} is no whole number")),
+    }
+}
+
 fn status(fields: &Map<String, Value>) -> Result<u16, FaultError> {
-    match fields.get("status").and_then(Value::as_u64) {
-        Some(status @ 400..=599) => Ok(status as u16),
-        _ => wrong("status is a whole number from 400 to 599"),
+    Ok(integer(fields, "status")?.unwrap_or_default() as u16)
+}
+
+fn close_code(fields: &Map<String, Value>) -> Result<u16, FaultError> {
+    let code = integer(fields, "code")?.map_or(GOING_AWAY, |code| code as u16);
+    match code {
+        // RFC 6455, 7.4: reserved, or never sent.
+        1004..=1006 | 1015..=2999 => wrong(format!(
+            "the code {code} cannot be sent: use 1001, or one from 3000 on"
+        )),
+        _ => Ok(code),
     }
 }
 
 fn wait(fields: &Map<String, Value>) -> Result<Duration, FaultError> {
-    match fields.get("seconds").and_then(Value::as_f64) {
-        Some(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => wrong("seconds is a number from 0 to 3600"),
-    }
-}
-
-fn count(fields: &Map<String, Value>) -> Result<u32, FaultError> {
-    let Some(count) = fields.get("count") else {
-        return Ok(1);
-    };
-    match count.as_u64().map(u32::try_from) {
-        Some(Ok(count @ 1..)) => Ok(count),
-        _ => wrong("count is a whole number from 1 on"),
+    let ty = kinds::field("seconds").map(|field| field.ty);
+    let seconds = fields.get("seconds").and_then(Value::as_f64);
+    match (seconds, ty) {
+        (Some(seconds), Some(FieldType::Number(least, most)))
+            if (least..=most).contains(&seconds) =>
+        {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        (_, Some(FieldType::Number(least, most))) => {
+            wrong(format!("seconds is a number from {least} to {most}"))
+        }
+        _ => wrong("seconds is no number"),
     }
 }
 
@@ -318,7 +272,8 @@ fn interface(fields: &Map<String, Value>) -> Result<Option<&'static str>, FaultE
 mod tests {
     use serde_json::json;
 
-    use super::{FaultSpec, KINDS};
+    use super::FaultSpec;
+    use crate::sim::faults::KINDS;
 
     fn error(spec: &str) -> String {
         spec.parse::<FaultSpec>()
@@ -348,6 +303,7 @@ mod tests {
                     "seconds" => "seconds=1",
                     "form" => "form=crlf",
                     "interface" => "interface=IMessages",
+                    "code" => "code=4000",
                     other => panic!("a new field {other}"),
                 })
                 .collect();
@@ -381,7 +337,11 @@ mod tests {
             error("sse:form=crfl"),
             "there is no form \"crfl\": did you mean \"crlf\"?"
         );
-        assert_eq!(error("drop:count=0"), "count is a whole number from 1 on");
+        assert_eq!(
+            error("drop:count=0"),
+            "count is a whole number from 1 to 4294967295"
+        );
+        assert!(error("voiceClose:code=1006").contains("cannot be sent"));
         assert_eq!(error("drop:count=1,count=2"), "\"count\" is given twice");
         assert!(error("stall:5").contains("is not key=value"));
         assert!(error("lose:interface=IEvents").contains("use \"drop\""));

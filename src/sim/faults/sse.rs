@@ -193,6 +193,7 @@ mod tests {
 
     use super::{Form, events, write};
     use crate::sim::events::frame;
+    use crate::sim::quirks::Quirks;
 
     /// A reader of server-sent events by the book, over whole text: type and data of each event.
     fn read(pieces: &[Bytes]) -> Vec<(String, String)> {
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn every_form_keeps_the_event_itself() {
         for payload in ["{\"text\":\"Grüße 🎲\"}", "{}"] {
-            let event = frame("messageCreate", payload, "a_1");
+            let event = frame(Quirks::default(), "messageCreate", payload, "a_1");
             for &(form, name, _) in Form::ALL {
                 let pieces = write(&event, form);
                 let events = read(&pieces);
@@ -233,7 +234,10 @@ mod tests {
     #[test]
     fn split_utf8_cuts_within_a_character() {
         for payload in ["{\"text\":\"Grüße 🎲\"}", "{}"] {
-            let pieces = write(&frame("x", payload, "a_1"), Form::SplitUtf8);
+            let pieces = write(
+                &frame(Quirks::default(), "x", payload, "a_1"),
+                Form::SplitUtf8,
+            );
             assert!(pieces.len() > 1);
             let halves = pieces
                 .iter()
@@ -244,8 +248,8 @@ mod tests {
 
     #[test]
     fn a_chunk_is_cut_into_its_events() {
-        let one = frame("a", "{}", "a_1");
-        let two = frame("b", "{}\n", "a_2");
+        let one = frame(Quirks::default(), "a", "{}", "a_1");
+        let two = frame(Quirks::default(), "b", "{}\n", "a_2");
         assert_eq!(events(&[one.clone(), two.clone()].concat()), [one, two]);
         assert!(events(b"").is_empty());
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Batch, FaultSpec, Faults, RequestFault, StreamFault};
+use super::{Batch, FaultSpec, Faults, RequestFault, StreamFault, VoiceFault};
 
 /// [`Faults`] behind a lock, and a flag that says whether there is any.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Switch {
     /// False only while nothing is armed. Set under the lock.
     on: AtomicBool,
     faults: Mutex<Faults>,
-    /// Changes when a fault was armed, for streams that have nothing to write.
+    /// Changes when a fault was armed, for streams and sockets that have nothing to write.
     armed: watch::Sender<()>,
 }
 
@@ -90,6 +90,20 @@ impl Switch {
     /// What an open stream meets now.
     pub fn stream(&self) -> Option<StreamFault> {
         self.is_on().then(|| self.with(Faults::stream)).flatten()
+    }
+
+    /// The status that a voice socket is refused with.
+    pub fn voice_opening(&self) -> Option<u16> {
+        self.is_on()
+            .then(|| self.with(Faults::voice_opening))
+            .flatten()
+    }
+
+    /// What an open voice socket meets now; `packet`: it has just passed one on.
+    pub fn voice(&self, packet: bool) -> Option<VoiceFault> {
+        self.is_on()
+            .then(|| self.with(|faults| faults.voice(packet)))
+            .flatten()
     }
 
     /// What the next write's events become; `None`: as they are.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{Call, Fault};
 
 pub fn get_me(call: Call<'_>) -> Result<Value, Fault> {
-    let account = call.world.bot(call.bot).ok_or(Fault::Crash)?;
-    let user = call.world.user(call.bot).ok_or(Fault::Crash)?;
+    let account = call.world.bot(call.bot).ok_or(Fault::Crash("not_found"))?;
+    let user = call.world.user(call.bot).ok_or(Fault::Crash("not_found"))?;
     Ok(json!({
         "botId": account.bot_id,
         "displayName": user.display_name,

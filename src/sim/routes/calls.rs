@@ -34,7 +34,13 @@ pub fn reject(call: Call<'_>) -> Result<Value, Fault> {
     Ok(json!({ "rejected": rejected }))
 }
 
-/// Empty whatever rings, as on the platform today.
-pub fn ringing(_: Call<'_>) -> Result<Value, Fault> {
-    Ok(json!({ "calls": [] }))
+/// Empty on the platform today, whatever rings.
+pub fn ringing(call: Call<'_>) -> Result<Value, Fault> {
+    let calls = call.world.calls();
+    let calls = calls.filter(|known| known.bot == call.bot && known.rings_until().is_some());
+    let calls: Vec<Value> = calls
+        .filter(|_| !call.world.quirks().empty_lists)
+        .map(|known| json!({ "callId": known.id, "callerId": known.caller }))
+        .collect();
+    Ok(json!({ "calls": calls }))
 }

@@ -16,7 +16,10 @@ pub fn create(call: Call<'_>) -> Result<Value, Fault> {
         group: params.optional_id("groupId"),
     };
     let id = call.world.create_channel(call.bot, space, new)?;
-    let (_, channel) = call.world.channel(id).ok_or(Fault::Crash)?;
+    let (_, channel) = call
+        .world
+        .channel(id)
+        .ok_or(Fault::Crash("channel_not_found"))?;
     Ok(wire::channel(space, channel))
 }
 
@@ -26,9 +29,13 @@ pub fn delete(call: Call<'_>) -> Result<Value, Fault> {
     Ok(json!({ "deleted": true }))
 }
 
+/// The channels that the bot sees.
 pub fn list(call: Call<'_>) -> Result<Value, Fault> {
-    let space = call.world.space_for(call.bot, call.params.id("spaceId"))?;
+    let space = call
+        .world
+        .space_for(call.bot, call.params.id("spaceId"), 0)?;
     let channels = space.channels.iter();
+    let channels = channels.filter(|channel| space.entitlements_in(channel, call.bot) != 0);
     let channels: Vec<Value> = channels
         .map(|channel| wire::channel(space.id, channel))
         .collect();

@@ -24,6 +24,7 @@ pub fn list(call: Call<'_>) -> Result<Value, Fault> {
 /// The bot's own commands that people can use in the space.
 pub fn list_for_space(call: Call<'_>) -> Result<Value, Fault> {
     let space = call.params.id("spaceId");
+    call.world.space_for(call.bot, space, 0)?;
     let commands = call.world.commands_of(call.bot);
     let commands: Vec<Value> = commands
         .filter(|command| command.space.is_none_or(|scope| scope == space))

@@ -17,8 +17,9 @@ pub fn history(call: Call<'_>) -> Result<Value, Fault> {
     let limit = asked.clamp(1, i64::from(most)) as usize;
     let from = params.optional_int("from");
     let (space, page) = call.world.history(call.bot, channel, from, limit)?;
+    let quirks = call.world.quirks();
     let messages: Vec<Value> = page
-        .map(|message| wire::message_dto(space, channel, message))
+        .map(|message| wire::message_dto(quirks, space, channel, message, call.now))
         .collect();
     Ok(json!({ "messages": messages }))
 }
@@ -36,6 +37,10 @@ pub fn write(world: &mut World, bot: Id, params: &Params, now: Now) -> Result<i6
         controls: params.list("controls").cloned(),
         reply_to: params.optional_int("replyTo"),
     };
-    let (channel, random_id) = (params.id("channelId"), params.int("randomId"));
+    let channel = params.id("channelId");
+    let random_id = match world.quirks().missing_are_defaults {
+        true => Some(params.int("randomId")),
+        false => params.optional_int("randomId"),
+    };
     world.send(bot, channel, draft, random_id, now)
 }

@@ -9,7 +9,9 @@ use crate::sim::wire;
 pub fn add(call: Call<'_>) -> Result<Value, Fault> {
     let (channel, message) = (call.params.id("channelId"), call.params.int("messageId"));
     let emoji = call.params.text("emoji");
-    call.world.add_reaction(call.bot, channel, message, emoji)?;
+    let now = call.now;
+    call.world
+        .add_reaction(call.bot, channel, message, emoji, now)?;
     Ok(Value::Null)
 }
 
@@ -17,7 +19,7 @@ pub fn add(call: Call<'_>) -> Result<Value, Fault> {
 pub fn batch_get(call: Call<'_>) -> Result<Value, Fault> {
     let (_, channel) = call
         .world
-        .channel_for(call.bot, call.params.id("channelId"))?;
+        .channel_for(call.bot, call.params.id("channelId"), 0)?;
     let ids = call.params.list("messageIds").into_iter().flatten();
     let messages: Vec<Value> = ids
         .take(REACTION_BATCH)
@@ -25,22 +27,27 @@ pub fn batch_get(call: Call<'_>) -> Result<Value, Fault> {
         .map(|message| {
             json!({
                 "messageId": message.id,
-                "reactions": wire::reactions(message),
+                "reactions": wire::reactions(&message.reactions),
             })
         })
         .collect();
     Ok(json!({ "messages": messages }))
 }
 
-/// Answers 404 whatever there is, as on the platform today.
-pub fn list(_: Call<'_>) -> Result<Value, Fault> {
-    Err(Fault::code("message_not_found"))
+/// 404 on the platform today, whatever there is.
+pub fn list(call: Call<'_>) -> Result<Value, Fault> {
+    let (channel, message) = (call.params.id("channelId"), call.params.int("messageId"));
+    let (_, channel) = call.world.channel_for(call.bot, channel, 0)?;
+    let message = channel.message(message);
+    let message = message.filter(|_| !call.world.quirks().empty_lists);
+    let message = message.ok_or_else(|| Fault::code("message_not_found"))?;
+    Ok(json!({ "reactions": wire::reactions(&message.reactions) }))
 }
 
 pub fn remove(call: Call<'_>) -> Result<Value, Fault> {
     let (channel, message) = (call.params.id("channelId"), call.params.int("messageId"));
     let emoji = call.params.text("emoji");
     call.world
-        .remove_reaction(call.bot, channel, message, emoji)?;
+        .remove_reaction(call.bot, channel, message, emoji, call.now)?;
     Ok(Value::Null)
 }

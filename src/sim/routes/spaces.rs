@@ -6,7 +6,9 @@ use super::{Call, Fault};
 use crate::sim::wire;
 
 pub fn get(call: Call<'_>) -> Result<Value, Fault> {
-    let space = call.world.space_for(call.bot, call.params.id("spaceId"))?;
+    let space = call
+        .world
+        .space_for(call.bot, call.params.id("spaceId"), 0)?;
     Ok(json!({
         "description": space.description,
         "isCommunity": false,
@@ -16,7 +18,9 @@ pub fn get(call: Call<'_>) -> Result<Value, Fault> {
 }
 
 pub fn get_member(call: Call<'_>) -> Result<Value, Fault> {
-    let space = call.world.space_for(call.bot, call.params.id("spaceId"))?;
+    let space = call
+        .world
+        .space_for(call.bot, call.params.id("spaceId"), 0)?;
     let user = call.params.id("userId");
     let user = call
         .world
@@ -27,7 +31,9 @@ pub fn get_member(call: Call<'_>) -> Result<Value, Fault> {
 }
 
 pub fn list_members(call: Call<'_>) -> Result<Value, Fault> {
-    let space = call.world.space_for(call.bot, call.params.id("spaceId"))?;
+    let space = call
+        .world
+        .space_for(call.bot, call.params.id("spaceId"), 0)?;
     let users = space.members.iter().map(|member| member.user);
     let members: Vec<Value> = users
         .filter_map(|user| call.world.user(user))

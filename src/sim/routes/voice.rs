@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::{Call, Fault};
 use crate::sim::voice::{Grant, Room};
+use crate::sim::world::entitlements::{CONNECT, SPEAK};
 use crate::sim::world::{Id, VOICE, World};
 
 /// A token to speak in a voice channel.
 pub fn stream_token(call: Call<'_>) -> Result<Value, Fault> {
     let (space, channel) = (call.params.id("spaceId"), call.params.id("channelId"));
-    check(call.world, call.bot, space, channel)?;
+    check(call.world, call.bot, space, channel, CONNECT | SPEAK)?;
     let grant = Grant {
         bot: call.bot,
         room: Room::Channel(channel),
@@ -24,14 +25,14 @@ pub fn stream_token(call: Call<'_>) -> Result<Value, Fault> {
     }))
 }
 
-/// Whether the bot may be in that voice channel.
-pub fn check(world: &World, bot: Id, space: Id, channel: Id) -> Result<(), Fault> {
-    let place = world.space_for(bot, space)?;
+/// Whether the bot may do that in that voice channel.
+pub fn check(world: &World, bot: Id, space: Id, channel: Id, needs: u64) -> Result<(), Fault> {
+    let place = world.space_for(bot, space, 0)?;
     let channels = &mut place.channels.iter();
     match channels.find(|known| known.id == channel) {
         None => Err(Fault::code("channel_not_found")),
         Some(channel) if channel.kind != VOICE => Err(Fault::code("not_voice_channel")),
-        Some(_) => world.require(bot, space, "connect"),
+        Some(_) => world.channel_for(bot, channel, needs).map(drop),
     }
 }
 

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 use super::world::Id;
-pub use rooms::{Rooms, Track, new_sid};
+pub use rooms::{Overheard, Rooms, Track, new_sid};
 pub use token::{Grant, Room, Tokens};
 
 /// Sockets that may be open at once.
@@ -196,6 +196,13 @@ impl Voice {
             tokens.contains(&open.token)
         });
         self.tokens.revoke(meant)
+    }
+
+    /// Ends every socket and empties every room; from now on these tokens are good.
+    pub fn restart(&mut self, tokens: Tokens) {
+        self.end_where("the world was replaced", |_| true);
+        self.rooms.clear();
+        self.tokens = tokens;
     }
 
     fn end_where(&mut self, reason: &'static str, meant: impl Fn(&Session) -> bool) {

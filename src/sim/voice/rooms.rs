@@ -2,7 +2,8 @@
 //!
 //! A room is a voice channel or a call; it exists while somebody is in it. Each participant has at most
 //! one track. A packet goes to everybody who listens to the track at that moment, and into the
-//! recording of the participant.
+//! recording of the participant. Who is in the room themselves can overhear it: every packet of everybody,
+//! as a person's client plays them.
 //!
 //! Bounds: a listener that is [`BACKLOG`] packets behind loses the oldest, as on a real network; a
 //! recording keeps the last [`RECORDED_PACKETS`], and the last [`MOST_RECORDINGS`] recordings are kept.
@@ -104,10 +105,26 @@ pub struct Ear {
     pub packets: broadcast::Receiver<Bytes>,
 }
 
+/// What is overheard in a room.
+#[derive(Debug, Clone)]
+pub enum Overheard {
+    /// Somebody sent a packet.
+    Packet {
+        /// Who.
+        from: Id,
+        /// The packet as it came.
+        data: Bytes,
+    },
+    /// Somebody is in the room no more.
+    Left(Id),
+}
+
 /// Every room.
 #[derive(Debug)]
 pub struct Rooms {
     rooms: HashMap<(Id, Id), Participant>,
+    /// Who overhears a room; none for most.
+    halls: HashMap<Id, broadcast::Sender<Overheard>>,
     recordings: VecDeque<Recording>,
     /// Changes when a track begins.
     began: watch::Sender<()>,
@@ -117,6 +134,7 @@ impl Default for Rooms {
     fn default() -> Self {
         Self {
             rooms: HashMap::new(),
+            halls: HashMap::new(),
             recordings: VecDeque::new(),
             began: watch::Sender::new(()),
         }
@@ -146,11 +164,36 @@ impl Rooms {
     /// Somebody is in the room no more.
     pub fn leave(&mut self, room: Id, who: Id) {
         self.rooms.remove(&(room, who));
+        self.tell_hall(room, || Overheard::Left(who));
     }
 
     /// Everybody leaves.
     pub fn close(&mut self, room: Id) {
         self.rooms.retain(|&(at, _), _| at != room);
+        self.halls.remove(&room);
+    }
+
+    /// Every packet in a room from now on, one's own included, while one is in it: the receiver ends
+    /// with the room, and is told who leaves. `None` for somebody who is not there.
+    pub fn overhear(&mut self, room: Id, who: Id) -> Option<broadcast::Receiver<Overheard>> {
+        let hall = || broadcast::Sender::new(BACKLOG);
+        self.is_in(room, who)
+            .then(|| self.halls.entry(room).or_insert_with(hall).subscribe())
+    }
+
+    /// Tells those who overhear the room; forgets it when nobody does.
+    fn tell_hall(&mut self, room: Id, what: impl FnOnce() -> Overheard) {
+        if let Some(hall) = self.halls.get(&room)
+            && hall.send(what()).is_err()
+        {
+            self.halls.remove(&room);
+        }
+    }
+
+    /// Everybody leaves every room, and what was recorded is forgotten.
+    pub fn clear(&mut self) {
+        self.rooms.clear();
+        self.recordings.clear();
     }
 
     /// Changes when a track begins in any room.
@@ -177,6 +220,10 @@ impl Rooms {
         // Fails only when nobody listens.
         let _ = packets.send(data.clone());
         let track = track.clone();
+        self.tell_hall(room, || Overheard::Packet {
+            from: who,
+            data: data.clone(),
+        });
         let known = |recording: &Recording| recording.room == room && recording.who == who;
         let place = self.recordings.iter().position(known);
         let place = place.unwrap_or_else(|| {
@@ -223,6 +270,12 @@ impl Rooms {
         }
     }
 
+    /// Whether the control API speaks for this person now.
+    pub fn is_spoken_for(&self, room: Id, who: Id) -> bool {
+        let participant = self.rooms.get(&(room, who));
+        participant.is_some_and(|participant| participant.speaking)
+    }
+
     /// Whether somebody is in the room.
     pub fn is_in(&self, room: Id, who: Id) -> bool {
         self.rooms.contains_key(&(room, who))
@@ -242,7 +295,7 @@ mod tests {
     use tokio::sync::broadcast::error::TryRecvError;
     use tokio::time::Instant;
 
-    use super::{MOST_RECORDINGS, RECORDED_PACKETS, Rooms, Track};
+    use super::{MOST_RECORDINGS, Overheard, RECORDED_PACKETS, Rooms, Track};
     use crate::sim::world::Id;
 
     const ROOM: Id = Id::from_u128(1);
@@ -286,6 +339,29 @@ mod tests {
             rooms.send(room, ADA, packet(), now);
         }
         assert!(rooms.recording(ROOM, ADA).is_none(), "the oldest fell out");
+    }
+
+    #[test]
+    fn a_room_is_overheard_by_those_in_it() {
+        let (mut rooms, now) = (Rooms::default(), Instant::now());
+        let boris = Id::from_u128(3);
+        rooms.join(ROOM, ADA, Some(Track::microphone()));
+        assert!(rooms.overhear(ROOM, boris).is_none(), "not there");
+        rooms.join(ROOM, boris, None);
+        let mut hall = rooms.overhear(ROOM, boris).expect("there");
+        rooms.send(ROOM, ADA, packet(), now);
+        rooms.leave(ROOM, ADA);
+        let heard = hall.try_recv().expect("a packet");
+        assert!(matches!(heard, Overheard::Packet { from: ADA, data } if data == packet()));
+        let heard = hall.try_recv().expect("news");
+        assert!(matches!(heard, Overheard::Left(ADA)));
+        rooms.close(ROOM);
+        assert!(matches!(hall.try_recv(), Err(TryRecvError::Closed)));
+
+        rooms.join(ROOM, boris, Some(Track::microphone()));
+        drop(rooms.overhear(ROOM, boris));
+        rooms.send(ROOM, boris, packet(), now);
+        assert!(rooms.halls.is_empty(), "forgotten when nobody listens");
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! A ping every 30 s of the world's time; one that is unanswered when the next is due means 60 s without
 //! a pong, and the connection is cut. A client that does not read for [`SEND_PATIENCE`] is cut, too.
 //! Text from a client means nothing and is ignored.
+//!
+//! Armed faults strike when a socket is to be opened, after the checks, and between two messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +31,8 @@ use tokio::time::Instant;
 use super::packet;
 use super::rooms::{Ear, Track, new_sid};
 use super::{Grant, Kind, Room, VoiceStatus};
-use crate::sim::http::refusal;
+use crate::sim::faults::VoiceFault;
+use crate::sim::http::{injected, refusal};
 use crate::sim::server::Shared;
 use crate::sim::world::{Fault, Id};
 
@@ -77,6 +80,9 @@ async fn upgrade(shared: Arc<Shared>, kind: Kind, request: Request) -> Result<Re
     let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri);
     let query = query.map_err(IntoResponse::into_response)?.0;
     let plan = plan(&shared, kind, &query, &parts.headers).map_err(|fault| refusal(&fault))?;
+    if let Some(status) = shared.faults.voice_opening() {
+        return Err(injected(shared.settings.quirks, status));
+    }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
         .map_err(IntoResponse::into_response)?;
@@ -318,7 +324,8 @@ async fn hear(ear: Option<&mut Ear>) -> Option<Bytes> {
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+/// Completes when the server stops.
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
@@ -343,12 +350,41 @@ async fn talk(
     let session = Id::new_v4();
     line.say("ready", json!({ "session_id": session })).await?;
     let mut stop = shared.stopping();
+    let mut armed = shared.faults.watch();
+    // Whether a packet has passed since a fault was asked for.
+    let mut passed = false;
     let mut begun = shared.state().voice.rooms.tracks_begun();
     let mut ear: Option<Ear> = None;
     let mut told_waiting = false;
     let mut next_ping = shared.clock.now().mono + PING;
     let mut unanswered = false;
     loop {
+        // Seen before looking, so that a fault that is armed now is not missed.
+        armed.mark_unchanged();
+        match shared.faults.voice(std::mem::take(&mut passed)) {
+            Some(VoiceFault::Close(code)) => {
+                line.close(code).await;
+                return Ok(());
+            }
+            // Dropped without a close frame.
+            Some(VoiceFault::Cut) => return Ok(()),
+            Some(VoiceFault::Error) => {
+                line.fail("a fault ended the connection").await;
+                return Ok(());
+            }
+            Some(VoiceFault::Stall(wait)) => {
+                let until = shared.clock.now().mono + wait;
+                tokio::select! {
+                    () = shared.clock.sleep_until(until) => {}
+                    () = stopped(&mut stop) => {}
+                }
+                // The client could not answer a ping.
+                next_ping = shared.clock.now().mono + PING;
+                unanswered = false;
+                continue;
+            }
+            None => {}
+        }
         if let (None, Some((target, source))) = (&ear, &plan.target) {
             // Seen before looking, so that a track that begins now is not missed.
             begun.mark_unchanged();
@@ -375,6 +411,7 @@ async fn talk(
                     }
                     let at = Instant::now();
                     shared.state().voice.rooms.send(room, bot, data, at);
+                    passed = true;
                 }
                 Some(Ok(Message::Binary(_))) => {
                     line.fail("this socket is for listening: send nothing").await;
@@ -386,7 +423,10 @@ async fn talk(
                 Some(Err(_)) | None => return Ok(()),
             },
             heard = hear(ear.as_mut()) => match heard {
-                Some(data) => line.send(Message::Binary(data)).await?,
+                Some(data) => {
+                    line.send(Message::Binary(data)).await?;
+                    passed = true;
+                }
                 None => {
                     ear = None;
                     told_waiting = false;
@@ -394,6 +434,7 @@ async fn talk(
                 }
             },
             _ = begun.changed(), if waiting => {}
+            _ = armed.changed() => {}
             () = shared.clock.sleep_until(next_ping) => {
                 if unanswered {
                     return Ok(());

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::sim::clock::Now;
+use crate::sim::saved::forms;
 use crate::sim::world::Id;
 
 /// How long a token can be used, by the world's clock.
@@ -23,7 +25,8 @@ pub const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 pub const MOST_TOKENS: usize = 1_000;
 
 /// Where a token leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Room {
     /// A voice channel.
     Channel(Id),
@@ -41,7 +44,8 @@ impl Room {
 }
 
 /// What a token is good for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grant {
     /// The bot's user.
     pub bot: Id,
@@ -54,14 +58,17 @@ pub struct Grant {
     pub egress: Option<(Id, String)>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Known {
     token: String,
     grant: Grant,
+    #[serde(with = "forms::moment")]
     expires: Instant,
 }
 
 /// Every token that was given out. No `Debug`, so that no token is printed.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Tokens(VecDeque<Known>);
 
 /// Why a token is refused.

@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Effect, Fault, Id, Show, World};
+use super::{Effect, Fault, Id, Show, World, forms};
 use crate::sim::clock::Now;
 
 /// How long a call rings. The platform's own number is not published.
@@ -19,11 +20,13 @@ pub const RING: Duration = Duration::from_secs(30);
 pub const MOST_CALLS: usize = 500;
 
 /// How far a call has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum CallState {
     /// The bot has not answered yet.
     Ringing {
         /// When it times out.
+        #[serde(with = "forms::moment")]
         until: Instant,
     },
     /// Bot and caller can talk.
@@ -54,7 +57,8 @@ impl CallState {
 }
 
 /// A call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VoiceCall {
     /// Identity, also of its room.
     pub id: Id,
@@ -130,11 +134,7 @@ impl World {
         });
         self.timers_changed = true;
         let payload = json!({ "callId": id, "fromLocale": locale, "fromUserId": caller });
-        self.effects.push(Effect::Direct {
-            bot,
-            kind: "callIncoming".to_owned(),
-            payload: payload.to_string(),
-        });
+        self.tell_bot(bot, "callIncoming", payload);
         self.show(Show::Call(id));
         Ok(id)
     }
@@ -154,7 +154,7 @@ impl World {
         self.effects.push(Effect::RoomJoined {
             room: id,
             user: caller,
-            is_bot: false,
+            speaks: true,
         });
         self.show(Show::Call(id));
         Ok(caller)
@@ -196,11 +196,8 @@ impl World {
             return;
         };
         call.state = state;
-        self.effects.push(Effect::Direct {
-            bot: call.bot,
-            kind: "callEnded".to_owned(),
-            payload: json!({ "callId": id }).to_string(),
-        });
+        let bot = call.bot;
+        self.tell_bot(bot, "callEnded", json!({ "callId": id }));
         self.effects.push(Effect::RoomClosed(id));
         self.show(Show::Call(id));
     }
@@ -283,7 +280,7 @@ mod tests {
         assert!(world.hang_up(bot, call).is_err(), "not the caller");
         world.hang_up(ada, call).expect("open");
         let call = world.ring(ada, bot, None, now).expect("rings");
-        world.leave(ada).expect("there");
+        world.leave(ada, None).expect("there");
         let state = world.call(call).map(|call| call.state);
         assert_eq!(state, Some(CallState::Ended));
         let told = kinds(&mut world);

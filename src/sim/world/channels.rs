@@ -1,10 +1,13 @@
-//! Channels and archetypes of a space.
+//! Channels of a space.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Fault, Id, Message, Show, Space, World, wire};
+use super::entitlements::MANAGE_CHANNELS;
+use super::{Fault, Id, Message, Override, Show, Space, World, wire};
 
 /// [`crate::contract::CHANNEL_TYPE`]: a text channel.
 pub const TEXT: i64 = 0;
@@ -14,7 +17,8 @@ pub const VOICE: i64 = 1;
 pub const ANNOUNCEMENT: i64 = 2;
 
 /// A channel with what was written in it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Channel {
     /// Identity.
     pub id: Id,
@@ -26,6 +30,10 @@ pub struct Channel {
     pub description: Option<String>,
     /// The group it is shown in.
     pub group: Option<Id>,
+    /// How long a member must wait between two messages; zero for no wait.
+    pub slow_mode: Duration,
+    /// What archetypes may do here, unlike elsewhere in the space.
+    pub overrides: Vec<Override>,
     /// Oldest first, ids ascending.
     pub messages: VecDeque<Message>,
 }
@@ -44,21 +52,13 @@ impl Channel {
     }
 }
 
-/// A role.
-#[derive(Debug)]
-pub struct Archetype {
-    /// Identity.
-    pub id: Id,
-    /// Name.
-    pub name: String,
-    /// 0xRRGGBB.
-    pub colour: i32,
-    /// Whether everybody has it.
-    pub is_default: bool,
-    /// Whether messages can mention it.
-    pub is_mentionable: bool,
-    /// Mask of [`crate::contract::ENTITLEMENTS`].
-    pub permissions: u64,
+/// What becomes different about a channel; what is `None` stays.
+#[derive(Debug, Default)]
+pub struct ChannelChange {
+    /// How long a member must wait between two messages.
+    pub slow_mode: Option<Duration>,
+    /// What archetypes may do here; takes the place of what was there.
+    pub overrides: Option<Vec<Override>>,
 }
 
 /// A channel to be.
@@ -89,19 +89,16 @@ impl World {
         channels.into_iter().find(|channel| channel.id == id)
     }
 
-    /// The channel, if the bot is in its space: an unknown one crashes the platform's server.
-    pub fn channel_for(&self, bot: Id, channel: Id) -> Result<(&Space, &Channel), Fault> {
-        let (space, channel) = self.channel(channel).ok_or(Fault::Crash)?;
-        self.space_for(bot, space.id)?;
-        Ok((space, channel))
-    }
-
     /// A bot creates a channel.
     pub fn create_channel(&mut self, bot: Id, space: Id, new: NewChannel) -> Result<Id, Fault> {
-        self.space_for(bot, space)?;
-        self.require(bot, space, "manageChannels")?;
+        self.space_for(bot, space, MANAGE_CHANNELS)?;
+        self.open_channel(space, new)
+    }
+
+    /// A new channel in a space.
+    pub fn open_channel(&mut self, space: Id, new: NewChannel) -> Result<Id, Fault> {
         if crate::contract::CHANNEL_TYPE.name_of(new.kind).is_none() {
-            return Err(Fault::Crash);
+            return Err(Fault::Crash("validation_error"));
         }
         let channel = Channel {
             id: Id::new_v4(),
@@ -109,6 +106,8 @@ impl World {
             kind: new.kind,
             description: new.description,
             group: new.group,
+            slow_mode: Duration::ZERO,
+            overrides: Vec::new(),
             messages: VecDeque::new(),
         };
         let id = channel.id;
@@ -116,28 +115,56 @@ impl World {
         if let Some(space) = self.space_mut(space) {
             space.channels.push(channel);
         }
-        self.tell(space, "channelCreate", &payload);
+        self.tell_in(id, "channelCreate", payload);
         self.show(Show::World);
         Ok(id)
     }
 
     /// A bot deletes a channel with everything in it.
     pub fn delete_channel(&mut self, bot: Id, space: Id, channel: Id) -> Result<(), Fault> {
-        let place = self.space_for(bot, space)?;
-        self.require(bot, space, "manageChannels")?;
-        if !place.channels.iter().any(|known| known.id == channel) {
-            return Err(Fault::Crash);
+        self.space_for(bot, space, MANAGE_CHANNELS)?;
+        match self.channel_for(bot, channel, MANAGE_CHANNELS)? {
+            (place, _) if place.id == space => self.close_channel(channel),
+            _ => Err(Fault::Crash("channel_not_found")),
         }
+    }
+
+    /// A channel goes, with everything in it.
+    pub fn close_channel(&mut self, channel: Id) -> Result<(), Fault> {
+        let found = self.channel(channel).map(|(space, _)| space.id);
+        let space = found.ok_or(Fault::Crash("channel_not_found"))?;
         let speakers: Vec<Id> = self.speakers(channel).collect();
         for user in speakers {
             self.leave_voice_channel(user, channel);
         }
         self.typing.retain(|&(at, _), _| at != channel);
+        let payload = json!({ "spaceId": space, "channelId": channel });
+        self.tell_in(channel, "channelDelete", payload);
         if let Some(space) = self.space_mut(space) {
             space.channels.retain(|known| known.id != channel);
         }
-        let payload = json!({ "spaceId": space, "channelId": channel });
-        self.tell(space, "channelDelete", &payload);
+        self.show(Show::World);
+        Ok(())
+    }
+}
+
+impl World {
+    /// Changes a channel (control API). The platform has no event for it.
+    pub fn change_channel(&mut self, id: Id, change: ChannelChange) -> Result<(), Fault> {
+        let missing = || Fault::missing("there is no such channel");
+        let (space, _) = self.channel(id).ok_or_else(missing)?;
+        let known = |rule: &&Override| space.archetypes.iter().any(|one| one.id == rule.archetype);
+        if let Some(unknown) = change.overrides.iter().flatten().find(|rule| !known(rule)) {
+            let unknown = unknown.archetype;
+            return Err(Fault::missing(format!(
+                "{unknown} is no archetype of the space"
+            )));
+        }
+        let channel = self.channel_mut(id).ok_or_else(missing)?;
+        channel.slow_mode = change.slow_mode.unwrap_or(channel.slow_mode);
+        if let Some(overrides) = change.overrides {
+            channel.overrides = overrides;
+        }
         self.show(Show::World);
         Ok(())
     }
@@ -168,7 +195,8 @@ mod tests {
         assert_eq!(told[0].0, "channelCreate");
         assert_eq!(told[0].1["channel"]["type"], 0);
         assert_eq!(told[1].0, "channelDelete");
-        assert_eq!(world.delete_channel(bot, space, id), Err(Fault::Crash));
+        let gone = world.delete_channel(bot, space, id);
+        assert_eq!(gone, Err(Fault::Crash("channel_not_found")));
     }
 
     #[test]
@@ -177,7 +205,7 @@ mod tests {
         let space = world.default_space().expect("a space");
         let members = &mut world.space_mut(space).expect("a space").members;
         for member in members.iter_mut() {
-            member.granted &= !(1 << 50);
+            member.granted = member.granted.map(|granted| granted & !(1 << 50));
         }
         let fault = world.create_channel(bot, space, new("x")).expect_err("no");
         assert_eq!(fault.error(), Some("insufficient_permissions"));

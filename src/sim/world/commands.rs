@@ -1,6 +1,7 @@
 //! Slash commands. Registering does not merge: a name that the bot has in a space already crashes the
 //! platform's server, a global one is there twice.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Fault, Id, Show, World};
@@ -9,7 +10,8 @@ use crate::contract::shapes::BOT_COMMAND_OPTION;
 use crate::sim::params::within_limits;
 
 /// A slash command.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Command {
     /// Identity.
     pub id: Id,
@@ -63,7 +65,7 @@ impl World {
     /// A bot adds a command.
     pub fn register_command(&mut self, bot: Id, new: NewCommand) -> Result<&Command, Fault> {
         if let Some(space) = new.space {
-            self.space_for(bot, space)?;
+            self.space_for(bot, space, 0)?;
         }
         let name = new.name.to_lowercase();
         let letters =
@@ -80,8 +82,9 @@ impl World {
         if scope.len() >= COMMANDS_PER_SCOPE {
             return Err(Fault::code("command_limit"));
         }
-        if new.space.is_some() && scope.iter().any(|command| command.name == name) {
-            return Err(Fault::Crash);
+        let is_there = scope.iter().any(|command| command.name == name);
+        if is_there && !(new.space.is_none() && self.quirks.global_commands_repeat) {
+            return Err(Fault::Crash("invalid_name"));
         }
         self.show(Show::Commands);
         self.commands.push(Command {
@@ -93,7 +96,7 @@ impl World {
             options: new.options,
             default_permission: new.default_permission,
         });
-        self.commands.last().ok_or(Fault::Crash)
+        self.commands.last().ok_or(Fault::Crash("not_found"))
     }
 
     /// A bot changes a command; what is `None` stays.
@@ -151,7 +154,8 @@ fn check_description(text: &str) -> Result<(), Fault> {
 /// command's, so an option breaks them with the crash of an unchecked insert.
 fn check_options(options: Option<&[Value]>) -> Result<(), Fault> {
     for option in options.unwrap_or_default() {
-        within_limits(option, &BOT_COMMAND_OPTION, "option").map_err(|_| Fault::Crash)?;
+        within_limits(option, &BOT_COMMAND_OPTION, "option")
+            .map_err(|_| Fault::Crash("validation_error"))?;
     }
     Ok(())
 }
@@ -178,7 +182,7 @@ mod tests {
         let space = world.default_space();
         let mut register = |name, space| world.register_command(bot, new(name, space)).map(drop);
         register("Roll", space).expect("new");
-        assert_eq!(register("roll", space), Err(Fault::Crash));
+        assert_eq!(register("roll", space), Err(Fault::Crash("invalid_name")));
         register("roll", None).expect("global");
         register("roll", None).expect("global twice");
         let names: Vec<&str> = world.commands_of(bot).map(|c| &*c.name).collect();

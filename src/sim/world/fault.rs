@@ -1,5 +1,7 @@
 //! Why an act did not happen.
 
+use std::time::Duration;
+
 use crate::contract;
 
 /// A refusal: what becomes the error of an HTTP answer.
@@ -14,8 +16,11 @@ pub enum Fault {
         /// What is wrong.
         message: String,
     },
-    /// The platform's server throws here: a 500 without a body.
-    Crash,
+    /// The platform's server throws here: a 500 without a body. Its documentation would have this code.
+    Crash(&'static str),
+    /// A message too soon after another one in a slow channel; the next may come after this time. A crash of
+    /// the platform's server, too; its documentation would have `rate_limited`.
+    TooFast(Duration),
 }
 
 impl Fault {
@@ -51,7 +56,7 @@ impl Fault {
     pub fn error(&self) -> Option<&'static str> {
         match self {
             Fault::Refused { error, .. } => Some(error),
-            Fault::Crash => None,
+            Fault::Crash(_) | Fault::TooFast(_) => None,
         }
     }
 }

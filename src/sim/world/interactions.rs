@@ -1,19 +1,20 @@
 //! Interactions: what people do with commands, controls and modals, and what the bots answer.
 //!
 //! An interaction lives [`INTERACTION_LIFETIME`] and belongs to the bot that registered the command or
-//! sent the message; its event goes to every bot in the space, as on the platform. `Ack` and `Defer`
-//! leave it open, `Modal` uses it up, also when the modal is not valid. A modal that was opened waits
-//! [`MODAL_LIFETIME`] for its submission, which carries the `modalInteractionId` as `customId` and as
-//! `interactionId`, and cannot be answered with Ack, Defer or Modal.
+//! sent the message. `Ack` and `Defer` leave it open, `Modal` uses it up. A modal that was opened waits
+//! [`MODAL_LIFETIME`] for its submission, whose `interactionId` is the `modalInteractionId`. Who hears of
+//! an interaction, what an invalid modal does and what a submission carries are quirks.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::controls::{check_answer, check_choice, check_modal, is_button};
-use super::{Command, Fault, Id, Message, Show, Space, World, wire};
+use super::entitlements::{COMMANDS, MANAGE_BOTS, lacks};
+use super::{Command, Fault, Id, Message, Show, Space, World, forms, wire};
 use crate::contract::limits::INTERACTION_LIFETIME;
 use crate::contract::{COMMAND_OPTION_TYPE, CONTROL_TYPE};
 use crate::sim::clock::Now;
@@ -22,7 +23,8 @@ use crate::sim::clock::Now;
 pub const MODAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// An interaction that can be answered.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Interaction {
     /// Whose turn it is to answer.
     pub bot: Id,
@@ -33,6 +35,7 @@ pub struct Interaction {
     /// Who did it.
     pub user: Id,
     /// When it is over.
+    #[serde(with = "forms::moment")]
     pub expires: Instant,
     /// Whether the bot has answered, which asking for patience is not: the playground says so when
     /// nobody does.
@@ -40,7 +43,8 @@ pub struct Interaction {
 }
 
 /// A modal that a person sees.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OpenModal {
     /// The definition, in the contract's form.
     pub definition: Value,
@@ -50,6 +54,7 @@ pub struct OpenModal {
     pub user: Id,
     space: Id,
     channel: Id,
+    #[serde(with = "forms::moment")]
     pub(super) expires: Instant,
 }
 
@@ -60,7 +65,10 @@ impl World {
     }
 
     fn begin(&mut self, bot: Id, space: Id, channel: Id, user: Id, now: Now) -> Id {
-        let id = Id::new_v4();
+        self.begin_as(Id::new_v4(), bot, space, channel, user, now)
+    }
+
+    fn begin_as(&mut self, id: Id, bot: Id, space: Id, channel: Id, user: Id, now: Now) -> Id {
         self.interactions.insert(
             id,
             Interaction {
@@ -104,7 +112,7 @@ impl World {
         options: &BTreeMap<String, Value>,
         now: Now,
     ) -> Result<Id, Fault> {
-        let (space, _) = self.member_channel(user, channel)?;
+        let (space, _) = self.member_channel(user, channel, COMMANDS)?;
         let command = self
             .commands_in(space)
             .find(|command| match (id, name) {
@@ -116,6 +124,10 @@ impl World {
         let place = self
             .space(space)
             .ok_or_else(|| Fault::missing("there is no such space"))?;
+        let may_all = place.entitlements(user) & MANAGE_BOTS != 0;
+        if !command.default_permission && !may_all {
+            return Err(lacks(MANAGE_BOTS));
+        }
         let values = check_options(command, options, place).map_err(Fault::bad)?;
         let (bot, command_id, command_name) = (command.bot, command.id, command.name.clone());
         let id = self.begin(bot, space, channel, user, now);
@@ -123,7 +135,7 @@ impl World {
         payload["commandId"] = json!(command_id);
         payload["commandName"] = command_name.into();
         payload["options"] = values.into();
-        self.tell(space, "commandInteraction", &payload);
+        self.tell_interaction(bot, channel, "commandInteraction", payload);
         Ok(id)
     }
 
@@ -135,7 +147,7 @@ impl World {
         message: i64,
         named: impl Fn(&Value) -> bool,
     ) -> Result<(Id, &Message, &Value), Fault> {
-        let (space, place) = self.member_channel(user, channel)?;
+        let (space, place) = self.member_channel(user, channel, 0)?;
         let message = place
             .message(message)
             .ok_or_else(|| Fault::missing("there is no such message in the channel"))?;
@@ -183,7 +195,7 @@ impl World {
         payload["controlId"] = control.into();
         payload["controlType"] = kind;
         payload["messageId"] = message.into();
-        self.tell(space, "controlInteraction", &payload);
+        self.tell_interaction(bot, channel, "controlInteraction", payload);
         Ok(id)
     }
 
@@ -213,7 +225,7 @@ impl World {
         payload["customId"] = custom_id.into();
         payload["messageId"] = message.into();
         payload["values"] = json!(values);
-        self.tell(space, "selectInteraction", &payload);
+        self.tell_interaction(bot, channel, "selectInteraction", payload);
         Ok(id)
     }
 
@@ -223,6 +235,7 @@ impl World {
         user: Id,
         modal: Id,
         values: &BTreeMap<String, Vec<String>>,
+        now: Now,
     ) -> Result<Id, Fault> {
         let open = self
             .modals
@@ -243,12 +256,19 @@ impl World {
             let given = values.get(id);
             filled.push(json!({ "customId": id, "values": given }));
         }
-        let (space, channel) = (open.space, open.channel);
+        let (bot, space, channel) = (open.bot, open.space, open.channel);
+        let custom_id = match self.quirks.modal_ids {
+            true => json!(modal),
+            false => open.definition["customId"].clone(),
+        };
         self.modals.remove(&modal);
+        if !self.quirks.modal_ids {
+            self.begin_as(modal, bot, space, channel, user, now);
+        }
         let mut payload = self.interaction_event(modal, space, channel, user);
-        payload["customId"] = json!(modal);
+        payload["customId"] = custom_id;
         payload["values"] = filled.into();
-        self.tell(space, "modalSubmit", &payload);
+        self.tell_interaction(bot, channel, "modalSubmit", payload);
         Ok(modal)
     }
 
@@ -280,15 +300,17 @@ impl World {
         Ok(())
     }
 
-    /// A bot opens a form for the person. The interaction is used up whether the form is valid or not.
+    /// A bot opens a form for the person, which uses the interaction up.
     pub fn open_form(&mut self, bot: Id, id: Id, definition: Value, now: Now) -> Result<Id, Fault> {
         self.open_interaction(bot, id, now)?;
-        let Some(used) = self.interactions.remove(&id) else {
-            return Err(Fault::Crash);
-        };
-        if check_modal(&definition).is_err() {
-            return Err(Fault::Crash);
+        let is_valid = check_modal(&definition).is_ok();
+        if !is_valid && !self.quirks.invalid_modal_is_used_up {
+            return Err(Fault::code("validation_error"));
         }
+        let used = self.interactions.remove(&id);
+        let Some(used) = used.filter(|_| is_valid) else {
+            return Err(Fault::Crash("validation_error"));
+        };
         let modal = Id::new_v4();
         self.modals.insert(
             modal,
@@ -533,10 +555,10 @@ mod tests {
         events(&mut world);
 
         let ada = person(&world, "Ada");
-        let empty = world.submit(ada, modal, &BTreeMap::new());
+        let empty = world.submit(ada, modal, &BTreeMap::new(), now);
         assert!(empty.is_err(), "a required field is empty");
         let values = BTreeMap::from([("text".to_owned(), vec!["hello".to_owned()])]);
-        world.submit(ada, modal, &values).expect("filled in");
+        world.submit(ada, modal, &values, now).expect("filled in");
         let (kind, payload) = events(&mut world).remove(0);
         assert_eq!(kind, "modalSubmit");
         assert_eq!(payload["customId"], json!(modal));
@@ -545,7 +567,7 @@ mod tests {
             payload["values"],
             json!([{"customId": "text", "values": ["hello"]}])
         );
-        assert!(world.submit(ada, modal, &values).is_err(), "once");
+        assert!(world.submit(ada, modal, &values, now).is_err(), "once");
     }
 
     #[test]
@@ -554,7 +576,7 @@ mod tests {
         roll(&mut world, bot);
         let id = run(&mut world, json!({"sides": 6}), now).expect("fine");
         let bad = world.open_form(bot, id, Value::Null, now);
-        assert_eq!(bad, Err(Fault::Crash));
+        assert_eq!(bad, Err(Fault::Crash("validation_error")));
         assert!(world.acknowledge(bot, id, "ack", now).is_err());
     }
 
@@ -572,7 +594,7 @@ mod tests {
             ]),
             ..Draft::default()
         };
-        let message = world.send(bot, general, draft, 1, now).expect("sent");
+        let message = world.send(bot, general, draft, Some(1), now).expect("sent");
         events(&mut world);
         let id = world
             .click(ada, general, message, "yes", now)

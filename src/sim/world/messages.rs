@@ -3,21 +3,56 @@
 //! A channel keeps its last [`MESSAGES_KEPT`] messages. Message ids are Argon-epoch milliseconds
 //! shifted left by 22 bits, so that they exceed 2^53 as the platform's do; they grow strictly.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::controls::check_controls;
-use super::{Channel, Fault, Id, Show, VOICE, World, wire};
+use super::entitlements::{ATTACH, MENTION, MENTION_EVERYONE, REACT, READ, SEND};
+use super::{Channel, Fault, Id, Show, VOICE, World, forms, wire};
+use crate::contract::ENTITY_TYPE;
 use crate::contract::limits::{RANDOM_ID_LIFETIME, REACTIONS_PER_MESSAGE};
 use crate::sim::clock::Now;
 
 /// How many messages a channel keeps; older ones are forgotten.
 pub const MESSAGES_KEPT: usize = 10_000;
+/// How far behind the reactions in history may be.
+pub const HISTORY_LAG: Duration = Duration::from_secs(3);
+
+/// The entitlement that an entity of a message needs beside writing.
+const ENTITY_NEEDS: &[(&str, u64)] = &[
+    ("attachment", ATTACH),
+    ("mention", MENTION),
+    ("mentionEveryone", MENTION_EVERYONE),
+    ("mentionRole", MENTION),
+];
+
+fn entitlements_of(entities: &[Value]) -> u64 {
+    let kinds = entities.iter().filter_map(|entity| entity["type"].as_i64());
+    let names = kinds.filter_map(|kind| ENTITY_TYPE.name_of(kind));
+    let needs = names.flat_map(|name| ENTITY_NEEDS.iter().filter(move |(known, _)| *known == name));
+    needs.fold(0, |mask, (_, needed)| mask | needed)
+}
+
+/// How long slow mode still forbids this member another message.
+fn must_wait(channel: &Channel, user: Id, now: Now) -> Option<Duration> {
+    if channel.slow_mode.is_zero() {
+        return None;
+    }
+    let mut before = channel.messages.iter().rev();
+    let last = before.find(|message| message.sender == user)?;
+    let wait = (last.sent + channel.slow_mode).duration_since(now.wall);
+    Duration::try_from(wait).ok().filter(|wait| !wait.is_zero())
+}
 
 /// A message.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Message {
     /// Identity, larger than that of every earlier message.
+    #[serde(with = "forms::number")]
     pub id: i64,
     /// Who wrote it.
     pub sender: Id,
@@ -28,6 +63,7 @@ pub struct Message {
     /// Rows of controls, in the contract's form.
     pub controls: Option<Vec<Value>>,
     /// The message that this one answers.
+    #[serde(with = "forms::maybe_number")]
     pub reply_to: Option<i64>,
     /// When it was written.
     pub sent: Timestamp,
@@ -35,10 +71,34 @@ pub struct Message {
     pub edited: bool,
     /// In the order of the first use of each emoji.
     pub reactions: Vec<Reaction>,
+    /// What history still shows instead of `reactions`, and until when.
+    shown: Option<(Timestamp, Vec<Reaction>)>,
+}
+
+impl Message {
+    /// The reactions as history shows them: up to [`HISTORY_LAG`] old.
+    pub fn shown_reactions(&self, now: Now) -> &[Reaction] {
+        match &self.shown {
+            Some((until, before)) if now.wall < *until => before,
+            _ => &self.reactions,
+        }
+    }
+
+    /// To be called before the reactions change.
+    fn keep_shown(&mut self, now: Now) {
+        if self
+            .shown
+            .as_ref()
+            .is_none_or(|(until, _)| *until <= now.wall)
+        {
+            self.shown = Some((now.wall + HISTORY_LAG, self.reactions.clone()));
+        }
+    }
 }
 
 /// One emoji on a message.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reaction {
     /// The emoji.
     pub emoji: String,
@@ -60,33 +120,39 @@ pub struct Draft {
 }
 
 impl World {
-    /// A bot writes a message; a `random_id` that the channel knows gives the first one's id.
+    /// A bot writes a message; a `random_id` that the channel knows gives the first one's id, `None` is
+    /// never known.
     pub fn send(
         &mut self,
         bot: Id,
         channel: Id,
         draft: Draft,
-        random_id: i64,
+        random_id: Option<i64>,
         now: Now,
     ) -> Result<i64, Fault> {
-        let (space, place) = self.channel_for(bot, channel)?;
-        let (space, kind) = (space.id, place.kind);
-        self.require(bot, space, "sendMessages")?;
         self.forget_random_ids(now);
-        if let Some(&first) = self.random_ids.get(&(channel, random_id)) {
-            return Ok(first);
+        let needs = SEND | entitlements_of(&draft.entities);
+        let (space, place) = self.channel_for(bot, channel, needs)?;
+        let space = space.id;
+        let key = random_id.map(|id| (channel, id));
+        if let Some(first) = key.and_then(|key| self.random_ids.get(&key)) {
+            return Ok(*first);
         }
         let valid = match &draft.controls {
             Some(rows) => check_controls(rows).is_ok(),
             None => true,
         };
-        if kind == VOICE || !valid {
-            return Err(Fault::Crash);
+        if place.kind == VOICE || !valid {
+            return Err(Fault::Crash("validation_error"));
+        }
+        if let Some(wait) = must_wait(place, bot, now) {
+            return Err(Fault::TooFast(wait));
         }
         let id = self.write(space, channel, bot, draft, now);
-        self.random_ids.insert((channel, random_id), id);
-        self.random_order
-            .push_back((now.mono, (channel, random_id)));
+        if let Some(key) = key {
+            self.random_ids.insert(key, id);
+            self.random_order.push_back((now.mono, key));
+        }
         Ok(id)
     }
 
@@ -102,9 +168,16 @@ impl World {
 
     /// A person writes a message (control API).
     pub fn say(&mut self, user: Id, channel: Id, draft: Draft, now: Now) -> Result<i64, Fault> {
-        let (space, place) = self.member_channel(user, channel)?;
+        let needs = SEND | entitlements_of(&draft.entities);
+        let (space, place) = self.member_channel(user, channel, needs)?;
         if place.kind == VOICE {
             return Err(Fault::bad("nobody can write in a voice channel"));
+        }
+        if let Some(wait) = must_wait(place, user, now) {
+            let seconds = wait.as_secs_f64();
+            return Err(Fault::bad(format!(
+                "the channel is slow: this member can write again in {seconds} s"
+            )));
         }
         if let Some(reply_to) = draft.reply_to
             && place.message(reply_to).is_none()
@@ -124,17 +197,6 @@ impl World {
         Ok(self.write(space, channel, user, draft, now))
     }
 
-    /// The channel and its space, if the person is a member (control API).
-    pub(super) fn member_channel(&self, user: Id, channel: Id) -> Result<(Id, &Channel), Fault> {
-        let (space, channel) = self
-            .channel(channel)
-            .ok_or_else(|| Fault::missing("there is no such channel"))?;
-        match space.member(user) {
-            Some(_) => Ok((space.id, channel)),
-            None => Err(Fault::missing("nobody with this userId is in the space")),
-        }
-    }
-
     fn write(&mut self, space: Id, channel: Id, sender: Id, draft: Draft, now: Now) -> i64 {
         let id = (now.argon_ms() << 22).max(self.last_message + 1);
         self.last_message = id;
@@ -148,16 +210,17 @@ impl World {
             sent: now.wall,
             edited: false,
             reactions: Vec::new(),
+            shown: None,
         };
         let user = self.wire_user(sender);
-        let payload = wire::message_create(space, channel, &message, user);
+        let payload = wire::message_create(self.quirks, space, channel, &message, user);
         if let Some(channel) = self.channel_mut(channel) {
             if channel.messages.len() == MESSAGES_KEPT {
                 channel.messages.pop_front();
             }
             channel.messages.push_back(message);
         }
-        self.tell(space, "messageCreate", &payload);
+        self.tell_in(channel, "messageCreate", payload);
         if self.typing.contains_key(&(channel, sender)) {
             // Pages show no typing after the message; bots hear of its end when its time is over.
             self.show(Show::TypingStop {
@@ -179,7 +242,7 @@ impl World {
         controls: Option<Vec<Value>>,
         now: Now,
     ) -> Result<(), Fault> {
-        let (_, place) = self.channel_for(bot, channel)?;
+        let (_, place) = self.channel_for(bot, channel, 0)?;
         let known = place
             .message(message)
             .ok_or_else(|| Fault::code("message_not_found"))?;
@@ -187,8 +250,11 @@ impl World {
             Some(rows) => check_controls(rows).is_ok(),
             None => true,
         };
-        if known.sender != bot || !valid {
-            return Err(Fault::Crash);
+        if known.sender != bot {
+            return Err(Fault::Crash("message_not_found"));
+        }
+        if !valid {
+            return Err(Fault::Crash("validation_error"));
         }
         self.change(channel, message, text, controls, now);
         Ok(())
@@ -203,7 +269,7 @@ impl World {
         text: String,
         now: Now,
     ) -> Result<(), Fault> {
-        let (_, place) = self.member_channel(user, channel)?;
+        let (_, place) = self.member_channel(user, channel, 0)?;
         let known = place
             .message(message)
             .ok_or_else(|| Fault::missing("there is no such message in the channel"))?;
@@ -247,7 +313,7 @@ impl World {
             "text": known.text,
             "updatedAt": now.wall.to_string(),
         });
-        self.tell(space, "messageEdit", &payload);
+        self.tell_in(channel, "messageEdit", payload);
         self.show(Show::Edit(channel, message));
     }
 
@@ -259,8 +325,7 @@ impl World {
         from: Option<i64>,
         limit: usize,
     ) -> Result<(Id, impl Iterator<Item = &Message>), Fault> {
-        let (space, place) = self.channel_for(bot, channel)?;
-        self.require(bot, space.id, "readHistory")?;
+        let (space, place) = self.channel_for(bot, channel, READ)?;
         let before = from.unwrap_or(i64::MAX);
         let messages = place.messages.iter().rev();
         let page = messages
@@ -276,10 +341,10 @@ impl World {
         channel: Id,
         message: i64,
         emoji: &str,
+        now: Now,
     ) -> Result<(), Fault> {
-        let (space, _) = self.channel_for(bot, channel)?;
-        self.require(bot, space.id, "addReactions")?;
-        self.react(bot, channel, message, emoji)
+        self.channel_for(bot, channel, REACT)?;
+        self.react(bot, channel, message, emoji, now)
     }
 
     /// A bot takes its reaction back.
@@ -289,9 +354,10 @@ impl World {
         channel: Id,
         message: i64,
         emoji: &str,
+        now: Now,
     ) -> Result<(), Fault> {
-        self.channel_for(bot, channel)?;
-        self.unreact(bot, channel, message, emoji)
+        self.channel_for(bot, channel, 0)?;
+        self.unreact(bot, channel, message, emoji, now)
     }
 
     /// A person reacts, or takes the reaction back (control API).
@@ -302,24 +368,33 @@ impl World {
         message: i64,
         emoji: &str,
         remove: bool,
+        now: Now,
     ) -> Result<(), Fault> {
-        self.member_channel(user, channel)?;
+        self.member_channel(user, channel, if remove { 0 } else { REACT })?;
         if emoji.is_empty() {
             return Err(Fault::bad("emoji must not be empty"));
         }
         if remove {
-            self.unreact(user, channel, message, emoji)
+            self.unreact(user, channel, message, emoji, now)
         } else {
-            self.react(user, channel, message, emoji)
+            self.react(user, channel, message, emoji, now)
         }
     }
 
-    fn react(&mut self, user: Id, channel: Id, message: i64, emoji: &str) -> Result<(), Fault> {
+    fn react(
+        &mut self,
+        user: Id,
+        channel: Id,
+        message: i64,
+        emoji: &str,
+        now: Now,
+    ) -> Result<(), Fault> {
         let known = self
             .channel_mut(channel)
             .and_then(|place| place.message_mut(message))
             .ok_or_else(|| Fault::code("message_not_found"))?;
         let distinct = known.reactions.len();
+        known.keep_shown(now);
         match known.reactions.iter_mut().find(|r| r.emoji == emoji) {
             Some(reaction) if reaction.users.contains(&user) => {
                 return Err(Fault::code("already_reacted"));
@@ -337,11 +412,19 @@ impl World {
         Ok(())
     }
 
-    fn unreact(&mut self, user: Id, channel: Id, message: i64, emoji: &str) -> Result<(), Fault> {
+    fn unreact(
+        &mut self,
+        user: Id,
+        channel: Id,
+        message: i64,
+        emoji: &str,
+        now: Now,
+    ) -> Result<(), Fault> {
         let known = self
             .channel_mut(channel)
             .and_then(|place| place.message_mut(message))
             .ok_or_else(|| Fault::code("message_not_found"))?;
+        known.keep_shown(now);
         let reaction = known
             .reactions
             .iter_mut()
@@ -356,9 +439,7 @@ impl World {
     }
 
     fn tell_reaction(&mut self, kind: &str, user: Id, channel: Id, message: i64, emoji: &str) {
-        let Some(space) = self.channel(channel).map(|(space, _)| space.id) else {
-            return;
-        };
+        let space = self.channel(channel).map(|(space, _)| space.id);
         let payload = json!({
             "channelId": channel,
             "emoji": emoji,
@@ -366,7 +447,7 @@ impl World {
             "spaceId": space,
             "userId": user,
         });
-        self.tell(space, kind, &payload);
+        self.tell_in(channel, kind, payload);
         self.show(Show::Reactions(channel, message));
     }
 }
@@ -390,12 +471,17 @@ mod tests {
     fn a_random_id_is_remembered_for_two_minutes_per_channel() {
         let (mut world, bot, now) = world();
         let (general, random) = (channel(&world, "general"), channel(&world, "random"));
-        let first = world.send(bot, general, draft("a"), 7, now).expect("sent");
-        let again = world.send(bot, general, draft("b"), 7, later(now, 119));
+        let first = world
+            .send(bot, general, draft("a"), Some(7), now)
+            .expect("sent");
+        let again = world.send(bot, general, draft("b"), Some(7), later(now, 119));
         assert_eq!(again, Ok(first));
-        assert_ne!(world.send(bot, random, draft("c"), 7, now), Ok(first));
-        assert_ne!(world.send(bot, general, draft("d"), 8, now), Ok(first));
-        let after = world.send(bot, general, draft("e"), 7, later(now, 120));
+        assert_ne!(world.send(bot, random, draft("c"), Some(7), now), Ok(first));
+        assert_ne!(
+            world.send(bot, general, draft("d"), Some(8), now),
+            Ok(first)
+        );
+        let after = world.send(bot, general, draft("e"), Some(7), later(now, 120));
         assert_ne!(after, Ok(first));
         assert_eq!(events(&mut world).len(), 4, "a repeat tells nobody");
     }
@@ -405,7 +491,11 @@ mod tests {
         let (mut world, bot, now) = world();
         let general = channel(&world, "general");
         let ids: Vec<i64> = (0..50)
-            .map(|n| world.send(bot, general, draft("x"), n, now).expect("sent"))
+            .map(|n| {
+                world
+                    .send(bot, general, draft("x"), Some(n), now)
+                    .expect("sent")
+            })
             .collect();
         assert!(ids[0] > 1 << 53);
         assert!(ids.is_sorted_by(|a, b| a < b));
@@ -416,7 +506,11 @@ mod tests {
         let (mut world, bot, now) = world();
         let general = channel(&world, "general");
         let ids: Vec<i64> = (0..5)
-            .map(|n| world.send(bot, general, draft("x"), n, now).expect("sent"))
+            .map(|n| {
+                world
+                    .send(bot, general, draft("x"), Some(n), now)
+                    .expect("sent")
+            })
             .collect();
         let page = |from, limit| -> Vec<i64> {
             let (_, page) = world.history(bot, general, from, limit).expect("member");
@@ -430,20 +524,18 @@ mod tests {
     fn text_in_a_voice_channel_and_bad_controls_crash() {
         let (mut world, bot, now) = world();
         let (general, lounge) = (channel(&world, "general"), channel(&world, "Lounge"));
-        assert_eq!(
-            world.send(bot, lounge, draft("x"), 1, now),
-            Err(Fault::Crash)
-        );
+        let crash = |code| Err(Fault::Crash(code));
+        let sent = world.send(bot, lounge, draft("x"), Some(1), now);
+        assert_eq!(sent, crash("validation_error"));
         let bad = Draft {
             controls: Some(vec![json!({"controls": []})]),
             ..draft("x")
         };
-        assert_eq!(world.send(bot, general, bad, 2, now), Err(Fault::Crash));
+        let sent = world.send(bot, general, bad, Some(2), now);
+        assert_eq!(sent, crash("validation_error"));
         let nowhere = uuid::Uuid::nil();
-        assert_eq!(
-            world.send(bot, nowhere, draft("x"), 3, now),
-            Err(Fault::Crash)
-        );
+        let sent = world.send(bot, nowhere, draft("x"), Some(3), now);
+        assert_eq!(sent, crash("channel_not_found"));
     }
 
     #[test]
@@ -452,11 +544,13 @@ mod tests {
         let general = channel(&world, "general");
         let ada = person(&world, "Ada");
         let theirs = world.say(ada, general, draft("hi"), now).expect("said");
-        let own = world.send(bot, general, draft("a"), 1, now).expect("sent");
+        let own = world
+            .send(bot, general, draft("a"), Some(1), now)
+            .expect("sent");
         events(&mut world);
         let text = || Some("new".to_owned());
         let edit = world.edit_own(bot, general, theirs, text(), None, now);
-        assert_eq!(edit, Err(Fault::Crash));
+        assert_eq!(edit, Err(Fault::Crash("message_not_found")));
         let edit = world.edit_own(bot, general, 1, text(), None, now);
         assert_eq!(
             edit.expect_err("unknown").error(),
@@ -474,8 +568,10 @@ mod tests {
     fn a_reaction_is_once_per_user_and_emoji_and_twenty_emoji_a_message() {
         let (mut world, bot, now) = world();
         let general = channel(&world, "general");
-        let id = world.send(bot, general, draft("x"), 1, now).expect("sent");
-        let mut add = |emoji: &str| world.add_reaction(bot, general, id, emoji);
+        let id = world
+            .send(bot, general, draft("x"), Some(1), now)
+            .expect("sent");
+        let mut add = |emoji: &str| world.add_reaction(bot, general, id, emoji, now);
         add("0").expect("new");
         assert_eq!(
             add("0").expect_err("twice").error(),
@@ -486,8 +582,10 @@ mod tests {
         }
         let full = add("20").expect_err("full");
         assert_eq!(full.error(), Some("reaction_limit_reached"));
-        world.remove_reaction(bot, general, id, "0").expect("there");
-        let gone = world.remove_reaction(bot, general, id, "0");
+        world
+            .remove_reaction(bot, general, id, "0", now)
+            .expect("there");
+        let gone = world.remove_reaction(bot, general, id, "0", now);
         assert_eq!(gone.expect_err("gone").error(), Some("reaction_not_found"));
     }
 

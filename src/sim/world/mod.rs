@@ -7,53 +7,71 @@
 //!
 //! | file | acts |
 //! |---|---|
-//! | `mod` | who is there: people, bots, spaces, membership |
+//! | `mod` | what is there, and whom acts are told to |
+//! | `members` | who is in which space |
+//! | `entitlements` | who may do what where |
 //! | `setup` | the world that every server starts with |
 //! | `plan` | a world as a file describes it |
-//! | `channels` | channels: create, delete; archetypes |
+//! | `channels` | channels: create, change, delete |
+//! | `archetypes` | archetypes: create, change |
 //! | `messages` | messages: write, edit, history, reactions |
 //! | `controls` | the rules for controls and modals |
 //! | `presence` | typing and voice channels |
 //! | `calls` | calls from people to bots |
 //! | `commands` | slash commands: register, update, delete |
+//! | `revive` | a world that was read from a snapshot |
 //! | `interactions` | what people do with commands, controls and modals, and the bots' answers |
 
+mod archetypes;
 mod calls;
 mod channels;
 mod commands;
 mod controls;
+pub mod entitlements;
 mod fault;
 mod interactions;
+mod members;
 mod messages;
 mod plan;
 mod presence;
+mod revive;
 mod setup;
 
 use std::collections::{HashMap, VecDeque};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::clock::Now;
+use super::quirks::Quirks;
+pub(super) use super::saved::forms;
 use super::wire;
 use crate::config::Secret;
-use crate::contract::{ENTITLEMENTS, USER_FLAGS};
+use crate::contract::USER_FLAGS;
 
+pub use archetypes::{Archetype, ArchetypeChange};
 pub use calls::VoiceCall;
-pub use channels::{Archetype, Channel, NewChannel, VOICE};
+pub use channels::{Channel, ChannelChange, NewChannel, VOICE};
 pub use commands::{Command, NewCommand};
+pub use entitlements::Override;
 pub use fault::Fault;
 pub use interactions::{Interaction, OpenModal};
-pub use messages::{Draft, Message};
-pub use plan::{ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, PersonPlan, Plan, SpacePlan};
-pub use presence::VoiceState;
+pub use members::MemberChange;
+pub use messages::{Draft, Message, Reaction};
+pub use plan::{
+    ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, OverridePlan, PersonPlan, Plan, SpacePlan,
+};
+pub use presence::{Activity, Presence, VoiceState};
+pub use setup::BOT_GRANT;
 
 /// Identity of a user, space, channel, archetype, command or interaction.
 pub type Id = Uuid;
 
 /// A person or a bot's account.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
     /// Identity.
     pub id: Id,
@@ -62,9 +80,12 @@ pub struct User {
     /// The name that is shown.
     pub display_name: String,
     /// Mask of [`USER_FLAGS`].
+    #[serde(with = "forms::number")]
     pub flags: u64,
     /// Where the picture is.
     pub avatar_url: Option<String>,
+    /// Status and activity.
+    pub presence: Presence,
 }
 
 impl User {
@@ -84,7 +105,8 @@ fn user_flag(name: &str) -> u64 {
 }
 
 /// A community.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Space {
     /// Identity.
     pub id: Id,
@@ -108,35 +130,43 @@ impl Space {
 }
 
 /// A user in a space.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Member {
     /// The user.
     pub user: Id,
     /// The archetypes the user has.
     pub archetypes: Vec<Id>,
-    /// Mask of [`ENTITLEMENTS`] that a bot was granted when it was installed.
-    pub granted: u64,
+    /// Mask of [`crate::contract::ENTITLEMENTS`] that a bot was granted when it was installed; `None` for a
+    /// person, whose archetypes count.
+    #[serde(with = "forms::maybe_number")]
+    pub granted: Option<u64>,
 }
 
 /// What a bot logs in with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BotAccount {
     /// The bot's user.
     pub user: Id,
     /// The bot's application.
     pub bot_id: Id,
     /// The token it sends.
+    #[serde(with = "forms::secret")]
     pub token: Secret,
     /// The user's name, for the request log.
     pub username: String,
     /// Whether it may do what is for verified bots only.
     pub verified: bool,
+    /// Mask of [`crate::contract::ENTITLEMENTS`] that it asks a space for.
+    #[serde(with = "forms::number")]
+    pub required: u64,
 }
 
 /// What the outside must hear of an act.
 #[derive(Debug)]
 pub enum Effect {
-    /// An event for every bot in the space.
+    /// An event for the bots in the space.
     Space {
         /// The space.
         space: Id,
@@ -144,6 +174,8 @@ pub enum Effect {
         kind: String,
         /// The payload, JSON.
         payload: String,
+        /// The bots that are not told.
+        unseen: Vec<Id>,
     },
     /// An event for one bot.
     Direct {
@@ -174,8 +206,8 @@ pub enum Effect {
         room: Id,
         /// Who.
         user: Id,
-        /// A person can be heard at once; a bot when it sends.
-        is_bot: bool,
+        /// Whether they can be heard at once: a bot only when its socket sends.
+        speaks: bool,
     },
     /// Somebody is in a voice channel no more.
     RoomLeft {
@@ -249,29 +281,45 @@ pub enum Show {
 }
 
 /// The whole state.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct World {
+    /// The server's, so no part of a snapshot.
+    #[serde(skip)]
+    quirks: Quirks,
     spaces: Vec<Space>,
     users: HashMap<Id, User>,
     bots: Vec<BotAccount>,
     commands: Vec<Command>,
     interactions: HashMap<Id, Interaction>,
     modals: HashMap<Id, OpenModal>,
+    #[serde(with = "forms::typing")]
     typing: HashMap<(Id, Id), Instant>,
     /// By user and channel: a person is in one channel, a bot may be in several.
+    #[serde(with = "forms::pairs")]
     voice: HashMap<(Id, Id), VoiceState>,
     /// Oldest first.
     calls: VecDeque<VoiceCall>,
     /// `randomId` of a channel to the message it made. Oldest first in `random_order`.
+    #[serde(with = "forms::random_ids")]
     random_ids: HashMap<(Id, i64), i64>,
+    #[serde(with = "forms::random_order")]
     random_order: VecDeque<(Instant, (Id, i64))>,
+    #[serde(with = "forms::number")]
     last_message: i64,
     newcomers: u32,
+    #[serde(skip)]
     effects: Vec<Effect>,
+    #[serde(skip)]
     timers_changed: bool,
 }
 
 impl World {
+    /// Which of the real server's ways the world has.
+    pub fn quirks(&self) -> Quirks {
+        self.quirks
+    }
+
     /// What the outside must hear since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -347,162 +395,6 @@ impl World {
             .filter(move |space| space.member(user).is_some())
     }
 
-    /// The space, if the bot is in it: an unknown one crashes the platform's server, another's is
-    /// `not_a_member`.
-    pub fn space_for(&self, bot: Id, space: Id) -> Result<&Space, Fault> {
-        let space = self.space(space).ok_or(Fault::Crash)?;
-        match space.member(bot) {
-            Some(_) => Ok(space),
-            None => Err(Fault::code("not_a_member")),
-        }
-    }
-
-    /// Fails with `insufficient_permissions` unless the space grants the bot the entitlement.
-    pub fn require(&self, bot: Id, space: Id, entitlement: &str) -> Result<(), Fault> {
-        if self.is_granted(bot, space, entitlement) {
-            Ok(())
-        } else {
-            Err(Fault::code("insufficient_permissions"))
-        }
-    }
-
-    /// Whether the space grants the bot the entitlement.
-    pub fn is_granted(&self, bot: Id, space: Id, entitlement: &str) -> bool {
-        let granted = self
-            .space(space)
-            .and_then(|space| space.member(bot))
-            .map_or(0, |member| member.granted);
-        let mask = ENTITLEMENTS.mask(entitlement).unwrap_or(0);
-        granted & mask == mask
-    }
-
-    /// Installs a bot into the default space. The name gets the ending `bot` if it lacks it; a name
-    /// that is there already is the same bot.
-    pub fn add_bot(
-        &mut self,
-        name: &str,
-        verified: bool,
-        token: impl FnOnce(Id) -> Secret,
-    ) -> BotAccount {
-        let username = if name.to_ascii_lowercase().ends_with("bot") {
-            name.to_owned()
-        } else {
-            format!("{name}bot")
-        };
-        if let Some(known) = self.find_bot(&username) {
-            return known.clone();
-        }
-        let user = setup::derived_id("bot", &username);
-        let flags = user_flag("bot") | if verified { user_flag("verified") } else { 0 };
-        self.users.insert(
-            user,
-            User {
-                id: user,
-                username: username.clone(),
-                display_name: name.to_owned(),
-                flags,
-                avatar_url: None,
-            },
-        );
-        let account = BotAccount {
-            user,
-            bot_id: setup::derived_id("application", &username),
-            token: token(user),
-            username,
-            verified,
-        };
-        self.bots.push(account.clone());
-        if let Some(space) = self.default_space() {
-            self.effects.push(Effect::Installed { bot: user, space });
-            self.effects.push(Effect::Direct {
-                bot: user,
-                kind: "botInstallingToSpace".to_owned(),
-                payload: json!({ "spaceId": space }).to_string(),
-            });
-            self.join(space, user);
-        }
-        account
-    }
-
-    /// A new person comes into a space.
-    pub fn add_person(&mut self, space: Id, display_name: &str) -> Result<Id, Fault> {
-        if self.space(space).is_none() {
-            return Err(Fault::missing("there is no such space"));
-        }
-        if display_name.trim().is_empty() {
-            return Err(Fault::bad("displayName must not be empty"));
-        }
-        self.newcomers += 1;
-        let id = setup::derived_id("newcomer", &self.newcomers.to_string());
-        let mut username: String = display_name
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
-        if username.is_empty() {
-            username.push_str("newcomer"); // a name in another script
-        }
-        self.users.insert(
-            id,
-            User {
-                id,
-                username: format!("{username}{}", self.newcomers),
-                display_name: display_name.to_owned(),
-                flags: 0,
-                avatar_url: None,
-            },
-        );
-        self.join(space, id);
-        Ok(id)
-    }
-
-    fn join(&mut self, space: Id, user: Id) {
-        let is_bot = self.user(user).is_some_and(User::is_bot);
-        let Some(place) = self.space_mut(space) else {
-            return;
-        };
-        let everyone = place.archetypes.first().map(|archetype| archetype.id);
-        place.members.push(Member {
-            user,
-            archetypes: everyone.into_iter().collect(),
-            granted: if is_bot { setup::BOT_GRANT } else { 0 },
-        });
-        let payload = json!({ "spaceId": space, "user": self.wire_user(user) });
-        self.tell(space, "memberJoin", &payload);
-        self.show(Show::World);
-    }
-
-    /// Somebody leaves every space. A bot is uninstalled.
-    pub fn leave(&mut self, user: Id) -> Result<(), Fault> {
-        let spaces: Vec<Id> = self.spaces_of(user).map(|space| space.id).collect();
-        if spaces.is_empty() {
-            return Err(Fault::missing("nobody with this userId is in a space"));
-        }
-        self.leave_voice(user);
-        self.end_calls_of(user);
-        for space in spaces {
-            if self.bot(user).is_some() {
-                self.effects.push(Effect::Direct {
-                    bot: user,
-                    kind: "botUninstallingFromSpace".to_owned(),
-                    payload: json!({ "spaceId": space }).to_string(),
-                });
-                self.effects.push(Effect::Uninstalled { bot: user, space });
-            }
-            if let Some(place) = self.space_mut(space) {
-                place.members.retain(|member| member.user != user);
-            }
-            let payload = json!({ "spaceId": space, "userId": user });
-            self.tell(space, "memberLeave", &payload);
-        }
-        self.show(Show::World);
-        if self.commands_of(user).next().is_some() {
-            // They stay the bot's, but nobody can use them where the bot is not.
-            self.show(Show::Commands);
-        }
-        Ok(())
-    }
-
     /// A raw event, for tests: to one bot, or to every bot in a space.
     pub fn emit(&mut self, bot: Option<Id>, space: Id, kind: &str, payload: String) {
         let kind = kind.to_owned();
@@ -512,20 +404,54 @@ impl World {
                 space,
                 kind,
                 payload,
+                unseen: Vec::new(),
             },
         });
     }
 
-    /// The user as the platform sends it; the zero user if there is none.
-    fn wire_user(&self, user: Id) -> Value {
-        self.user(user).map_or(Value::Null, wire::user)
+    /// Tells every bot in the space.
+    fn tell(&mut self, space: Id, kind: &str, payload: Value) {
+        self.tell_others(space, kind, payload, Vec::new());
     }
 
-    fn tell(&mut self, space: Id, kind: &str, payload: &Value) {
+    /// Tells the bots that see the channel.
+    fn tell_in(&mut self, channel: Id, kind: &str, payload: Value) {
+        let unseen = self.blind(channel);
+        if let Some(space) = self.channel(channel).map(|(space, _)| space.id) {
+            self.tell_others(space, kind, payload, unseen);
+        }
+    }
+
+    /// Tells of an interaction: the bot that it belongs to, and on the real server every other bot that
+    /// sees the channel, too.
+    fn tell_interaction(&mut self, owner: Id, channel: Id, kind: &str, payload: Value) {
+        if self.quirks.interactions_for_all {
+            return self.tell_in(channel, kind, payload);
+        }
+        let Some(space) = self.channel(channel).map(|(space, _)| space) else {
+            return;
+        };
+        let bots = space.members.iter().filter(|one| one.granted.is_some());
+        let others = bots.map(|bot| bot.user).filter(|&bot| bot != owner);
+        let (space, others) = (space.id, others.collect());
+        self.tell_others(space, kind, payload, others);
+    }
+
+    fn tell_others(&mut self, space: Id, kind: &str, payload: Value, unseen: Vec<Id>) {
         self.effects.push(Effect::Space {
             space,
             kind: kind.to_owned(),
-            payload: payload.to_string(),
+            payload: wire::event(self.quirks, kind, payload),
+            unseen,
+        });
+    }
+
+    /// Tells one bot.
+    fn tell_bot(&mut self, bot: Id, kind: &str, payload: Value) {
+        self.effects.push(Effect::Direct {
+            bot,
+            kind: kind.to_owned(),
+            payload: wire::event(self.quirks, kind, payload),
         });
     }
 
@@ -542,13 +468,13 @@ pub(super) mod testing {
 
     use serde_json::Value;
 
-    use super::{Effect, Id, World};
+    use super::{Effect, Id, Quirks, World};
     use crate::config::Secret;
     use crate::sim::clock::{Clock, Now};
 
     /// The default world with one verified bot.
     pub fn world() -> (World, Id, Now) {
-        let mut world = World::with_default_space();
+        let mut world = World::with_default_space(Quirks::default());
         let bot = world.add_bot("demo", true, |_| Secret::new("t")).user;
         world.take_effects();
         (world, bot, Clock::new().now())
@@ -591,37 +517,5 @@ pub(super) mod testing {
             mono: now.mono + Duration::from_secs(seconds),
             wall: now.wall + Duration::from_secs(seconds),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::testing::{events, world};
-    use crate::config::Secret;
-
-    #[test]
-    fn the_same_name_is_the_same_bot() {
-        let (mut world, bot, _) = world();
-        assert_eq!(world.bot(bot).map(|bot| &*bot.username), Some("demobot"));
-        for name in ["demo", "demobot"] {
-            let again = world.add_bot(name, false, |_| Secret::new("other"));
-            assert_eq!((again.user, again.token.expose()), (bot, "t"));
-        }
-        assert!(events(&mut world).is_empty());
-    }
-
-    #[test]
-    fn a_bot_that_leaves_is_told_and_is_no_member() {
-        let (mut world, bot, _) = world();
-        let space = world.default_space().expect("a space");
-        assert!(world.space_for(bot, space).is_ok());
-        world.leave(bot).expect("it was there");
-        let kinds: Vec<String> = events(&mut world)
-            .into_iter()
-            .map(|(kind, _)| kind)
-            .collect();
-        assert_eq!(kinds, ["botUninstallingFromSpace", "memberLeave"]);
-        let fault = world.space_for(bot, space).expect_err("not a member");
-        assert_eq!(fault.error(), Some("not_a_member"));
     }
 }

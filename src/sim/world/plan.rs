@@ -3,11 +3,12 @@
 //! Ids depend on names alone, so that they are the same in every run.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::channels::{Archetype, Channel};
-use super::setup::{BOT_GRANT, EVERYONE, derived_id};
-use super::{BotAccount, Effect, Id, Space, User, World, user_flag};
+use super::setup::{BOT_GRANT, EVERYONE, GREY, derived_id};
+use super::{Archetype, BotAccount, Channel, Effect, Id, Override, Space, World, user_flag};
 use crate::config::Secret;
+use crate::sim::quirks::Quirks;
 
 /// The archetype that everybody has; every space has it, and has it first.
 pub const EVERYBODYS: &str = "everyone";
@@ -45,6 +46,21 @@ pub struct ChannelPlan {
     pub kind: i64,
     /// What it is for.
     pub description: Option<String>,
+    /// How long a member must wait between two messages.
+    pub slow_mode: Duration,
+    /// What archetypes may do here, unlike elsewhere in the space.
+    pub overrides: Vec<OverridePlan>,
+}
+
+/// What an archetype may do in a channel.
+#[derive(Debug, Clone)]
+pub struct OverridePlan {
+    /// The archetype's name.
+    pub archetype: String,
+    /// Mask of [`crate::contract::ENTITLEMENTS`].
+    pub allow: u64,
+    /// Mask of [`crate::contract::ENTITLEMENTS`].
+    pub deny: u64,
 }
 
 /// A role.
@@ -86,14 +102,19 @@ pub struct BotPlan {
     pub verified: bool,
     /// Names of spaces; `None`: all of them.
     pub spaces: Option<Vec<String>>,
+    /// Names of archetypes, in whichever of the spaces has one of that name.
+    pub archetypes: Vec<String>,
     /// Mask of [`crate::contract::ENTITLEMENTS`]; `None`: all of them.
     pub granted: Option<u64>,
+    /// What it asks a space for; `None`: what it was granted.
+    pub required: Option<u64>,
 }
 
 impl World {
     /// The world of a plan. `token` makes a token for a bot that the plan gives none.
-    pub fn planned(plan: &Plan, token: impl Fn(Id) -> Secret) -> Self {
+    pub fn planned(plan: &Plan, quirks: Quirks, token: impl Fn(Id) -> Secret) -> Self {
         let mut world = World {
+            quirks,
             spaces: plan.spaces.iter().map(space).collect(),
             ..World::default()
         };
@@ -101,12 +122,13 @@ impl World {
             let id = derived_id("person", &person.username);
             world.settle(id, &person.username, &person.name, 0);
             for space in world.named(person.spaces.as_deref()) {
-                world.join(space, id);
+                world.join(space, id, None);
                 world.appoint(space, id, &person.archetypes);
             }
         }
         for bot in &plan.bots {
             let id = derived_id("bot", &bot.username);
+            let granted = bot.granted.unwrap_or(BOT_GRANT);
             let verified = if bot.verified {
                 user_flag("verified")
             } else {
@@ -119,33 +141,17 @@ impl World {
                 token: bot.token.clone().unwrap_or_else(|| token(id)),
                 username: bot.username.clone(),
                 verified: bot.verified,
+                required: bot.required.unwrap_or(granted),
             });
             for space in world.named(bot.spaces.as_deref()) {
-                world.effects.push(Effect::Installed { bot: id, space });
-                world.join(space, id);
-                let granted = bot.granted.unwrap_or(BOT_GRANT);
-                if let Some(member) = world.member_mut(space, id) {
-                    member.granted = granted;
-                }
+                world.install(id, space, granted);
+                world.appoint(space, id, &bot.archetypes);
             }
         }
         // The world has always been so: nobody is told how it came about.
         let installed = |effect: &Effect| matches!(effect, Effect::Installed { .. });
         world.effects.retain(installed);
         world
-    }
-
-    fn settle(&mut self, id: Id, username: &str, name: &str, flags: u64) {
-        self.users.insert(
-            id,
-            User {
-                id,
-                username: username.to_owned(),
-                display_name: name.to_owned(),
-                flags,
-                avatar_url: None,
-            },
-        );
     }
 
     fn named(&self, names: Option<&[String]>) -> Vec<Id> {
@@ -164,11 +170,6 @@ impl World {
             member.archetypes.extend(archetypes);
         }
     }
-
-    fn member_mut(&mut self, space: Id, user: Id) -> Option<&mut super::Member> {
-        let mut members = self.space_mut(space)?.members.iter_mut();
-        members.find(|member| member.user == user)
-    }
 }
 
 fn space(plan: &SpacePlan) -> Space {
@@ -182,7 +183,7 @@ fn space(plan: &SpacePlan) -> Space {
     };
     let everybodys = ArchetypePlan {
         name: EVERYBODYS.to_owned(),
-        colour: 0x99_aa_b5,
+        colour: GREY,
         mentionable: false,
         permissions: None,
     };
@@ -191,21 +192,36 @@ fn space(plan: &SpacePlan) -> Space {
         .iter()
         .partition(|planned| planned.name == EVERYBODYS);
     let first = first.first().copied().unwrap_or(&everybodys);
-    let archetypes = std::iter::once(first).chain(others).map(archetype);
-    let channels = plan.channels.iter().map(|channel| Channel {
+    let archetypes: Vec<_> = std::iter::once(first)
+        .chain(others)
+        .map(archetype)
+        .collect();
+    let rule = |planned: &OverridePlan| {
+        let mut known = archetypes.iter();
+        let archetype = known.find(|known| known.name == planned.archetype)?.id;
+        Some(Override {
+            archetype,
+            allow: planned.allow,
+            deny: planned.deny,
+        })
+    };
+    let channel = |channel: &ChannelPlan| Channel {
         id: derived_id("channel", &format!("{}/{}", plan.name, channel.name)),
         name: channel.name.clone(),
         kind: channel.kind,
         description: channel.description.clone(),
         group: None,
+        slow_mode: channel.slow_mode,
+        overrides: channel.overrides.iter().filter_map(rule).collect(),
         messages: VecDeque::new(),
-    });
+    };
+    let channels = plan.channels.iter().map(channel).collect();
     Space {
         id: derived_id("space", &plan.name),
         name: plan.name.clone(),
         description: plan.description.clone(),
-        channels: channels.collect(),
-        archetypes: archetypes.collect(),
+        channels,
+        archetypes,
         members: Vec::new(),
     }
 }
@@ -214,6 +230,7 @@ fn space(plan: &SpacePlan) -> Space {
 mod tests {
     use super::{ArchetypePlan, BotPlan, PersonPlan, Plan, SpacePlan};
     use crate::config::Secret;
+    use crate::sim::quirks::Quirks;
     use crate::sim::world::{Effect, World};
 
     fn plan() -> Plan {
@@ -241,21 +258,26 @@ mod tests {
                 token: None,
                 verified: false,
                 spaces: Some(vec!["two".to_owned()]),
+                archetypes: Vec::new(),
                 granted: Some(32),
+                required: None,
             }],
         }
     }
 
     #[test]
     fn everybody_is_where_the_plan_says_with_what_the_plan_grants() {
-        let mut world = World::planned(&plan(), |_| Secret::new("fresh"));
+        let mut world = World::planned(&plan(), Quirks::default(), |_| Secret::new("fresh"));
         let bot = world.find_bot("helperbot").expect("the bot").clone();
         assert_eq!((bot.token.expose(), bot.verified), ("fresh", false));
         let [one, two] = world.spaces() else {
             panic!("two spaces");
         };
         assert!(one.member(bot.user).is_none());
-        assert_eq!(two.member(bot.user).map(|member| member.granted), Some(32));
+        assert_eq!(
+            two.member(bot.user).map(|member| member.granted),
+            Some(Some(32))
+        );
         let names: Vec<_> = two.archetypes.iter().map(|a| a.name.as_str()).collect();
         assert_eq!(names, ["everyone", "builder"]);
         assert_eq!(one.members[0].archetypes.len(), 2);

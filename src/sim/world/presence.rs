@@ -1,20 +1,58 @@
-//! Typing indicators and voice channels.
+//! Presence, typing indicators and voice channels.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Effect, Fault, Id, Show, User, VOICE, World};
+use super::entitlements::{CONNECT, KICK, SEND, SPEAK};
+use super::{Effect, Fault, Id, Show, User, VOICE, World, forms};
 use crate::contract::limits::TYPING_LIFETIME;
 use crate::sim::clock::Now;
 
+/// [`crate::contract::USER_STATUS`]: online.
+const ONLINE: i64 = 1;
+
+/// Somebody's status, and what they do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Presence {
+    /// A number of [`crate::contract::USER_STATUS`].
+    pub status: i64,
+    /// What they do.
+    pub activity: Option<Activity>,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self {
+            status: ONLINE,
+            activity: None,
+        }
+    }
+}
+
+/// What somebody does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Activity {
+    /// A number of [`crate::contract::ACTIVITY_KIND`].
+    pub kind: i64,
+    /// The title of the game, the song, …
+    pub title: String,
+    /// Since when, seconds since 1970.
+    pub since: u32,
+}
+
 /// Somebody in a voice channel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VoiceState {
     /// Where.
     pub channel: Id,
     /// Since when.
     pub joined: Timestamp,
     /// Mask of [`crate::contract::MEMBER_STATE`].
+    #[serde(with = "forms::number")]
     pub state: u64,
 }
 
@@ -27,7 +65,7 @@ impl World {
         kind: Option<&str>,
         now: Now,
     ) -> Result<(), Fault> {
-        let (space, _) = self.member_channel(user, channel)?;
+        let (space, _) = self.member_channel(user, channel, SEND)?;
         self.typing
             .insert((channel, user), now.mono + TYPING_LIFETIME);
         self.timers_changed = true;
@@ -37,7 +75,7 @@ impl World {
             "spaceId": space,
             "userId": user,
         });
-        self.tell(space, "typingStart", &payload);
+        self.tell_in(channel, "typingStart", payload);
         self.show(Show::Typing {
             channel,
             user,
@@ -53,7 +91,7 @@ impl World {
         }
         if let Some(space) = self.channel(channel).map(|(space, _)| space.id) {
             let payload = json!({ "channelId": channel, "spaceId": space, "userId": user });
-            self.tell(space, "typingStop", &payload);
+            self.tell_in(channel, "typingStop", payload);
         }
         self.show(Show::TypingStop { channel, user });
     }
@@ -88,7 +126,7 @@ impl World {
 
     /// Somebody joins a voice channel. A person leaves the one before.
     pub fn join_voice(&mut self, user: Id, channel: Id, now: Now) -> Result<(), Fault> {
-        let (space, place) = self.member_channel(user, channel)?;
+        let (space, place) = self.member_channel(user, channel, CONNECT)?;
         if place.kind != VOICE {
             return Err(Fault::bad("the channel is not a voice channel"));
         }
@@ -107,10 +145,12 @@ impl World {
                 state: 0,
             },
         );
+        // A person who may not speak is there without a track; a bot's comes with its socket.
+        let speaks = !is_bot && self.member_channel(user, channel, SPEAK).is_ok();
         self.effects.push(Effect::RoomJoined {
             room: channel,
             user,
-            is_bot,
+            speaks,
         });
         self.tell_voice("voiceJoin", space, channel, user);
         Ok(())
@@ -144,14 +184,27 @@ impl World {
     fn tell_voice(&mut self, kind: &str, space: Id, channel: Id, user: Id) {
         let user = self.wire_user(user);
         let payload = json!({ "channelId": channel, "spaceId": space, "user": user });
-        self.tell(space, kind, &payload);
+        self.tell_in(channel, kind, payload);
         self.show(Show::World);
+    }
+
+    /// Somebody in a voice channel is muted, deafened or streams from now on (control API); `state` is a mask
+    /// of [`crate::contract::MEMBER_STATE`]. Bots see it in the interactions of that person.
+    pub fn set_voice_state(&mut self, user: Id, state: u64) -> Result<(), Fault> {
+        let mut places = self.voice.iter_mut().filter(|((who, _), _)| *who == user);
+        let place = places.next();
+        let (_, place) = place.ok_or_else(|| Fault::bad("this person is in no voice channel"))?;
+        place.state = state;
+        self.show(Show::World);
+        Ok(())
     }
 
     /// A bot removes somebody from a voice channel.
     pub fn kick(&mut self, bot: Id, space: Id, channel: Id, user: Id) -> Result<(), Fault> {
-        self.space_for(bot, space)?;
-        self.require(bot, space, "kickMember")?;
+        let place = self.space_for(bot, space, 0)?;
+        if place.channels.iter().any(|known| known.id == channel) {
+            self.channel_for(bot, channel, KICK)?;
+        }
         match self.leave_voice_channel(user, channel) {
             true => Ok(()),
             false => Err(Fault::code("kick_failed")),

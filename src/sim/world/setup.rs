@@ -1,9 +1,15 @@
 //! The world that every server starts with, and ids that are the same in every run.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::channels::{ANNOUNCEMENT, Archetype, Channel, TEXT, VOICE};
-use super::{Id, Member, Space, User, World};
+use super::channels::{ANNOUNCEMENT, TEXT, VOICE};
+use super::entitlements::{
+    ATTACH, COMMANDS, CONNECT, KICK, MANAGE_BOTS, MENTION, MENTION_EVERYONE, REACT, READ, SEND,
+    SPEAK, VIEW, bit,
+};
+use super::{Archetype, Channel, Id, Member, Space, World};
+use crate::sim::quirks::Quirks;
 
 /// What a bot is granted when it is installed: every entitlement of the contract.
 pub const BOT_GRANT: u64 = {
@@ -18,9 +24,28 @@ pub const BOT_GRANT: u64 = {
 };
 
 /// What everybody may do: view, read, join voice, write, speak, react, mention, use commands.
-pub const EVERYONE: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 13;
-/// What a moderator may do beside that: disconnect, mute and kick members, manage messages.
-const MODERATOR: u64 = EVERYONE | 1 << 40 | 1 << 43 | 1 << 44 | 1 << 56;
+pub const EVERYONE: u64 = VIEW
+    | READ
+    | SEND
+    | REACT
+    | MENTION
+    | COMMANDS
+    | CONNECT
+    | SPEAK
+    | bit("joinToVoice")
+    | bit("sendVoice");
+/// What a moderator may do beside that: send files, mention everybody, disconnect, mute and kick members, run
+/// every command, manage messages.
+const MODERATOR: u64 = EVERYONE
+    | ATTACH
+    | MENTION_EVERYONE
+    | KICK
+    | MANAGE_BOTS
+    | bit("disconnectMember")
+    | bit("muteMember")
+    | bit("manageMessages");
+/// An archetype's colour unless it is given another.
+pub const GREY: i32 = 0x99_aa_b5;
 
 /// An id that depends on nothing but the name (FNV-1a, 128 bits, marked as a version 8 UUID).
 pub fn derived_id(kind: &str, name: &str) -> Id {
@@ -37,7 +62,7 @@ pub fn derived_id(kind: &str, name: &str) -> Id {
 impl World {
     /// One space with two text channels, an announcement and a voice channel, three people and two
     /// archetypes.
-    pub fn with_default_space() -> Self {
+    pub fn with_default_space(quirks: Quirks) -> Self {
         let space = derived_id("space", "Playground");
         let archetype = |name: &str, colour, permissions, default| Archetype {
             id: derived_id("archetype", name),
@@ -47,7 +72,7 @@ impl World {
             is_mentionable: !default,
             permissions,
         };
-        let everyone = archetype("everyone", 0x99_aa_b5, EVERYONE, true);
+        let everyone = archetype("everyone", GREY, EVERYONE, true);
         let moderator = archetype("moderator", 0x2e_cc_71, MODERATOR, false);
         let channel = |name: &str, kind, description: &str| Channel {
             id: derived_id("channel", name),
@@ -55,23 +80,19 @@ impl World {
             kind,
             description: Some(description.to_owned()),
             group: None,
+            slow_mode: Duration::ZERO,
+            overrides: Vec::new(),
             messages: VecDeque::new(),
         };
 
-        let mut world = World::default();
+        let mut world = World {
+            quirks,
+            ..World::default()
+        };
         let mut members = Vec::new();
         for name in ["Ada", "Boris", "Chidi"] {
             let id = derived_id("person", name);
-            world.users.insert(
-                id,
-                User {
-                    id,
-                    username: name.to_lowercase(),
-                    display_name: name.to_owned(),
-                    flags: 0,
-                    avatar_url: None,
-                },
-            );
+            world.settle(id, &name.to_lowercase(), name, 0);
             let mut archetypes = vec![everyone.id];
             if name == "Ada" {
                 archetypes.push(moderator.id);
@@ -79,7 +100,7 @@ impl World {
             members.push(Member {
                 user: id,
                 archetypes,
-                granted: 0,
+                granted: None,
             });
         }
         world.spaces.push(Space {
@@ -101,14 +122,14 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use super::{BOT_GRANT, World, derived_id};
+    use super::{BOT_GRANT, Quirks, World, derived_id};
 
     #[test]
     fn ids_are_the_same_in_every_run_and_apart() {
         assert_eq!(derived_id("person", "Ada"), derived_id("person", "Ada"));
         assert_ne!(derived_id("person", "Ada"), derived_id("channel", "Ada"));
         assert_eq!(derived_id("person", "Ada").get_version_num(), 8);
-        let world = World::with_default_space();
+        let world = World::with_default_space(Quirks::default());
         let space = &world.spaces()[0];
         assert_eq!((space.channels.len(), space.members.len()), (4, 3));
     }

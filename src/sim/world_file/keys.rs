@@ -10,6 +10,13 @@ const SPACES: Key = key(
     "The spaces to be in; all of them by default.",
 );
 
+const ARCHETYPES: Key = key(
+    "archetypes",
+    "list of names",
+    "[]",
+    "Archetypes beside `everyone`, in whichever space has one of that name.",
+);
+
 /// The file itself.
 pub static FILE: SectionKeys = SectionKeys {
     name: "world file",
@@ -51,6 +58,29 @@ pub static CHANNEL: SectionKeys = SectionKeys {
             "`\"text\"`, `\"voice\"` or `\"announcement\"`.",
         ),
         key("description", "string", "", "What it is for."),
+        key(
+            "slow_mode",
+            "duration",
+            "\"0s\"",
+            "How long a member must wait between two messages.",
+        ),
+        key(
+            "override",
+            "list of tables",
+            "",
+            "`[[space.channel.override]]`",
+        ),
+    ],
+};
+
+/// `[[space.channel.override]]`.
+pub static OVERRIDE: SectionKeys = SectionKeys {
+    name: "space.channel.override",
+    doc: "What an archetype's members may do in the channel above it, unlike elsewhere. First everything goes that one of a member's archetypes denies, then everything comes that one of them allows. Whoever lacks `viewChannel` can do nothing in the channel, and a bot can do nothing that it was not granted.",
+    keys: &[
+        key("archetype", "string", "", "The archetype's name. Needed."),
+        key("allow", "list of entitlements", "[]", "What comes."),
+        key("deny", "list of entitlements", "[]", "What goes."),
     ],
 };
 
@@ -99,12 +129,7 @@ pub static PERSON: SectionKeys = SectionKeys {
             "The unique name; by default the letters and digits of `name` in lower case.",
         ),
         SPACES,
-        key(
-            "archetypes",
-            "list of names",
-            "[]",
-            "Archetypes beside `everyone`, in whichever space has one of that name.",
-        ),
+        ARCHETYPES,
     ],
 };
 
@@ -132,14 +157,21 @@ pub static BOT: SectionKeys = SectionKeys {
             "Whether it may use privileged intents and routes.",
         ),
         SPACES,
+        ARCHETYPES,
         key(
             "entitlements",
             "list of entitlements",
             "",
             "What it was granted when it was installed; all of them by default.",
         ),
+        key(
+            "requires",
+            "list of entitlements",
+            "",
+            "What it asks a space for; by default what it was granted. `ready` says where approval is pending.",
+        ),
     ],
 };
 
 /// Every section, in the order of the reference.
-pub static SECTIONS: &[&SectionKeys] = &[&SPACE, &CHANNEL, &ARCHETYPE, &PERSON, &BOT];
+pub static SECTIONS: &[&SectionKeys] = &[&SPACE, &CHANNEL, &OVERRIDE, &ARCHETYPE, &PERSON, &BOT];

@@ -9,7 +9,9 @@ mod read;
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::world::{ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, PersonPlan, Plan, SpacePlan};
+use super::world::{
+    ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, OverridePlan, PersonPlan, Plan, SpacePlan,
+};
 use crate::config::{Problem, Secret, Severity};
 use crate::contract::{CHANNEL_TYPE, ENTITLEMENTS};
 use read::{Reader, Section, Text};
@@ -59,11 +61,12 @@ fn plan(reader: &mut Reader<'_>, file: &Section<'_>) -> Plan {
     let mut names = Names::new("space");
     for section in reader.sections(file, "space", &keys::SPACE) {
         let name = names.take(reader, &section);
+        let archetypes = archetypes(reader, &section);
         let space = SpacePlan {
             name,
             description: reader.text(&section, "description").map(|(_, text)| text),
-            channels: channels(reader, &section),
-            archetypes: archetypes(reader, &section),
+            channels: channels(reader, &section, &archetypes),
+            archetypes,
         };
         plan.spaces.push(space);
     }
@@ -114,7 +117,11 @@ fn take_username(
     reader.error(section.span.clone(), message, Some(help.to_owned()));
 }
 
-fn channels(reader: &mut Reader<'_>, space: &Section<'_>) -> Vec<ChannelPlan> {
+fn channels(
+    reader: &mut Reader<'_>,
+    space: &Section<'_>,
+    archetypes: &[ArchetypePlan],
+) -> Vec<ChannelPlan> {
     let mut names = Names::new("channel of this space");
     let mut channels = Vec::new();
     for section in reader.sections(space, "channel", &keys::CHANNEL) {
@@ -131,9 +138,37 @@ fn channels(reader: &mut Reader<'_>, space: &Section<'_>) -> Vec<ChannelPlan> {
             name,
             kind,
             description: reader.text(&section, "description").map(|(_, text)| text),
+            slow_mode: reader.duration(&section, "slow_mode"),
+            overrides: overrides(reader, &section, archetypes),
         });
     }
     channels
+}
+
+fn overrides(
+    reader: &mut Reader<'_>,
+    channel: &Section<'_>,
+    archetypes: &[ArchetypePlan],
+) -> Vec<OverridePlan> {
+    let known = archetypes.iter().map(|known| known.name.as_str());
+    let known: Vec<&str> = std::iter::once(EVERYBODYS)
+        .chain(known.filter(|name| *name != EVERYBODYS))
+        .collect();
+    let mut rules = Vec::new();
+    for section in reader.sections(channel, "override", &keys::OVERRIDE) {
+        let Some(name) = reader.needed(&section, "archetype") else {
+            continue;
+        };
+        if !known.contains(&name.1.as_str()) {
+            reader.unknown(&name, "archetype", known.iter().copied());
+        }
+        rules.push(OverridePlan {
+            archetype: name.1,
+            allow: entitlements(reader, &section, "allow").unwrap_or_default(),
+            deny: entitlements(reader, &section, "deny").unwrap_or_default(),
+        });
+    }
+    rules
 }
 
 fn archetypes(reader: &mut Reader<'_>, space: &Section<'_>) -> Vec<ArchetypePlan> {
@@ -180,8 +215,24 @@ fn person(
         letters.flat_map(char::to_lowercase).collect()
     });
     let at = spaces_of(reader, section, spaces);
+    PersonPlan {
+        username,
+        archetypes: own_archetypes(reader, section, spaces, at.as_ref(), &name),
+        spaces: at,
+        name,
+    }
+}
+
+/// The archetypes that somebody has beside everybody's.
+fn own_archetypes(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    spaces: &[SpacePlan],
+    at: Option<&Vec<String>>,
+    name: &str,
+) -> Vec<String> {
     let wanted = reader.texts(section, "archetypes").unwrap_or_default();
-    let here = |space: &&SpacePlan| at.as_ref().is_none_or(|at| at.contains(&space.name));
+    let here = |space: &&SpacePlan| at.is_none_or(|at| at.contains(&space.name));
     let known = spaces
         .iter()
         .filter(here)
@@ -198,12 +249,7 @@ fn person(
             archetypes.push(text.1);
         }
     }
-    PersonPlan {
-        name,
-        username,
-        spaces: at,
-        archetypes,
-    }
+    archetypes
 }
 
 fn bot(
@@ -225,12 +271,15 @@ fn bot(
         }
         Secret::new(token)
     });
+    let at = spaces_of(reader, section, spaces);
     BotPlan {
         username,
         token,
         verified: reader.boolean(section, "verified", true),
-        spaces: spaces_of(reader, section, spaces),
+        archetypes: own_archetypes(reader, section, spaces, at.as_ref(), &name),
+        spaces: at,
         granted: entitlements(reader, section, "entitlements"),
+        required: entitlements(reader, section, "requires"),
         name,
     }
 }

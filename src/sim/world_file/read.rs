@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::keys::SectionKeys;
 use crate::config::suggest::did_you_mean;
+use crate::config::units;
 use crate::config::{Problem, Severity, Source};
 
 /// A value with its place.
@@ -156,6 +158,19 @@ impl<'a> Reader<'a> {
             let message = format!("\"{key}\" in {} must be true or false", section.label);
             self.error(node.span(), message, None);
             default
+        })
+    }
+
+    /// A duration; zero when it is absent.
+    pub fn duration(&mut self, section: &Section<'_>, key: &str) -> Duration {
+        let Some((span, text)) = self.text(section, key) else {
+            return Duration::ZERO;
+        };
+        units::duration(&text).unwrap_or_else(|| {
+            let message = format!("\"{key}\" in {} is no duration", section.label);
+            let help = "write it as \"500ms\", \"10s\" or \"2m\"".to_owned();
+            self.error(span, message, Some(help));
+            Duration::ZERO
         })
     }
 

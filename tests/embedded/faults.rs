@@ -1,12 +1,10 @@
 //! The host against everything that can go wrong between it and the platform: it survives each fault,
 //! and every message is answered exactly once where the platform's promises allow it.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{Process, World, embedded_bot, run_embedded};
 use serde_json::{Value, json};
-use support::{Process, World, embedded_bot, run_embedded};
 
 /// Answers every message, and says so when it is through with one.
 const ECHO: &str = r#"
@@ -43,7 +41,7 @@ impl Bot {
     /// Waits until that many faults have struck.
     async fn struck(&self, count: u64) {
         let all = async { while self.world.get("faults").await["struck"] != count {} };
-        tokio::time::timeout(support::PATIENCE, all)
+        tokio::time::timeout(crate::support::PATIENCE, all)
             .await
             .expect("the fault strikes");
     }
@@ -319,6 +317,28 @@ async fn faults_can_be_armed_when_the_server_starts() {
             { "id": 2, "kind": "drop", "left": 1 },
         ])
     );
+}
+
+#[tokio::test]
+async fn a_bots_own_config_arms_faults_in_the_embedded_server() {
+    let more = "faults = [\"lose:interface=IMessages\", \"drop:count=2\"]\nchaos = 3\n";
+    let dir = embedded_bot(&[("echo.luau", ECHO)], more);
+    let (_host, world) = run_embedded(dir.path(), &[]).await;
+    let faults = world.get("faults").await;
+    assert_eq!(faults["chaos"], 3);
+    let lose = json!({ "id": 1, "kind": "lose", "interface": "IMessages", "left": 1 });
+    assert_eq!(faults["faults"][0], lose, "nothing was sent yet");
+}
+
+#[tokio::test]
+async fn a_misspelt_fault_of_a_config_is_shown_at_its_place() {
+    let dir = embedded_bot(&[("echo.luau", ECHO)], "faults = [\"drop\", \"dorp\"]\n");
+    for command in ["run", "check"] {
+        let mut host = Process::start(dir.path(), &[command], &[]);
+        let line = host.line("there is no fault \"dorp\"").await;
+        assert!(line.contains("bot.toml:6:19: error"), "{line}");
+        assert!(!host.ended().await.success(), "{command}");
+    }
 }
 
 #[tokio::test]

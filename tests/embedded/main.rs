@@ -1,0 +1,8 @@
+//! The embedded server as a process, and the tools around it: faults, chaos, other languages.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod python;
+mod state;
