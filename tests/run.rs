@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Process, Sim, bot, embedded_bot, run_embedded};
+use support::{Process, Sim, bot, embedded_bot, embedded_server, run_embedded};
 
 /// The sample scripts of the repository.
 fn samples() -> Vec<(String, String)> {
@@ -237,7 +237,8 @@ async fn several_configs_share_one_world() {
         );
         std::fs::write(scripts.join("answer.luau"), source).expect("a script");
         let config = format!(
-            "[bot]\nname = \"{name}\"\n[server]\nurl = \"embedded\"\nlisten = \"127.0.0.1:0\"\n[scripts]\ndir = \"{name}\"\n"
+            "[bot]\nname = \"{name}\"\n{}[scripts]\ndir = \"{name}\"\n",
+            embedded_server()
         );
         std::fs::write(dir.path().join(format!("{name}.toml")), config).expect("a config");
     }

@@ -16,8 +16,9 @@
 //!   deliberate reconnect (new intents) is not held up by a bad minute; a stream that works is not
 //!   closed before a permit for the next one is there.
 //! - The position to resume after is the id of the last real event that was passed on or dropped on
-//!   purpose. The platform keeps its own position and ignores ours, so that sending it serves both ways
-//!   to resume. After two connections that died of the same next event (too large, unreadable), the
+//!   purpose; until there is one, that of the connection's last own event, so that a bot which has only
+//!   seen `ready` misses nothing either. The platform keeps its own position and ignores ours, so that
+//!   sending it serves both ways to resume. After two connections that died of the same next event (too large, unreadable), the
 //!   position is given up: the bot goes on without what lies between.
 
 use std::time::{Duration, Instant};
@@ -76,8 +77,10 @@ pub struct Machine {
     backoff: Backoff,
     dedupe: Dedupe,
     deaf: Deaf,
-    /// The last real event's id; empty when there is none.
+    /// The id to resume after; empty when there is none.
     position: String,
+    /// Whether it is a real event's.
+    placed: bool,
     /// Connections in a row that may have died of the event after `position`.
     poisoned: u32,
 }
@@ -128,6 +131,7 @@ impl Machine {
             dedupe: Dedupe::default(),
             deaf: Deaf::new(timings.deaf),
             position: String::new(),
+            placed: false,
             poisoned: 0,
             timings,
         }
@@ -223,13 +227,18 @@ impl Machine {
             *live = true;
             *last_event = now;
         }
-        let id = EventId::parse(id);
+        let text = id;
+        let id = EventId::parse(text);
         if contract::CONNECTION_EVENTS.contains(&kind) {
             if kind == "heartbeat"
                 && let EventId::Cursor(cursor) = id
             {
                 self.deaf.heartbeat(now, cursor);
                 self.dedupe.cursor(cursor);
+            }
+            if !self.placed && matches!(id, EventId::Ready | EventId::Cursor(_)) {
+                self.position.clear();
+                self.position.push_str(text);
             }
             return Arrival::Connection;
         }
@@ -251,6 +260,7 @@ impl Machine {
     pub fn passed(&mut self, id: &str) {
         self.position.clear();
         self.position.push_str(id);
+        self.placed = true;
         self.poisoned = 0;
     }
 
@@ -328,6 +338,7 @@ impl Machine {
             return None;
         }
         self.poisoned = 0;
+        self.placed = false;
         Some(std::mem::take(&mut self.position))
     }
 

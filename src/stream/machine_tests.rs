@@ -118,6 +118,24 @@ fn it_resumes_after_the_last_real_event_and_drops_what_comes_again() {
 }
 
 #[test]
+fn before_the_first_real_event_it_resumes_after_the_connections_own() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.open(), None);
+    bench.event("ready", "ready");
+    bench.end(Ending::Closed);
+    assert_eq!(bench.open().as_deref(), Some("ready"));
+    let cursor = format!("{SPACE}:7");
+    bench.event("heartbeat", &cursor);
+    bench.end(Ending::Closed);
+    assert_eq!(bench.open(), Some(cursor));
+    bench.event("ready", "ready");
+    assert!(bench.message(8));
+    bench.event("heartbeat", &format!("{SPACE}:9"));
+    bench.end(Ending::Closed);
+    assert_eq!(bench.open(), Some(format!("{SPACE}_8")));
+}
+
+#[test]
 fn an_event_that_was_not_passed_on_is_not_a_position() {
     let mut bench = Bench::new();
     bench.open();

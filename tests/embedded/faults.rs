@@ -336,7 +336,7 @@ async fn a_misspelt_fault_of_a_config_is_shown_at_its_place() {
     for command in ["run", "check"] {
         let mut host = Process::start(dir.path(), &[command], &[]);
         let line = host.line("there is no fault \"dorp\"").await;
-        assert!(line.contains("bot.toml:6:19: error"), "{line}");
+        assert!(line.contains("bot.toml:7:19: error"), "{line}");
         assert!(!host.ended().await.success(), "{command}");
     }
 }

@@ -6,7 +6,7 @@ use argon_host::contract::{self, ROUTES};
 use argon_host::sim::Settings;
 use serde_json::{Value, json};
 
-use crate::{World, answer, page_events};
+use super::{World, answer, page_events};
 
 #[tokio::test]
 async fn both_bases_answer_every_route_of_the_contract() {
@@ -55,7 +55,7 @@ async fn both_bases_answer_every_route_of_the_contract() {
 
 #[tokio::test]
 async fn the_bot_finds_itself_its_space_and_its_channels() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let me = world.ok("GET", "/IBotSelf/v1/GetMe", Value::Null).await;
     assert_eq!(
         (&me["username"], &me["userId"]),
@@ -109,7 +109,7 @@ async fn the_bot_finds_itself_its_space_and_its_channels() {
 
 #[tokio::test]
 async fn unknown_spaces_crash_and_others_are_not_a_members() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let zero = "00000000-0000-0000-0000-000000000000";
     let path = format!("/ISpaces/v1/Get?spaceId={zero}");
     assert_eq!(
@@ -136,7 +136,7 @@ async fn unknown_spaces_crash_and_others_are_not_a_members() {
 
 #[tokio::test]
 async fn channels_are_created_and_deleted_with_events() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let mut stream = world.stream(4).await;
     let space = world.space().await["spaceId"].clone();
     let body = json!({"spaceId": space, "name": "ideas", "channelType": 1});
@@ -161,7 +161,7 @@ async fn channels_are_created_and_deleted_with_events() {
 
 #[tokio::test]
 async fn messages_are_sent_once_per_random_id_and_come_back() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let mut stream = world.stream(1).await;
     let channel = world.channel("general").await;
     let body = json!({
@@ -209,7 +209,7 @@ async fn messages_are_sent_once_per_random_id_and_come_back() {
 
 #[tokio::test]
 async fn bad_messages_are_refused_as_on_the_platform() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let (general, lounge) = (
         world.channel("general").await,
         world.channel("Lounge").await,
@@ -241,7 +241,7 @@ async fn bad_messages_are_refused_as_on_the_platform() {
 
 #[tokio::test]
 async fn commands_are_kept_apart_and_run_with_checked_options() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let mut stream = world.stream(64).await;
     let space = world.space().await["spaceId"].clone();
     let command = json!({
@@ -293,7 +293,7 @@ async fn commands_are_kept_apart_and_run_with_checked_options() {
 
 #[tokio::test]
 async fn an_interaction_goes_from_click_to_modal_to_edit() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let (ada, channel) = (world.person("Ada").await, world.channel("general").await);
     let mut stream = world.stream(1 << 13 | 1).await;
     let mut page = page_events(&world).await;
@@ -373,7 +373,7 @@ async fn an_interaction_goes_from_click_to_modal_to_edit() {
 
 #[tokio::test]
 async fn an_invalid_modal_is_a_bare_500_and_uses_the_interaction_up() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let (ada, channel) = (world.person("Ada").await, world.channel("general").await);
     let command = json!({"name": "ask", "description": "Ask"});
     world.ok("POST", "/ICommands/v1/Register", command).await;
@@ -394,7 +394,7 @@ async fn an_invalid_modal_is_a_bare_500_and_uses_the_interaction_up() {
 
 #[tokio::test]
 async fn reactions_are_counted_and_taken_back() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let mut stream = world.stream(8).await;
     let (ada, channel) = (world.person("Ada").await, world.channel("general").await);
     let id = world.say("react").await;

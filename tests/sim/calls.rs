@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::socket::{End, Socket, packet};
-use crate::sse::Stream;
-use crate::{World, answer, page_events, with_body};
+use super::socket::{End, Socket, packet};
+use super::sse::Stream;
+use super::{World, answer, page_events, settings, with_body};
 
 const ACCEPT: &str = "/ICalls/v20260401/Accept";
 const REJECT: &str = "/ICalls/v20260401/Reject";
@@ -19,7 +19,10 @@ async fn ring(world: &World, stream: &mut Stream) -> Value {
     let event = stream.next().await;
     assert_eq!(event.kind, "callIncoming");
     assert!(event.id.starts_with("direct_"), "{}", event.id);
-    let expected = json!({"callId": id, "fromUserId": ada, "fromLocale": "en-GB"});
+    let expected = match settings().quirks.newer_fields {
+        true => json!({"callId": id, "fromUserId": ada, "fromLocale": "en-GB"}),
+        false => json!({"callId": id, "fromUserId": ada}),
+    };
     assert_eq!(event.data, expected);
     id
 }
@@ -50,7 +53,11 @@ async fn an_accepted_call_is_a_conversation_until_somebody_hangs_up() {
         (&"call".into(), &"ringing".into())
     );
     let ringing = world.ok("GET", RINGING, Value::Null).await;
-    assert_eq!(ringing, json!({"calls": []}), "as on the platform");
+    let expected = match settings().quirks.empty_lists {
+        true => json!({"calls": []}),
+        false => json!({"calls": [{"callId": call, "callerId": world.person("Ada").await}]}),
+    };
+    assert_eq!(ringing, expected);
 
     let accepted = world.ok("POST", ACCEPT, json!({"callId": call})).await;
     let ada = world.person("Ada").await;

@@ -4,7 +4,7 @@ use argon_host::contract;
 use argon_host::sim::{Server, Settings};
 use serde_json::{Value, json};
 
-use crate::{ALL, World, answer, page_events, with_body};
+use super::{ALL, World, answer, page_events, with_body};
 
 #[tokio::test]
 async fn the_base_lists_the_interfaces_and_shows_browsers_the_page() {
@@ -31,7 +31,7 @@ async fn the_base_lists_the_interfaces_and_shows_browsers_the_page() {
 
 #[tokio::test]
 async fn time_can_be_moved_past_an_interaction_and_a_typing_indicator() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let (ada, channel) = (world.person("Ada").await, world.channel("general").await);
     let mut stream = world.stream(16).await;
     let mut page = page_events(&world).await;

@@ -3,8 +3,8 @@
 use argon_host::sim::{Gravity, Notice};
 use serde_json::{Value, json};
 
-use crate::World;
-use crate::sse::Stream;
+use super::World;
+use super::sse::Stream;
 
 async fn inspector(world: &World) -> Stream {
     let url = format!("{}/_sim/events?inspect=true", world.server.base_url());

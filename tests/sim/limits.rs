@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{World, answer, hold_a_place};
+use super::{World, answer, hold_a_place, settings};
 
 #[tokio::test]
 async fn a_wrong_token_is_refused_everywhere() {
@@ -49,7 +49,7 @@ async fn unverified_bots_are_kept_from_privileged_things() {
 #[tokio::test]
 async fn the_window_refuses_what_is_too_much_and_slides() {
     // Long enough that the test cannot reach the window's end by itself; time is moved by hand.
-    let world = World::start().await;
+    let world = World::quirky().await;
     // Verified, so twice the published 15.
     let get = || world.call("GET", "/IBotSelf/v1/GetMe", Value::Null);
     for _ in 0..30 {
@@ -87,7 +87,7 @@ async fn the_window_refuses_what_is_too_much_and_slides() {
 async fn short_segments_make_a_short_window() {
     let settings = Settings {
         segment: Duration::from_secs(1),
-        ..Settings::default()
+        ..settings()
     };
     let world = World::with(settings).await;
     let get = || world.call("GET", "/IBotSelf/v1/GetMe", Value::Null);
@@ -98,7 +98,7 @@ async fn short_segments_make_a_short_window() {
 
 #[tokio::test]
 async fn the_open_stream_is_one_of_ten_requests_at_once() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let stream = world.stream(1).await;
     let mut held = Vec::new();
     for _ in 0..9 {

@@ -3,6 +3,8 @@
 mod api;
 mod calls;
 mod control;
+mod documented;
+mod entitlements;
 mod faults;
 mod inspect;
 mod limits;
@@ -13,7 +15,8 @@ mod sse;
 mod stream;
 mod voice;
 
-use argon_host::sim::{Bot, Server, Settings};
+use argon_host::config::Dialect;
+use argon_host::sim::{Bot, Quirks, Server, Settings};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sse::Stream;
@@ -21,6 +24,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const ALL: u64 = 16383;
+
+/// The dialect of this test binary.
+fn settings() -> Settings {
+    let dialect = match env!("CARGO_CRATE_NAME") {
+        "documented" => Dialect::Documented,
+        _ => Dialect::Server,
+    };
+    Settings {
+        quirks: Quirks::of(dialect),
+        ..Settings::default()
+    }
+}
 
 /// A server with one verified bot, and a client.
 struct World {
@@ -31,6 +46,11 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::with(settings()).await
+    }
+
+    /// A server that does what the real one does, whichever dialect this test binary is for.
+    async fn quirky() -> Self {
         Self::with(Settings::default()).await
     }
 
@@ -166,6 +186,19 @@ async fn until_admitted(world: &World) {
         }
     }
     panic!("the place of the old stream never came back");
+}
+
+/// Asks until the server has seen the end of every request and stream of that bot.
+async fn until_closed(world: &World, bot: &Bot) {
+    for _ in 0..10_000 {
+        let limits = world.sim("limits", Value::Null).await;
+        let mut bots = limits["bots"].as_array().expect("a list").iter();
+        let bot = bots.find(|one| one["bot"] == bot.username).expect("there");
+        if bot["running"] == 0 {
+            return;
+        }
+    }
+    panic!("the end of a stream was never seen");
 }
 
 async fn page_events(world: &World) -> Stream {

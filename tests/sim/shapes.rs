@@ -1,20 +1,40 @@
 //! Every answer and every event of the server has the contract's shape, field by field.
 //!
 //! What the platform's server adds to the documented fields is in [`EXTRA`]; nothing else may be there, so
-//! that no bot comes to rely on a field that the platform does not send.
+//! that no bot comes to rely on a field that the platform does not send. The documented dialect adds
+//! nothing, and writes enums as names and some sets of bits as one text.
 
 use argon_host::contract::{self, Field, Type};
 use serde_json::{Map, Value, json};
 
-use crate::{ALL, World};
+use super::{ALL, World, settings};
 
 /// Fields that the platform's server sends and its manifest does not list (protocol.md).
 const EXTRA: &[&str] = &["locale", "version", "unionKey", "unionIndex"];
 
+/// Sets of bits that the documentation writes as a text (protocol.md).
+const NAMED: &[&str] = &[
+    "flags",
+    "grantedEntitlements",
+    "requiredEntitlements",
+    "state",
+];
+
 /// What is wrong with a value, each with its place.
 fn differences(value: &Value, ty: &Type, path: &str, found: &mut Vec<String>) {
+    let numbers = settings().quirks.numbers;
+    let is_word = |words: &[&str]| value.as_str().is_some_and(|text| words.contains(&text));
     let fits = match ty {
         Type::Any => true,
+        Type::Enum(known) if !numbers => is_word(&known.names().collect::<Vec<_>>()),
+        Type::Choice(words) if !numbers => is_word(words),
+        Type::Flags(known) if !numbers && NAMED.iter().any(|name| path.ends_with(name)) => {
+            let text = value.as_str().unwrap_or_default();
+            text == "none"
+                || text
+                    .split(", ")
+                    .all(|one| known.values.iter().any(|(_, name)| *name == one))
+        }
         Type::String | Type::Guid | Type::Time => value.is_string(),
         Type::Int32 | Type::Uint32 | Type::Int64 | Type::Id64 | Type::Flags(_) => {
             value.is_i64() || value.is_u64()
@@ -51,8 +71,10 @@ fn differences(value: &Value, ty: &Type, path: &str, found: &mut Vec<String>) {
             fields_of(map, shape.fields.iter().collect(), path, found);
         }
         (Type::Union(union), Value::Object(map)) => {
-            let tag = map[union.tag].as_i64().unwrap_or(-1);
-            let own = union.own_fields(union.tags.name_of(tag).unwrap_or_default());
+            let tag = &map[union.tag];
+            let number = tag.as_i64().unwrap_or(-1);
+            let tag = tag.as_str().or(union.tags.name_of(number));
+            let own = union.own_fields(tag.unwrap_or_default());
             fields_of(map, union.common.iter().chain(own).collect(), path, found);
         }
         _ => {}
@@ -72,7 +94,8 @@ fn fields_of(map: &Map<String, Value>, fields: Vec<&Field>, path: &str, found: &
     }
     for name in map.keys() {
         let known = fields.iter().any(|field| field.name == name);
-        if !known && !EXTRA.contains(&&**name) {
+        let extra = settings().quirks.newer_fields && EXTRA.contains(&&**name);
+        if !known && !extra {
             found.push(format!("{path}.{name} is not in the contract"));
         }
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use argon_host::sim::{Server, Settings};
 use serde_json::json;
 
-use crate::sse::Stream;
-use crate::{ALL, World, hold_a_place, page_events, until_admitted};
+use super::sse::Stream;
+use super::{ALL, World, hold_a_place, page_events, settings, until_admitted};
 
 #[tokio::test]
 async fn the_stream_has_the_platforms_form_and_only_what_the_intents_ask_for() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let path = format!("/IEvents/v1/Stream?intents={}", 1);
     let response = world.request(&world.bot, "GET", &path).send().await;
     let response = response.expect("an answer");
@@ -69,7 +69,7 @@ async fn a_heartbeat_comes_after_thirty_seconds_with_a_cursor() {
 
 #[tokio::test]
 async fn events_missed_between_two_streams_come_in_order() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let stream = world.stream(ALL).await;
     drop(stream);
     // The server has seen the end when another request can be the tenth of ten with the old
@@ -124,7 +124,7 @@ async fn two_streams_of_one_bot_share_the_events() {
 async fn a_flood_reaches_an_open_stream_complete() {
     let settings = Settings {
         batch: Duration::ZERO,
-        ..Settings::default()
+        ..settings()
     };
     let world = World::with(settings).await;
     let mut stream = world.stream(1).await;
@@ -148,7 +148,7 @@ async fn a_flood_reaches_an_open_stream_complete() {
 async fn no_more_than_fifty_events_leave_in_one_interval() {
     let settings = Settings {
         batch: Duration::from_millis(100),
-        ..Settings::default()
+        ..settings()
     };
     let world = World::with(settings).await;
     let mut stream = world.stream(1).await;

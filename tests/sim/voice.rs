@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::socket::{End, Socket, packet};
-use crate::{World, answer, with_body};
+use super::socket::{End, Socket, packet};
+use super::{World, answer, with_body};
 
 const TOKEN: &str = "/IVoice/v1/StreamToken";
 const SUBSCRIBE: &str = "/IVoiceEgress/v20260401/SubscribeTrack";
@@ -60,7 +60,7 @@ async fn speak(world: &World, who: &str, packets: &[Vec<u8>]) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_voice_token_is_for_members_and_voice_channels() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let (space, lounge) = place(&world).await;
     let general = world.channel("general").await;
     let body = json!({"spaceId": space, "channelId": lounge});
@@ -299,7 +299,7 @@ async fn a_bot_that_is_kicked_loses_its_socket() {
 
 #[tokio::test]
 async fn an_egress_token_hears_one_person_until_it_is_taken_back() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let (space, lounge) = place(&world).await;
     let ada = join(&world, "Ada", false).await;
     let body = json!({"spaceId": space, "channelId": lounge, "userId": ada});

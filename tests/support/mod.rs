@@ -16,6 +16,14 @@ use tokio::sync::mpsc;
 /// used to wait for a known moment.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The dialect that the embedded servers of this test binary speak.
+pub fn dialect() -> &'static str {
+    match env!("CARGO_CRATE_NAME") {
+        "documented" => "documented",
+        _ => "server",
+    }
+}
+
 /// A running `argon-host`, or another program.
 pub struct Process {
     child: Child,
@@ -144,7 +152,8 @@ impl Sim {
     /// As [`Sim::start`], with more arguments.
     pub async fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let args = [&["sim", "--listen", "127.0.0.1:0"], more].concat();
+        let usual = ["sim", "--listen", "127.0.0.1:0", "--dialect", dialect()];
+        let args = [&usual, more].concat();
         let mut process = Process::start(dir.path(), &args, &[]);
         let base = last_word(&process.line("base url").await);
         let token = last_word(&process.line("token").await);
@@ -313,10 +322,15 @@ impl Events {
 
 /// A folder with a bot that runs against the embedded server on a free port.
 pub fn embedded_bot(scripts: &[(&str, &str)], more: &str) -> tempfile::TempDir {
-    let config = format!(
-        "[bot]\nname = \"demo\"\n[server]\nurl = \"embedded\"\nlisten = \"127.0.0.1:0\"\n{more}"
-    );
+    let server = embedded_server();
+    let config = format!("[bot]\nname = \"demo\"\n{server}{more}");
     bot(&config, scripts)
+}
+
+/// The `[server]` of a bot that runs against the embedded server on a free port.
+pub fn embedded_server() -> String {
+    let dialect = dialect();
+    format!("[server]\nurl = \"embedded\"\nlisten = \"127.0.0.1:0\"\ndialect = \"{dialect}\"\n")
 }
 
 /// A folder with a bot.toml and scripts.

@@ -16,6 +16,7 @@ use super::view::call_view;
 use super::{Parameters, Shared, parameter, read, reply};
 use crate::sim::server;
 use crate::sim::voice::packet;
+use crate::sim::world::entitlements::{SPEAK, lacks};
 use crate::sim::world::{Fault, Id};
 
 #[derive(Deserialize)]
@@ -122,6 +123,10 @@ async fn say(shared: &Shared, request: Speak) -> Result<Value, Fault> {
     {
         let mut state = shared.state();
         person_in(&state, room, who)?;
+        // Whoever joined without being allowed to speak has no track.
+        if state.voice.rooms.listen(room, who, None).is_none() {
+            return Err(lacks(SPEAK));
+        }
         if !state.voice.rooms.begin_speech(room, who) {
             return Err(Fault::bad("this person is speaking already"));
         }
