@@ -159,7 +159,7 @@ impl Stage {
         let in_time = version
             .loaded(tokio::time::Instant::now() + load_time)
             .await;
-        unwanted.is_wanted();
+        unwanted.keep();
         let late = || {
             format!(
                 "its top level still runs after {} s",
@@ -345,7 +345,7 @@ struct Unwanted<'a> {
 }
 
 impl Unwanted<'_> {
-    fn is_wanted(mut self) {
+    fn keep(mut self) {
         self.version = None;
     }
 }
