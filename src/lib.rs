@@ -14,6 +14,8 @@
 //! | [`check`] | finds mistakes in config and scripts without running them |
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
 //! | [`sim`] | the embedded Argon server and its playground |
+//! | [`admin`] | health, status and reload over local HTTP |
+//! | [`guard`] | who may use the local HTTP servers; depends on nothing |
 //! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
 //! | [`app`] | the composition root |
@@ -28,12 +30,14 @@
 //! - `stream` to `script`, and either of them to the other's inside;
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
+pub mod admin;
 pub mod app;
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod definitions;
+pub mod guard;
 pub mod inbox;
 pub mod modules;
 pub mod observe;

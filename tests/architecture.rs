@@ -15,7 +15,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "script",
         &["config", "contract", "inbox", "modules", "rest"],
     ),
-    ("sim", &["config", "contract"]),
+    ("sim", &["config", "contract", "guard"]),
+    ("admin", &["guard"]),
+    ("guard", &[]),
     ("observe", &[]),
     // `sim` for the faults that a configuration names.
     (

@@ -11,8 +11,10 @@ use tokio::runtime;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::admin::Subject;
 use super::hub::Hub;
 use super::{SHUTDOWN_DRAIN, Shutdown};
+use crate::admin::Roll;
 use crate::check;
 use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
@@ -69,11 +71,14 @@ pub(super) async fn run(
     config: Config,
     connection: Connection,
     shutdown: Shutdown,
+    roll: Roll,
 ) -> Result<(), Error> {
     tokio::select! {
         started = start(&config, connection) => {
             let bot = started?;
+            roll.enter(&config.bot.name, Arc::new(bot.subject()));
             let result = bot.live(&config, &shutdown).await;
+            roll.leave(&config.bot.name);
             bot.stop().await;
             result
         }
@@ -82,6 +87,8 @@ pub(super) async fn run(
 }
 
 struct Bot {
+    username: String,
+    inbox: Arc<Inbox>,
     client: Client,
     hub: Arc<Hub>,
     scripts: script::Host,
@@ -137,7 +144,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
 
     scripts.open(script::Identity {
         user_id: profile.user_id.clone(),
-        username: profile.username,
+        username: profile.username.clone(),
     });
     let stream = stream::spawn(
         stream::Settings {
@@ -146,7 +153,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
             user_id: profile.user_id,
             timings: stream::Timings::default(),
         },
-        inbox,
+        Arc::clone(&inbox),
         intents_seen,
         hub.clone(),
     )?;
@@ -159,6 +166,8 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     let announce = announce_live(begun, *intents.borrow(), state.clone(), hub.clone());
     tokio::spawn(announce.in_current_span());
     Ok(Bot {
+        username: profile.username,
+        inbox,
         client,
         hub,
         scripts,
@@ -170,6 +179,17 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
 }
 
 impl Bot {
+    /// What the admin server shows of it.
+    fn subject(&self) -> Subject {
+        Subject {
+            username: self.username.clone(),
+            state: self.state.clone(),
+            hub: Arc::clone(&self.hub),
+            inbox: Arc::clone(&self.inbox),
+            scripts: self.scripts.handle(),
+        }
+    }
+
     /// Follows the scripts until the end is asked for or the platform refuses the bot.
     async fn live(&self, config: &Config, shutdown: &Shutdown) -> Result<(), Error> {
         tokio::select! {

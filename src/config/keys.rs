@@ -272,7 +272,12 @@ pub static STATE: SectionKeys = SectionKeys {
 pub static ADMIN: SectionKeys = SectionKeys {
     name: "admin",
     doc: "Health, metrics and dashboard over local HTTP.",
-    keys: &[key("listen", "address", "", "Where to listen; off when absent.").not_yet()],
+    keys: &[key(
+        "listen",
+        "address",
+        "",
+        "Where to listen; off when absent. Who reaches it can reload scripts: keep it on this machine.",
+    )],
 };
 
 /// Every section, in the order of the reference.

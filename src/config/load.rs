@@ -120,9 +120,14 @@ fn read<'t>(
         dir: folder.join(state.unwrap_or_else(|| ".argon".to_owned())),
     };
     let section = reader.section(root, &keys::ADMIN);
-    let admin = Admin {
-        listen: reader.read(&section, "listen", Reader::address),
-    };
+    let listen = reader.read(&section, "listen", Reader::address);
+    if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        let message =
+            "\"listen\" in [admin] lets other machines see the bots and reload their scripts";
+        let help = "use 127.0.0.1, unless something in front of it decides who may".to_owned();
+        reader.warn(section.span("listen"), message, Some(help));
+    }
+    let admin = Admin { listen };
     Config {
         path: path.to_owned(),
         bot,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -148,10 +149,24 @@ pub struct Report {
 
 /// The loaded scripts of one bot, a thread each.
 pub struct Host {
+    handle: Handle,
+    keeper: JoinHandle<()>,
+}
+
+/// Asks about the scripts of a bot, and for reloads. Cheap to clone; it does not keep them running.
+#[derive(Clone)]
+pub struct Handle {
     scripts: Register,
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
-    keeper: JoinHandle<()>,
+}
+
+impl Deref for Host {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl Host {
@@ -195,14 +210,80 @@ impl Host {
         keeper.load_all(found).await;
         let (requests, wishes) = mpsc::channel(REQUESTS);
         let keeper = tokio::spawn(keeper.run(wishes).in_current_span());
-        Ok(Self {
+        let handle = Handle {
             scripts,
             shared,
             requests,
-            keeper,
-        })
+        };
+        Ok(Self { handle, keeper })
     }
 
+    /// A handle that can be given away.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Lets the scripts have events from now on. The identity is needed to leave out the bot's own
+    /// messages.
+    pub fn open(&self, identity: Identity) {
+        self.shared.set_identity(identity);
+        self.shared.open.store(true, Ordering::Release);
+        for script in self.scripts.lock().all.values() {
+            if let Some(version) = &script.active {
+                version.post(Mail::Open);
+            }
+        }
+    }
+
+    /// What the scripts have registered; changes when a script registers more later.
+    pub fn registrations(&self) -> watch::Receiver<Registrations> {
+        self.shared.registrations()
+    }
+
+    /// Tells the scripts which ids the platform gave their commands. Until then a command interaction
+    /// goes by name and space.
+    pub fn commands_are(&self, commands: &[Registered]) {
+        self.shared.set_command_ids(commands);
+    }
+
+    /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
+    /// threads. Then what Luau still runs ends with an error at its next safepoint.
+    pub async fn stop(mut self, drain: Duration) {
+        let now = Instant::now();
+        let end = now.checked_add(drain).unwrap_or(now);
+        self.keeper.abort();
+        // A load that was under way ends with it.
+        let _ = (&mut self.keeper).await;
+        let versions: Vec<_> = {
+            let mut scripts = self.scripts.lock();
+            let active = scripts
+                .all
+                .iter_mut()
+                .filter_map(|(name, script)| Some((name.clone(), script.active.take()?)));
+            let mut versions: Vec<_> = active.collect();
+            let leaving = scripts.leaving.drain(..);
+            versions.extend(leaving.map(|leaving| (leaving.script, leaving.version)));
+            versions
+        };
+        for (_, version) in &versions {
+            version.stop(end);
+        }
+        let deadline = tokio::time::Instant::from_std(end) + GRACE;
+        for (name, version) in versions {
+            if version.ended(deadline).await {
+                continue;
+            }
+            version.cut_off();
+            let last = tokio::time::Instant::now() + GRACE;
+            if !version.ended(last).await {
+                tracing::warn!(target: "script", script = %name,
+                    "the script does not come to an end; it is left behind");
+            }
+        }
+    }
+}
+
+impl Handle {
     /// How each script is doing, by name.
     pub fn reports(&self) -> Vec<Report> {
         let registrations = self.shared.registrations();
@@ -271,65 +352,6 @@ impl Host {
             .await
             .map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
-    }
-
-    /// Lets the scripts have events from now on. The identity is needed to leave out the bot's own
-    /// messages.
-    pub fn open(&self, identity: Identity) {
-        self.shared.set_identity(identity);
-        self.shared.open.store(true, Ordering::Release);
-        for script in self.scripts.lock().all.values() {
-            if let Some(version) = &script.active {
-                version.post(Mail::Open);
-            }
-        }
-    }
-
-    /// What the scripts have registered; changes when a script registers more later.
-    pub fn registrations(&self) -> watch::Receiver<Registrations> {
-        self.shared.registrations()
-    }
-
-    /// Tells the scripts which ids the platform gave their commands. Until then a command interaction
-    /// goes by name and space.
-    pub fn commands_are(&self, commands: &[Registered]) {
-        self.shared.set_command_ids(commands);
-    }
-
-    /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
-    /// threads. Then what Luau still runs ends with an error at its next safepoint.
-    pub async fn stop(mut self, drain: Duration) {
-        let now = Instant::now();
-        let end = now.checked_add(drain).unwrap_or(now);
-        self.keeper.abort();
-        // A load that was under way ends with it.
-        let _ = (&mut self.keeper).await;
-        let versions: Vec<_> = {
-            let mut scripts = self.scripts.lock();
-            let active = scripts
-                .all
-                .iter_mut()
-                .filter_map(|(name, script)| Some((name.clone(), script.active.take()?)));
-            let mut versions: Vec<_> = active.collect();
-            let leaving = scripts.leaving.drain(..);
-            versions.extend(leaving.map(|leaving| (leaving.script, leaving.version)));
-            versions
-        };
-        for (_, version) in &versions {
-            version.stop(end);
-        }
-        let deadline = tokio::time::Instant::from_std(end) + GRACE;
-        for (name, version) in versions {
-            if version.ended(deadline).await {
-                continue;
-            }
-            version.cut_off();
-            let last = tokio::time::Instant::now() + GRACE;
-            if !version.ended(last).await {
-                tracing::warn!(target: "script", script = %name,
-                    "the script does not come to an end; it is left behind");
-            }
-        }
     }
 }
 

@@ -57,7 +57,7 @@ mod vm;
 
 pub use commands::{CommandKey, CommandSpec, Registered};
 pub use errors::{Place, Trouble};
-pub use host::{Host, LoadError, ReloadSettings, Report, ScriptSettings, Settings};
+pub use host::{Handle, Host, LoadError, ReloadSettings, Report, ScriptSettings, Settings};
 pub use keeper::{Outcome, Reloaded};
 pub use registry::{Conflict, Identity, Registrations, State};
 pub use reload::Watch;

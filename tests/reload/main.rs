@@ -3,9 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod editors;
 mod folder;
 mod handover;
+mod stress;
 
 use std::path::{Path, PathBuf};
 

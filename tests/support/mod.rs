@@ -90,6 +90,11 @@ impl Process {
             .clone()
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the child.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")
