@@ -9,6 +9,7 @@
 //! | [`rest`] | one client with validation, retries and the rate limiter |
 //! | [`stream`] | the one event stream of a bot |
 //! | [`inbox`] | the seam that every event passes on its way to the scripts |
+//! | [`fetch`] | HTTP requests of scripts to the hosts that their config names |
 //! | [`modules`] | the scripts folder: its scripts, and the file that a `require` means; depends on nothing |
 //! | [`script`] | everything that knows Luau |
 //! | [`check`] | finds mistakes in config and scripts without running them |
@@ -37,6 +38,7 @@ pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod definitions;
+pub mod fetch;
 pub mod guard;
 pub mod inbox;
 pub mod modules;

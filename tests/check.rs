@@ -490,13 +490,45 @@ fn a_good_bot_has_no_problem() {
         .iter()
         .map(|(name, text)| (name.as_str(), *text))
         .collect();
-    all.push((
-        "bot.toml",
-        "[script.example0]\nconfig = { greeting = \"Hi\" }\n",
-    ));
+    let mut config = "[script.example0]\nconfig = { greeting = \"Hi\" }\n".to_owned();
+    for index in 1..LIBRARIES.len() {
+        config += &format!("[script.example{index}]\nhttp = [\"api.example.com\"]\n");
+    }
+    all.push(("bot.toml", &config));
     let folder = bot(&all);
     let problems = check_bot(&folder);
     assert!(problems.is_empty(), "{}", print(&problems));
+}
+
+#[test]
+fn hosts_that_a_script_may_not_call_are_found_where_the_text_says_them() {
+    let folder = bot(&[
+        ("bot.toml", "[script.a]\nhttp = [\"api.example.com\"]\n"),
+        (
+            "scripts/a.luau",
+            "argon.http.request{ url = \"https://api.example.com/x\" }\nargon.http.request{\n\tmethod = \"GET\",\n\turl = \"https://api.example.com:8443/x\",\n}\nargon.http.request{ url = script.config.url }\nrequire(\"./lib/web\")\n",
+        ),
+        ("scripts/b.luau", "require(\"./lib/web\")\n"),
+        (
+            "scripts/lib/web.luau",
+            "return function()\n\treturn argon.http.request({ url = \"http://10.0.0.1/\" })\nend\n",
+        ),
+    ]);
+    let problems = check_bot(&folder);
+    assert_eq!(
+        places(&folder, &problems),
+        [
+            "scripts/a.luau:4:8 the script a may not call api.example.com:8443",
+            "scripts/lib/web.luau:2:36 the script a may not call 10.0.0.1",
+            "scripts/lib/web.luau:2:36 the script b may not call 10.0.0.1",
+        ]
+    );
+    assert_eq!(
+        problems[0].help.as_deref(),
+        Some(
+            "write http = [\"api.example.com\", \"api.example.com:8443\"] under [script.a] in bot.toml"
+        )
+    );
 }
 
 #[test]

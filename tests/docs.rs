@@ -62,7 +62,10 @@ async fn every_luau_block_passes_check_and_loads() {
     }
 
     for (name, code) in &scripts {
-        let dir = embedded_bot(&[(name, code)], "");
+        // The hosts that the pages call are named beside the blocks.
+        let script = name.trim_end_matches(".luau");
+        let config = format!("[script.{script}]\nhttp = [\"api.example.com\"]\n");
+        let dir = embedded_bot(&[(name, code)], &config);
         let mut check = Process::start(dir.path(), &["check"], &[]);
         let status = check.ended().await;
         assert_eq!(status.code(), Some(0), "{}\n{places}", check.output());

@@ -302,6 +302,7 @@ fn script_settings(config: &Config) -> script::Settings {
         memory: usize::try_from(script.limits.memory).unwrap_or(usize::MAX),
         cpu_per_event: script.limits.cpu_per_event,
         permissions: script.permissions(),
+        http: script.http.clone(),
     };
     script::Settings {
         dir: config.scripts.dir.clone(),

@@ -8,6 +8,7 @@ use luau_syntax::ast::{
 };
 use luau_syntax::location::Location;
 use luau_syntax::parser::ParsedSource;
+use reqwest::Url;
 
 use super::commands::{self, Commands};
 use super::hints::{self, Hints};
@@ -209,6 +210,21 @@ impl Linter<'_, '_> {
         self.uses.routes.push((route, place));
     }
 
+    /// The file calls a server whose address stands in the text.
+    fn request(&mut self, request: Option<Expression<'_>>) {
+        let Some(Literal::Table(items)) = request.map(literal) else {
+            return;
+        };
+        let Some(url) = Fields::of(items).get("url") else {
+            return;
+        };
+        if let Some(address) = text(url).and_then(|text| Url::parse(&text).ok()) {
+            let source = self.notes.source;
+            let place = source.problem(Severity::Error, range(source, url.location()), "");
+            self.uses.urls.push((address, place));
+        }
+    }
+
     /// `parent.name` is used: is there such a thing?
     fn member(&mut self, parent: &str, name: &str, at: Location) {
         let path = format!("{parent}.{name}");
@@ -298,6 +314,7 @@ impl Linter<'_, '_> {
                 }
                 self.command(args.first().copied());
             }
+            "argon.http.request" => self.request(args.first().copied()),
             "require" => self.require(args.first().copied()),
             _ => {}
         }

@@ -1,11 +1,13 @@
-//! Calls that a script's `allow` and `deny` refuse.
+//! Calls that a script's `allow`, `deny` and `http` refuse.
 //!
-//! Each file tells which routes it names and which modules it requires ([`Uses`]). A script answers for
+//! Each file tells which routes and URLs it names and which modules it requires ([`Uses`]). A script answers for
 //! its own file and for every module that it reaches: a module may be right for one script and refused
 //! for another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use reqwest::Url;
 
 use crate::config::{Config, Problem};
 use crate::contract::{self, Route};
@@ -16,6 +18,8 @@ use crate::modules::Found;
 pub struct Uses {
     /// The routes it names, each with a problem that is at the right place and says nothing yet.
     pub routes: Vec<(&'static Route, Problem)>,
+    /// The URLs that it gives to `argon.http.request` as they are, each with such a problem.
+    pub urls: Vec<(Url, Problem)>,
     /// The modules it requires, canonical.
     pub modules: Vec<PathBuf>,
 }
@@ -44,16 +48,28 @@ pub fn of_method(name: &str, kind: Option<&str>) -> Option<&'static Route> {
 pub fn refused(config: &Config, found: &[Found], files: &BTreeMap<PathBuf, Uses>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for script in found {
-        let permissions = config.script(&script.name).permissions();
+        let section = config.script(&script.name);
+        let permissions = section.permissions();
+        let mut refuse = |place: &Problem, message: String, remedy: String| {
+            let mut problem = place.clone();
+            problem.message = message;
+            problems.push(problem.help(remedy));
+        };
         for file in reached(&script.path, files) {
-            for (route, place) in files.get(&file).map_or(&[][..], |uses| &uses.routes) {
+            let Some(uses) = files.get(&file) else {
+                continue;
+            };
+            for (route, place) in &uses.routes {
                 let name = route.permission_name();
-                if permissions.allows(&name) {
-                    continue;
+                if !permissions.allows(&name) {
+                    let message = format!("the script {} may not call {name}", script.name);
+                    refuse(place, message, permissions.remedy(&script.name, &name));
                 }
-                let mut problem = place.clone();
-                problem.message = format!("the script {} may not call {name}", script.name);
-                problems.push(problem.help(permissions.remedy(&script.name, &name)));
+            }
+            for (url, place) in &uses.urls {
+                if let Err(missing) = section.http.permit(&script.name, url) {
+                    refuse(place, missing.message, missing.remedy);
+                }
             }
         }
     }

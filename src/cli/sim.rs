@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Failure, complain, report, say};
 use crate::app::Shutdown;
 use crate::config::Dialect;
+use crate::contract::INTENTS;
 use crate::observe::LogFormat;
 use crate::sim::{self, FaultSpec, LimitScale, Quirks, Server, Settings, VoiceStatus};
 
@@ -111,6 +112,19 @@ async fn serve(
     for bot in server.bots() {
         let token = bot.token.expose();
         say(format_args!("bot         {}  token {token}", bot.username));
+    }
+    // Lines that work when they are pasted.
+    if let Some(bot) = server.bots().first() {
+        let (base, token) = (server.base_url(), bot.token.expose());
+        say(format_args!(
+            "call        curl -H 'Authorization: Bot {token}' {base}/IBotSelf/v1/GetMe"
+        ));
+        // The intents that need no verification.
+        let intents = INTENTS.iter().filter(|intent| !intent.privileged);
+        let intents = intents.fold(0, |mask, intent| mask | intent.mask());
+        say(format_args!(
+            "listen      curl -N -H 'Authorization: Bot {token}' '{base}/IEvents/v1/Stream?intents={intents}'"
+        ));
     }
 
     shutdown.requested().await;

@@ -242,9 +242,8 @@ pub static SCRIPT: SectionKeys = SectionKeys {
             "http",
             "list of hosts",
             "[]",
-            "Hosts that it may call over HTTP; none by default.",
-        )
-        .not_yet(),
+            "Hosts that it may call with `argon.http.request`; none by default. `\"api.example.com\"` is that host at the ports 80 and 443; `\"*.example.com\"` the hosts below it; `\"*\"` every host; `\"localhost:3000\"` and `\"localhost:*\"` other ports. An address that is not of the public internet is called only if it is listed itself or by a network (`\"10.0.0.0/8\"`), and by a name only if that entry is for every port (`\"10.0.0.0/8:*\"`).",
+        ),
         key(
             "rate_share",
             "number",

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::address::is_loopback;
 use super::bot::{bot, hide_tokens, scrub};
 use super::expand::Env;
+use super::hosts::{self, Hosts};
 use super::keys::{self, TOP_LEVEL};
 use super::problem::{Problem, Severity};
 use super::read::{Node, Reader, Section};
@@ -480,18 +481,17 @@ fn route_patterns<'t>(
     Some(patterns.into_iter().map(|(_, pattern)| pattern).collect())
 }
 
-/// Host names, with a port if need be.
-fn hosts<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Option<Vec<String>> {
-    let hosts = reader.strings(what, node)?;
-    for (span, host) in &hosts {
-        let plain =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '*');
-        if host.is_empty() || !host.chars().all(plain) {
-            let help =
-                "write the host alone: \"api.example.com\", without https:// and without a path";
-            let message = format!("\"{host}\" is not a host name");
-            reader.error(span.clone(), message, Some(help.to_owned()));
+/// Hosts that a script may call.
+fn hosts<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Option<Hosts> {
+    let mut hosts = Vec::new();
+    for (span, text) in reader.strings(what, node)? {
+        match text.parse::<hosts::Entry>() {
+            Ok(host) => hosts.push(host),
+            Err(help) => {
+                let message = format!("\"{text}\" is not a host name");
+                reader.error(span, message, Some(help.to_string()));
+            }
         }
     }
-    Some(hosts.into_iter().map(|(_, host)| host).collect())
+    Some(hosts.into_iter().collect())
 }

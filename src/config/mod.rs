@@ -12,6 +12,7 @@ mod bot;
 mod conflicts;
 mod expand;
 mod files;
+mod hosts;
 pub mod keys;
 mod load;
 mod mask;
@@ -33,6 +34,7 @@ pub use address::is_loopback;
 pub use conflicts::conflicts;
 pub use expand::Env;
 pub use files::{FindError, find};
+pub use hosts::{Hosts, literal};
 pub use load::{Inspection, inspect, load};
 pub use permissions::Permissions;
 pub use problem::{Problem, Severity, Source};
@@ -222,7 +224,7 @@ pub struct Script {
     /// API calls it may not make; default none.
     pub deny: Vec<String>,
     /// Hosts it may call over HTTP; default none.
-    pub http: Vec<String>,
+    pub http: Hosts,
     /// The most of each rate limit that it may use, in (0, 1]; default 1.
     pub rate_share: f64,
     /// Its limits: `[limits]` with `[script.NAME.limits]` over it.
@@ -236,7 +238,7 @@ impl Default for Script {
             config: serde_json::Value::Object(serde_json::Map::new()),
             allow: vec!["*".to_owned()],
             deny: Vec::new(),
-            http: Vec::new(),
+            http: Hosts::default(),
             rate_share: 1.0,
             limits: Limits::default(),
         }

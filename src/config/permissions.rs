@@ -87,7 +87,7 @@ fn list(patterns: &[String]) -> String {
 }
 
 /// A name as TOML writes it in a header.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !name.is_empty() && name.chars().all(bare) {
         name.to_owned()

@@ -171,6 +171,30 @@ print(argon.time.now() - argon.time.parse("2026-01-31T09:30:00Z"))
 "#,
     },
     Library {
+        name: "HTTP",
+        doc: "Requests to other servers. A script may call the hosts that `http` of its section in bot.toml names, and no others; a redirect to another host, or from https to http, is refused, and so is an address that is not of the public internet, unless the list names the address itself. Up to 16 requests of a script run at once, further ones wait for their turn; a body has at most 4 MiB in either direction, and at most 5 redirects are followed.",
+        members: &[
+            function("argon.http.request", "{ url, method, headers, query, body, json, timeout } -> { status, ok, headers, body, json }", 1, 1, "Sends a request and waits for the whole answer, whatever its status is. `json` in the request is a value to send as JSON; in the answer it is the decoded body. What was not sent or not answered raises an error value as failed calls do, with the code `permission_denied`, `invalid_request`, `unreachable`, `timeout`, `lost_response`, `response_too_large` or `too_many_redirects`. `timeout` is in seconds: 10, at most 60.").options(0, &["url", "method", "headers", "query", "body", "json", "timeout"]),
+        ],
+        example: r#"argon.command({
+	name = "weather",
+	description = "How warm is it?",
+	run = function(interaction)
+		local answer = argon.http.request({
+			url = "https://api.example.com/weather",
+			query = { city = "Berlin" },
+			timeout = 2,
+		})
+		if answer.ok and answer.json then
+			interaction:reply(`It is {answer.json.temperature} degrees.`)
+		else
+			interaction:reply(`The service says {answer.status}.`)
+		end
+	end,
+})
+"#,
+    },
+    Library {
         name: "JSON",
         doc: "JSON null is nil.",
         members: &[
@@ -226,7 +250,6 @@ end)
 /// because it would raise at run time.
 pub static NOT_YET: &[&str] = &[
     "argon.calls.answer",
-    "argon.http",
     "argon.kv",
     "argon.voice.get",
     "argon.voice.join",

@@ -28,6 +28,7 @@ use super::state::{self, Copies, Snapshot};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
+use crate::fetch;
 use crate::rest;
 
 /// What the host gives a version of a script.
@@ -58,6 +59,8 @@ pub(super) struct Birth {
     pub(super) allowed: Allowed,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
 }
 
 /// Field names that every event needs, interned once.
@@ -102,6 +105,8 @@ pub(super) struct Guest {
     pub(super) most_handlers: usize,
     pub(super) budget: Rc<Budget>,
     pub(super) permissions: Permissions,
+    /// Its requests to other hosts.
+    pub(super) http: fetch::Client,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -152,6 +157,7 @@ impl Guest {
             most_handlers: birth.handlers.max(1),
             budget,
             permissions: birth.permissions,
+            http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,

@@ -21,7 +21,7 @@ use super::reload::Watch;
 use super::scripts::Register;
 use super::thread::Mail;
 use super::transaction::Stage;
-use crate::config::Permissions;
+use crate::config::{Hosts, Permissions};
 use crate::inbox::Inbox;
 use crate::modules::discover;
 use crate::rest;
@@ -91,6 +91,8 @@ pub struct ScriptSettings {
     pub cpu_per_event: Duration,
     /// The API calls that it may make.
     pub permissions: Permissions,
+    /// The hosts that it may call over HTTP.
+    pub http: Hosts,
 }
 
 impl Default for ScriptSettings {
@@ -104,6 +106,7 @@ impl Default for ScriptSettings {
             memory: 64 << 20,
             cpu_per_event: Duration::from_secs(2),
             permissions: Permissions::default(),
+            http: Hosts::default(),
         }
     }
 }

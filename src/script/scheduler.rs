@@ -25,6 +25,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -35,9 +36,10 @@ use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
 use super::budget::{self, Allowance, Budget, Meter};
 use super::dispatch::EventRun;
-use super::errors::{Trouble, failure, local_failure};
+use super::errors::{Fault, Trouble, failure, local_failure};
 use super::guest::Guest;
 use super::rhythm::Rhythm;
+use super::thread::Mail;
 use crate::contract::Route;
 use crate::rest;
 
@@ -48,6 +50,9 @@ const POOL: usize = 64;
 
 /// Makes a Luau value of a call's answer.
 pub(super) type Finish = Box<dyn FnOnce(&Lua, &Guest, &Bytes) -> mlua::Result<Value>>;
+
+/// Makes a Luau value, or an error to raise, of what work outside the script's thread came to.
+pub(super) type Outcome = Box<dyn FnOnce(&Lua, &Guest) -> Result<Value, Fault> + Send>;
 
 /// What a coroutine waits for.
 pub(super) enum Wait {
@@ -60,12 +65,21 @@ pub(super) enum Wait {
         /// Makes the value.
         finish: Finish,
     },
+    /// Other work that the host does for the script.
+    Outside,
     /// An event, or the end of the time for it; the handler of that number looks out for it.
     Event(u64),
     /// A module that another coroutine loads.
     Module,
     /// Nothing any more.
     Over,
+}
+
+impl Wait {
+    /// Whether it is one of the [`PENDING_CALLS`].
+    fn is_call(&self) -> bool {
+        matches!(self, Wait::Call { .. } | Wait::Outside)
+    }
 }
 
 struct Waiting {
@@ -209,7 +223,7 @@ impl Scheduler {
 
     /// A ticket for the running coroutine; `patience` redeems it with nil by itself.
     pub(super) fn ticket(&mut self, lua: &Lua, wait: Wait, patience: Option<Duration>) -> u64 {
-        self.calls += usize::from(matches!(wait, Wait::Call { .. }));
+        self.calls += usize::from(wait.is_call());
         let thread = lua.current_thread();
         let ticket = self.next_serial();
         let timer = patience
@@ -242,7 +256,7 @@ impl Scheduler {
         if let Some(timer) = waiting.timer {
             self.timers.remove(&timer);
         }
-        if matches!(waiting.wait, Wait::Call { .. }) {
+        if waiting.wait.is_call() {
             self.calls -= 1;
         }
         self.idle -= usize::from(waiting.idle);
@@ -349,10 +363,9 @@ impl Scheduler {
     pub(super) fn retire(&mut self) -> Vec<u64> {
         self.retired = true;
         self.stop_timers();
-        let over = |waiting: &Waiting| match waiting.wait {
+        let over = |waiting: &Waiting| match &waiting.wait {
             Wait::Event(_) => true,
-            Wait::Call { .. } => false,
-            _ => !Behalf::is_of_event(waiting.behalf.as_ref()),
+            wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),
         };
         let mut tickets: Vec<u64> = self
             .tickets
@@ -681,6 +694,49 @@ impl Guest {
             },
         };
         self.wake(waiting, result);
+    }
+
+    /// Starts work outside the script's thread for the running coroutine, which sleeps until the outcome
+    /// comes by mail.
+    pub(super) fn outside<F>(
+        &self,
+        lua: &Lua,
+        work: impl Future<Output = F> + Send + 'static,
+    ) -> u64
+    where
+        F: FnOnce(&Lua, &Guest) -> Result<Value, Fault> + Send + 'static,
+    {
+        let ticket = self.scheduler.borrow_mut().ticket(lua, Wait::Outside, None);
+        let mailbox = Arc::clone(&self.mailbox);
+        self.runtime.spawn(async move {
+            let outcome = work.await;
+            mailbox.post(Mail::Outcome(ticket, Box::new(outcome)));
+        });
+        ticket
+    }
+
+    /// Work outside is done.
+    pub(super) fn came_out(&self, lua: &Lua, ticket: u64, outcome: Outcome) {
+        let Some(waiting) = self.scheduler.borrow_mut().take(ticket) else {
+            return;
+        };
+        let result = outcome(lua, self).map_err(|fault| match fault {
+            Fault::Value(value) => value,
+            Fault::Text(text) => self.error_text(lua, &text),
+            Fault::Lua(error) => self.error_text(lua, &error.to_string()),
+        });
+        self.wake(waiting, result);
+    }
+
+    /// A message as a value to raise; nil when there is no memory for it.
+    fn error_text(&self, lua: &Lua, message: &str) -> Value {
+        match lua.create_string(message) {
+            Ok(text) => Value::String(text),
+            Err(error) => {
+                self.report(&error, None);
+                Value::Nil
+            }
+        }
     }
 
     /// The prelude found that the script itself resumed the coroutine that has this ticket.

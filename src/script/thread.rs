@@ -16,7 +16,7 @@
 //! loudly, at most every [`HELD_WARNING`]. Ending handlers that take too long is the matter of a script's
 //! limits, not of this loop.
 //!
-//! The mailbox is bounded by what can be in it: one answer for each pending call
+//! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
 
 use std::collections::VecDeque;
@@ -35,6 +35,7 @@ use super::Trouble;
 use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
+use super::scheduler::Outcome;
 use super::state::Snapshot;
 use crate::inbox::{Delivery, Event, Subscription};
 use crate::rest;
@@ -53,6 +54,8 @@ const HELD_WARNING: Duration = Duration::from_secs(60);
 pub(super) enum Mail {
     /// The answer to a call.
     Answer(u64, Result<Bytes, rest::Error>),
+    /// What other work for the script came to.
+    Outcome(u64, Outcome),
     /// Events may be handed out.
     Open,
     /// A copy of `script.state` is wanted.
@@ -222,6 +225,7 @@ impl Turns<'_> {
         for mail in mail {
             match mail {
                 Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
+                Mail::Outcome(ticket, outcome) => self.guest.came_out(self.lua, ticket, outcome),
                 // What it says is in `Shared::open`.
                 Mail::Open => {}
                 Mail::Copy(reply) => {

@@ -30,6 +30,7 @@ use super::scripts::{Before, Files, Leaving, Register, Script, Tried};
 use super::state::Snapshot;
 use super::thread::{Mail, Turn};
 use super::version::Version;
+use crate::fetch;
 use crate::inbox::Inbox;
 use crate::rest;
 
@@ -192,6 +193,7 @@ impl Stage {
         state: Snapshot,
     ) -> Birth {
         Birth {
+            http: fetch::Client::new(name, script.options.http.clone()),
             name: name.to_owned(),
             version: script.versions,
             files: Arc::clone(files),

@@ -200,13 +200,7 @@ async fn serve(
         let until = shared.clock.now().mono + delay;
         shared.clock.sleep_until(until).await;
     }
-    if let Some(status) = fault.answer {
-        record.fault = Some("answer");
-        return Ok(injected(shared.settings.quirks, status));
-    }
-    if route.privileged && !bot.verified {
-        return Err(Fault::code("not_verified").into());
-    }
+    // Also for a request that a fault answers: the log shows what it was about.
     record.body = to_bytes(body, BODY_LIMIT)
         .await
         .map_err(|_| Fault::Refused {
@@ -214,6 +208,13 @@ async fn serve(
             error: "body_too_large",
             message: format!("the body could not be read, or has more than {BODY_LIMIT} bytes"),
         })?;
+    if let Some(status) = fault.answer {
+        record.fault = Some("answer");
+        return Ok(injected(shared.settings.quirks, status));
+    }
+    if route.privileged && !bot.verified {
+        return Err(Fault::code("not_verified").into());
+    }
     if route.label() == "IEvents/Stream" {
         let intents = query.get("intents").and_then(|text| text.parse().ok());
         let header = parts.headers.get("last-event-id");

@@ -17,15 +17,21 @@ argon.on("messageCreate", function(event)
 end)
 "#;
 
-struct Bot {
-    host: Process,
-    world: World,
+/// A running host whose script answers `text` with `echo text`, and its world.
+pub struct Bot {
+    pub host: Process,
+    pub world: World,
     _dir: tempfile::TempDir,
 }
 
 impl Bot {
     async fn start() -> Self {
-        let dir = embedded_bot(&[("echo.luau", ECHO)], "");
+        Self::with(ECHO, "").await
+    }
+
+    /// With that script, and more keys of `[server]`.
+    pub async fn with(script: &str, more: &str) -> Self {
+        let dir = embedded_bot(&[("echo.luau", script)], more);
         let (host, world) = run_embedded(dir.path(), &[]).await;
         Self {
             host,
@@ -36,6 +42,16 @@ impl Bot {
 
     async fn arm(&self, fault: Value) {
         self.world.act("fault", fault).await;
+    }
+
+    /// Takes every fault back.
+    pub async fn clear(&self) {
+        let cleared = reqwest::Client::new()
+            .delete(format!("{}/_sim/faults", self.world.base))
+            .send()
+            .await
+            .expect("an answer");
+        assert!(cleared.status().is_success());
     }
 
     /// Waits until that many faults have struck.
@@ -53,7 +69,7 @@ impl Bot {
     }
 
     /// Waits until the script is through with each message, in any order.
-    async fn through(&mut self, texts: &[&str]) {
+    pub async fn through(&mut self, texts: &[&str]) {
         let mut open: Vec<_> = texts.iter().map(|text| format!("<{text}>")).collect();
         while !open.is_empty() {
             let line = self.host.line("through with ").await;
@@ -62,7 +78,7 @@ impl Bot {
     }
 
     /// How often each message was answered.
-    async fn answers(&self) -> BTreeMap<String, usize> {
+    pub async fn answers(&self) -> BTreeMap<String, usize> {
         let channel = self.world.channel("general");
         let path = format!("messages?channelId={channel}&limit=500");
         let page = self.world.get(&path).await;
@@ -79,7 +95,7 @@ impl Bot {
     }
 
     /// Writes, waits and counts: every message is answered once.
-    async fn answers_once(&mut self, texts: &[&str]) {
+    pub async fn answers_once(&mut self, texts: &[&str]) {
         self.write(texts).await;
         self.through(texts).await;
         let answers = self.answers().await;
@@ -281,12 +297,7 @@ async fn seeded_chaos_leaves_out_and_doubles_nothing_but_what_a_500_refused() {
     let refused = sends.iter().filter(|(status, _)| *status == 500).count();
     assert_eq!(answers.len() + refused, texts.len(), "{sends:?}");
 
-    let cleared = reqwest::Client::new()
-        .delete(format!("{}/_sim/faults", bot.world.base))
-        .send()
-        .await
-        .expect("an answer");
-    assert!(cleared.status().is_success());
+    bot.clear().await;
     bot.answers_once(&["peace"]).await;
 }
 

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaos;
 mod faults;
 mod python;
+mod start;
 mod state;

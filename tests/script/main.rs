@@ -5,6 +5,7 @@
 mod budget;
 mod coroutines;
 mod events;
+mod http;
 mod lifecycle;
 mod modules;
 mod permissions;

@@ -151,6 +151,18 @@ impl Bot {
         Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
     }
 
+    /// With these hosts for every script.
+    pub async fn start_reaching(files: &[(&str, &str)], hosts: &[String]) -> Self {
+        let settings = ScriptSettings {
+            http: hosts
+                .iter()
+                .map(|host| host.parse().expect("a host"))
+                .collect(),
+            ..ScriptSettings::default()
+        };
+        Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
+    }
+
     pub async fn start_limited(files: &[(&str, &str)], handlers: usize) -> Self {
         let settings = ScriptSettings {
             handlers,

@@ -496,3 +496,54 @@ async fn a_stalled_voice_socket_reads_on_when_the_time_has_passed() {
     recording(&world, &world.bot.user_id, 1).await;
     socket.close().await;
 }
+
+#[tokio::test]
+async fn a_file_is_spoken_and_what_was_heard_is_a_file() {
+    let world = World::start().await;
+    let ada = join(&world, "Ada", false).await;
+    let lounge = world.channel("Lounge").await;
+    // From an encoder that is not ours: half a second of a tone.
+    let spoken = std::fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/sim/data/tone.opus"
+    ));
+    let spoken = spoken.expect("the file");
+    let body = json!({
+        "userId": ada, "channelId": lounge, "ogg": STANDARD.encode(&spoken), "intervalMs": 0,
+    });
+    let said = world.sim("speak", body).await["spoken"]
+        .as_u64()
+        .expect("a number");
+    assert_eq!(
+        said, 26,
+        "0.5 s in packets of 20 ms, and what the encoder needs to begin"
+    );
+
+    let base = format!(
+        "{}/_sim/recording.ogg?channelId={lounge}",
+        world.server.base_url()
+    );
+    let heard = world
+        .http
+        .get(format!("{base}&participant={ada}"))
+        .send()
+        .await;
+    let heard = heard.expect("an answer");
+    assert_eq!(heard.headers()["content-type"], "audio/ogg");
+    let heard = heard.bytes().await.expect("a file");
+    // Spoken again, it is the same.
+    let body = json!({
+        "userId": ada, "channelId": lounge, "ogg": STANDARD.encode(&heard), "intervalMs": 0,
+    });
+    assert_eq!(world.sim("speak", body).await["spoken"], said);
+
+    let nobody = answer(world.http.get(format!("{base}&participant={lounge}"))).await;
+    assert_eq!(nobody.0, 404, "{}", nobody.1);
+    let wrong = json!({ "userId": ada, "channelId": lounge, "ogg": STANDARD.encode("RIFF") });
+    let (status, answer) = world.control("speak", wrong).await;
+    let message = answer["message"].as_str().expect("a message");
+    assert!(
+        status == 400 && message.contains("no whole Ogg file"),
+        "{message}"
+    );
+}

@@ -151,14 +151,13 @@ pub struct Sim {
 impl Sim {
     /// Starts it on a free port.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with(&["--dialect", dialect()]).await
     }
 
-    /// As [`Sim::start`], with more arguments.
+    /// Starts it on a free port with more arguments, in the default dialect.
     pub async fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let usual = ["sim", "--listen", "127.0.0.1:0", "--dialect", dialect()];
-        let args = [&usual, more].concat();
+        let args = [&["sim", "--listen", "127.0.0.1:0"], more].concat();
         let mut process = Process::start(dir.path(), &args, &[]);
         let base = last_word(&process.line("base url").await);
         let token = last_word(&process.line("token").await);

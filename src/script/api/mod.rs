@@ -1,13 +1,14 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`, `argon.http`, `argon.voice`): a
+//! everything read-only. Where later libraries go (`argon.kv`, `argon.voice`): a
 //! file here and a line in [`LIBRARIES`].
 
 mod commands;
 pub(super) mod controls;
 mod event;
 mod events;
+mod http;
 mod json;
 mod log;
 pub(super) mod require;
@@ -36,6 +37,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.command", commands::install),
     ("argon.onControl, onSelect, onModal", controls::install),
     ("argon.every, cron", timers::install),
+    ("argon.http", http::install),
     ("argon.json", json::install),
     ("argon.time", time::install),
     ("argon.log, print", log::install),

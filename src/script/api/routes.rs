@@ -93,6 +93,17 @@ impl Guest {
         Err(self.refusal(lua, &error))
     }
 
+    /// Refuses one call too many.
+    pub(super) fn room_for_call(&self, lua: &Lua, label: &str) -> Result<(), Fault> {
+        if self.scheduler.borrow().calls() < PENDING_CALLS {
+            return Ok(());
+        }
+        let message = format!(
+            "{PENDING_CALLS} calls of this script wait for an answer: wait for some of them first"
+        );
+        Err(self.refusal(lua, &local_failure(label, "too_many_calls", message)))
+    }
+
     /// Sends a call for the running coroutine. `finish` makes the value of the answer; without it, it is
     /// the contract's shape.
     pub(super) fn call(
@@ -120,13 +131,7 @@ impl Guest {
                 Ok(value)
             })
         });
-        if self.scheduler.borrow().calls() >= PENDING_CALLS {
-            let message = format!(
-                "{PENDING_CALLS} calls of this script wait for an answer: wait for some of them first"
-            );
-            let error = local_failure(&route.label(), "too_many_calls", message);
-            return Err(self.refusal(lua, &error));
-        }
+        self.room_for_call(lua, &route.label())?;
         let wait = Wait::Call { route, finish };
         let ticket = self.scheduler.borrow_mut().ticket(lua, wait, None);
         let client = self.rest.clone();

@@ -1,10 +1,13 @@
 //! Voice and calls from people's side: call a bot, hang up, speak packets, read what was heard.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::view::call_view;
 use super::{Parameters, Shared, parameter, read, reply};
 use crate::sim::server;
-use crate::sim::voice::packet;
+use crate::sim::voice::{file, packet};
 use crate::sim::world::entitlements::{SPEAK, lacks};
 use crate::sim::world::{Fault, Id};
 
@@ -69,8 +72,10 @@ pub async fn calls(State(shared): State<Arc<Shared>>) -> Response {
     reply(Ok(json!({ "calls": calls })))
 }
 
-/// Milliseconds between packets when nothing else is said, and at most.
-const INTERVAL_MS: (f64, f64) = (20.0, 10_000.0);
+/// Milliseconds between packets, at most.
+const LONGEST_INTERVAL_MS: f64 = 10_000.0;
+/// The largest file that is spoken, base64 and all: half an hour.
+const LARGEST_FILE: usize = 64 << 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -80,16 +85,22 @@ struct Speak {
     channel_id: Option<Id>,
     #[serde(default)]
     call_id: Option<Id>,
-    packets: Vec<String>,
+    #[serde(default)]
+    packets: Option<Vec<String>>,
+    #[serde(default)]
+    ogg: Option<String>,
     #[serde(default)]
     interval_ms: Option<f64>,
 }
 
-pub async fn speak(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    reply(match read(&body) {
-        Ok(request) => say(&shared, request).await,
-        Err(fault) => Err(fault),
-    })
+pub fn speak() -> MethodRouter<Arc<Shared>> {
+    let speak = |State(shared): State<Arc<Shared>>, body: Bytes| async move {
+        reply(match read(&body) {
+            Ok(request) => say(&shared, request).await,
+            Err(fault) => Err(fault),
+        })
+    };
+    post(speak).layer(DefaultBodyLimit::max(LARGEST_FILE))
 }
 
 /// One voice of a person at a time; it is free again when this is dropped.
@@ -108,17 +119,19 @@ impl Drop for Speech<'_> {
 
 async fn say(shared: &Shared, request: Speak) -> Result<Value, Fault> {
     let room = one_room(request.channel_id, request.call_id)?;
-    let interval = request.interval_ms.unwrap_or(INTERVAL_MS.0);
-    if !(0.0..=INTERVAL_MS.1).contains(&interval) {
+    let interval = request.interval_ms;
+    if interval.is_some_and(|ms| !(0.0..=LONGEST_INTERVAL_MS).contains(&ms)) {
         return Err(Fault::bad("intervalMs is a number from 0 to 10000"));
     }
-    let mut packets = Vec::with_capacity(request.packets.len());
-    for (index, text) in request.packets.iter().enumerate() {
-        let data = STANDARD.decode(text);
-        let data = data.map_err(|error| Fault::bad(format!("packets[{index}]: {error}")))?;
-        packet::check(&data).map_err(|error| Fault::bad(format!("packets[{index}]: {error}")))?;
-        packets.push(Bytes::from(data));
-    }
+    let packets = match (&request.packets, &request.ogg) {
+        (Some(packets), None) => decoded(packets)?,
+        (None, Some(ogg)) => {
+            let ogg = STANDARD.decode(ogg);
+            let ogg = ogg.map_err(|error| Fault::bad(format!("ogg: {error}")))?;
+            file::read(&ogg).map_err(|error| Fault::bad(format!("ogg: {error}")))?
+        }
+        _ => return Err(Fault::bad("send either packets or ogg")),
+    };
     let who = request.user_id;
     {
         let mut state = shared.state();
@@ -133,10 +146,13 @@ async fn say(shared: &Shared, request: Speak) -> Result<Value, Fault> {
     }
     let _speech = Speech { shared, room, who };
     let mut stop = shared.stopping();
-    let began = Instant::now();
+    let mut due = Instant::now();
     let mut spoken = 0;
-    for (index, data) in packets.into_iter().enumerate() {
-        let due = began + Duration::from_secs_f64(interval * index as f64 / 1e3);
+    for data in packets {
+        let length = match interval {
+            Some(ms) => Duration::from_secs_f64(ms / 1e3),
+            None => packet::duration(&data),
+        };
         tokio::select! {
             () = sleep_until(due) => {}
             _ = stop.wait_for(|&stop| stop) => break,
@@ -145,9 +161,21 @@ async fn say(shared: &Shared, request: Speak) -> Result<Value, Fault> {
         if !state.voice.rooms.send(room, who, data, Instant::now()) {
             break;
         }
+        due += length;
         spoken += 1;
     }
     Ok(json!({ "spoken": spoken }))
+}
+
+fn decoded(packets: &[String]) -> Result<Vec<Bytes>, Fault> {
+    let decoded = packets.iter().enumerate().map(|(index, text)| {
+        let wrong = |error: String| Fault::bad(format!("packets[{index}]: {error}"));
+        let data = STANDARD.decode(text);
+        let data = data.map_err(|error| wrong(error.to_string()))?;
+        packet::check(&data).map_err(|error| wrong(error.to_string()))?;
+        Ok(Bytes::from(data))
+    });
+    decoded.collect()
 }
 
 /// Fails unless a person of that id is in the room.
@@ -173,12 +201,7 @@ pub fn one_room(channel: Option<Id>, call: Option<Id>) -> Result<Id, Fault> {
 
 pub async fn recording(State(shared): State<Arc<Shared>>, Query(query): Parameters) -> Response {
     let recorded = || {
-        let room = one_room(
-            parameter(&query, "channelId")?,
-            parameter(&query, "callId")?,
-        )?;
-        let who: Option<Id> = parameter(&query, "participant")?;
-        let who = who.ok_or_else(|| Fault::bad("participant is missing"))?;
+        let (room, who) = recorded_of(&query)?;
         let after: u64 = parameter(&query, "after")?.unwrap_or(0);
         let state = shared.state();
         let Some(recording) = state.voice.rooms.recording(room, who) else {
@@ -207,6 +230,34 @@ pub async fn recording(State(shared): State<Arc<Shared>>, Query(query): Paramete
         }))
     };
     reply(recorded())
+}
+
+/// Whose recording is meant: the room and the participant.
+fn recorded_of(query: &HashMap<String, String>) -> Result<(Id, Id), Fault> {
+    let room = one_room(parameter(query, "channelId")?, parameter(query, "callId")?)?;
+    let who: Option<Id> = parameter(query, "participant")?;
+    Ok((
+        room,
+        who.ok_or_else(|| Fault::bad("participant is missing"))?,
+    ))
+}
+
+/// The recording as an Ogg Opus file.
+pub async fn recording_file(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Parameters,
+) -> Response {
+    let file = recorded_of(&query).and_then(|(room, who)| {
+        let state = shared.state();
+        let recording = state.voice.rooms.recording(room, who);
+        let recording =
+            recording.ok_or_else(|| Fault::missing("nothing was heard of this participant"))?;
+        file::write(recording).map_err(|error| Fault::bad(error.to_string()))
+    });
+    match file {
+        Ok(file) => ([(header::CONTENT_TYPE, "audio/ogg")], file).into_response(),
+        Err(fault) => reply(Err(fault)),
+    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `mod` | the open sockets and what each one is for |
 //! | `packet` | whether bytes are an Opus packet (RFC 6716) |
+//! | `file` | Ogg Opus files |
 //! | `token` | tokens and their lifetime |
 //! | `rooms` | participants, their tracks and recordings |
 //! | `socket` | `/audio/connect`, `/audio/subscribe`, `/audio/duplex` |
 //!
 //! Bound: [`MOST_SOCKETS`] open sockets; one more is told an `error` and closed.
 
+pub mod file;
 pub mod packet;
 mod rooms;
 pub mod socket;

@@ -4,6 +4,8 @@
 //! must then add up. The audio itself is not looked at. Beside the RFC's rules the platform has its own
 //! bound on the size, and refuses to be sent a DTX packet.
 
+use std::time::Duration;
+
 /// The largest packet that the platform takes, bytes: three frames of the largest size.
 pub const MOST_BYTES: usize = 3 * LARGEST_FRAME;
 /// A packet of at most this size carries no audio (discontinuous transmission).
@@ -63,6 +65,17 @@ pub fn check(packet: &[u8]) -> Result<(), Invalid> {
         }
         _ => many(toc, rest),
     }
+}
+
+/// How much sound a packet is that [`check`] has passed.
+pub fn duration(packet: &[u8]) -> Duration {
+    let toc = packet.first().copied().unwrap_or_default();
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => packet.get(1).map_or(1, |head| usize::from(head & 0x3f)),
+    };
+    Duration::from_micros(2_500) * (frames * units(toc)) as u32
 }
 
 fn frame(len: usize) -> Result<(), Invalid> {
@@ -157,6 +170,15 @@ mod tests {
             assert_eq!(check_sent(dtx), Err(Invalid::Silent(dtx.len())));
         }
         assert_eq!(check(&[]), Err(Invalid::Silent(0)));
+    }
+
+    #[test]
+    fn a_packet_lasts_as_long_as_its_frames() {
+        let ms = |packet: &[u8]| super::duration(packet).as_secs_f64() * 1e3;
+        assert_eq!(ms(&[toc(0), 1]), 20.0);
+        assert_eq!(ms(&[toc(1), 1, 1]), 40.0);
+        assert_eq!(ms(&[toc(3), 3, 1, 1, 1]), 60.0);
+        assert_eq!(ms(&[16 << 3, 1]), 2.5);
     }
 
     #[test]
