@@ -122,13 +122,48 @@ fn two_bots_with_one_token_are_refused() {
 }
 
 #[test]
-fn two_bots_of_one_embedded_server_agree_on_its_seed_and_state() {
-    for (key, one, two) in [("chaos", "1", "2"), ("state", "'a.json'", "'b.json'")] {
+fn two_bots_of_one_embedded_server_agree_on_its_seed_state_and_dialect() {
+    for (key, one, two) in [
+        ("chaos", "1", "2"),
+        ("state", "'a.json'", "'b.json'"),
+        ("dialect", "'server'", "'documented'"),
+    ] {
         let config = |value| format!("[server]\nlisten = \"127.0.0.1:0\"\n{key} = {value}\n");
         let dir = bot(&config(one), &[("a.luau", "")]);
         std::fs::write(dir.path().join("other.toml"), config(two)).expect("a file");
         ends(dir.path(), &["run", "."], 2, &format!("another \"{key}\""));
     }
+}
+
+#[tokio::test]
+async fn the_servers_ways_and_limits_are_chosen_on_the_command_line() {
+    let sim = Sim::start_with(&["--replay", "documented", "--limits", "2"]).await;
+    let world = World::at(&sim.base).await;
+    let limits = world.get("limits").await;
+    let interfaces = limits["bots"][0]["interfaces"].as_array().expect("a list");
+    let mut messages = interfaces.iter();
+    let messages = messages.find(|one| one["interface"] == "IMessages");
+    // Twice as many as a verified bot's.
+    assert_eq!(messages.expect("there")["limit"], 480);
+
+    let dir = tempfile::tempdir().expect("a folder");
+    for (option, value, expected) in [
+        (
+            "--dialect",
+            "documnted",
+            "possible values: server, documented",
+        ),
+        ("--replay", "never", "possible values: server, documented"),
+        (
+            "--limits",
+            "none",
+            "a number from 0.001 to 1000000, or \"off\"",
+        ),
+    ] {
+        ends(dir.path(), &["sim", option, value], 2, expected);
+    }
+    let typo = bot("[server]\ndialect = \"documentd\"\n", &[]);
+    ends(typo.path(), &["check"], 1, "did you mean \"documented\"?");
 }
 
 #[tokio::test]

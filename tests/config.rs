@@ -167,21 +167,6 @@ listen = "127.0.0.1:7450"
 }
 
 #[test]
-fn what_has_no_effect_yet_is_said_when_it_is_set() {
-    let (config, _) = good("[limits]\nmemory = \"64MiB\"\nhandlers = 5\n[state]\ndir = \"data\"\n");
-    assert_eq!(
-        places(&config.not_yet()),
-        ["5:1 \"dir\" in [state] has no effect in this version yet",]
-    );
-    assert!(
-        config
-            .not_yet()
-            .iter()
-            .all(|problem| problem.severity == Severity::Warning)
-    );
-}
-
-#[test]
 fn every_problem_of_a_file_is_reported_in_one_run() {
     let problems = bad(r#"[bot]
 nmae = "demo"

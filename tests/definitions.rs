@@ -1,12 +1,15 @@
 //! The type definitions, judged by Luau's own analyser.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use argon_host::check;
+use argon_host::contract;
 use argon_host::definitions;
 use argon_host::definitions::libraries::LIBRARIES;
 use argon_host::definitions::standard::STD_DOCS;
 use argon_host::modules::STD;
+use argon_host::sim::behaviour;
 
 /// What the checker says of a script, `line: message`.
 fn analyse(script: &str) -> Vec<String> {
@@ -233,5 +236,59 @@ fn links_of_the_reference_lead_somewhere() {
             anchors.iter().any(|anchor| anchor == link),
             "nothing is called #{link}"
         );
+    }
+}
+
+/// The names of all tests in the sources.
+fn tests() -> HashSet<String> {
+    fn walk(dir: &Path, found: &mut HashSet<String>) {
+        for entry in std::fs::read_dir(dir).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                // What follows an attribute that makes a test, up to the function's name.
+                for part in text.split("test]\n").chain(text.split("test(")).skip(1) {
+                    let name = part
+                        .split("fn ")
+                        .nth(1)
+                        .and_then(|rest| rest.split('(').next());
+                    found.extend(name.map(str::to_owned));
+                }
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = HashSet::new();
+    walk(&root.join("src/sim"), &mut found);
+    walk(&root.join("tests"), &mut found);
+    found
+}
+
+#[test]
+fn every_route_and_event_has_a_behaviour_and_tests_that_exist() {
+    let routes: Vec<String> = contract::ROUTES
+        .iter()
+        .map(contract::Route::label)
+        .collect();
+    let described = behaviour::ROUTES.iter().map(|row| row.subject);
+    assert_eq!(described.collect::<Vec<_>>(), routes);
+    let events: Vec<&str> = contract::EVENTS.iter().map(|event| event.name).collect();
+    let described = behaviour::EVENTS.iter().map(|row| row.subject);
+    assert_eq!(described.collect::<Vec<_>>(), events);
+
+    let known = tests();
+    assert!(known.contains("every_route_and_event_has_a_behaviour_and_tests_that_exist"));
+    assert!(!known.contains("tests"), "only tests are tests");
+    for row in behaviour::ROUTES.iter().chain(behaviour::EVENTS) {
+        assert!(!row.tests.is_empty(), "{}", row.subject);
+        for test in row.tests {
+            assert!(
+                known.contains(*test),
+                "{}: there is no test {test}",
+                row.subject
+            );
+        }
     }
 }

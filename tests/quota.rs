@@ -134,7 +134,7 @@ async fn ten_thousand_mixed_calls_get_no_429_and_fair_shares() {
     });
 
     let mut events = world.events().await;
-    inbox.append(go(&world)).await;
+    inbox.append(go(&world), argon_host::inbox::Place::Id).await;
     let mut finished = Vec::new();
     let mut progress_at_first_finish = None;
     while finished.len() < names.len() {

@@ -179,3 +179,69 @@ async fn a_mistake_in_the_file_is_wrong_usage_with_its_place_and_the_way_out() {
     sim.line("none.toml: error: cannot be read").await;
     assert_eq!(sim.ended().await.code(), Some(2));
 }
+
+#[tokio::test]
+async fn channels_of_the_file_have_rules_of_their_own() {
+    let file = format!(
+        r#"
+        [[space]]
+        name = "Workshop"
+        [[space.archetype]]
+        name = "builder"
+        [[space.channel]]
+        name = "board"
+        slow_mode = "1m"
+        [[space.channel.override]]
+        archetype = "everyone"
+        deny = ["sendMessages"]
+        [[space.channel.override]]
+        archetype = "builder"
+        allow = ["sendMessages"]
+
+        [[person]]
+        name = "Grace"
+        archetypes = ["builder"]
+        [[person]]
+        name = "Hedy"
+
+        [[bot]]
+        name = "helper"
+        token = "{HELPER}"
+        archetypes = ["builder"]
+        requires = ["viewChannel"]
+        [[bot]]
+        name = "quiet"
+        token = "{QUIET}"
+        "#
+    );
+    let sim = start(&file, &[]).await;
+    let send = async |token: &str, random: i64| {
+        let body =
+            json!({"channelId": sim.world.channel("board"), "text": "x", "randomId": random});
+        let request = reqwest::Client::new()
+            .post(format!("{}/IMessages/v1/Send", sim.base))
+            .header("Authorization", format!("Bot {token}"))
+            .header("Content-Type", "application/json")
+            .body(body.to_string());
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(send(HELPER, 1).await, 200);
+    assert_eq!(send(HELPER, 2).await, 500, "the channel is slow");
+    assert_eq!(send(QUIET, 3).await, 403, "not a builder");
+    sim.world.write(0, "board", "Grace may").await;
+
+    let broken = "[[space]]\nname = \"W\"\n[[space.channel]]\nname = \"b\"\nslow_mode = \"long\"\n\
+                  [[space.channel.override]]\narchetype = \"bilder\"\ndeny = [\"sendMesages\"]\n";
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("world.toml"), broken).expect("a file");
+    let mut refused = Process::start(dir.path(), &["sim", "--world", "world.toml"], &[]);
+    assert_eq!(refused.ended().await.code(), Some(2));
+    let output = refused.output();
+    for expected in [
+        "world.toml:5:13: error: \"slow_mode\" in [[space.channel]] is no duration",
+        "world.toml:7:13: error: there is no archetype \"bilder\"",
+        "world.toml:8:9: error: there is no entitlement \"sendMesages\"",
+    ] {
+        assert!(output.contains(expected), "{output}");
+    }
+}

@@ -18,7 +18,7 @@ use crate::admin::Roll;
 use crate::check;
 use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
-use crate::inbox::Inbox;
+use crate::inbox::{self, Inbox};
 use crate::rest::{self, Call, Client};
 use crate::script::commands::{self, SyncError};
 use crate::script::{self, Registrations, ScriptSettings};
@@ -50,6 +50,8 @@ pub(super) enum Error {
     Stream(#[from] stream::Error),
     #[error(transparent)]
     Scripts(#[from] script::LoadError),
+    #[error(transparent)]
+    State(#[from] inbox::OpenError),
     #[error("the HTTP client cannot be built: {0}")]
     Client(rest::Error),
     #[error("the bot's profile cannot be read: {0}")]
@@ -101,6 +103,7 @@ struct Bot {
 
 async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     let begun = Instant::now();
+    let state = open_state(config).await?;
     let hub = Arc::new(Hub::new());
     let client = Client::new(rest::Settings {
         base_url: connection.base_url.clone(),
@@ -123,7 +126,12 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
         connection.base_url
     );
 
-    let inbox = Inbox::new();
+    let settings = inbox::Settings {
+        backlog: config.state.backlog,
+        quota: config.state.kv,
+        redaction: inbox::Redaction::new(config.state.redact.iter().cloned()),
+    };
+    let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
     let scripts = script::Host::load(
         script_settings(config),
         client.clone(),
@@ -132,6 +140,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     )
     .await?;
     announce_scripts(&scripts);
+    inbox.keep_only(scripts.reports().into_iter().map(|report| report.name));
     check_scripts(config, &scripts);
 
     let mut registrations = scripts.registrations();
@@ -154,6 +163,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
             timings: stream::Timings::default(),
         },
         Arc::clone(&inbox),
+        past,
         intents_seen,
         hub.clone(),
     )?;
@@ -262,8 +272,17 @@ impl Bot {
             stream.stop().await;
         }
         self.scripts.stop(SHUTDOWN_DRAIN).await;
+        self.inbox.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// The bot's state. Before anything else: it tells whether another process runs this bot.
+async fn open_state(config: &Config) -> Result<inbox::Opened, Error> {
+    let path = inbox::path_in(&config.state.dir, &config.bot.name);
+    let open = tokio::task::spawn_blocking(move || inbox::open(&path)).await;
+    // The task is not aborted; a panic in it goes on here.
+    Ok(open.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
 }
 
 /// The bot's own profile. A server that cannot be reached is asked again until it answers.

@@ -48,7 +48,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FACTOR", default_value = "1")]
     limits: LimitScale,
     /// Key of the voice sockets' status messages: `status` as documented, `type` as an older build
-    /// that also cuts the connection on a bad packet.
+    /// that has /audio/connect only and cuts the connection on a bad packet.
     #[arg(long, value_name = "KEY", default_value = "status", value_parser = ["status", "type"])]
     voice_status: String,
 }

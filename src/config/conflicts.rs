@@ -29,6 +29,7 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
             for (key, differs) in [
                 ("chaos", differ(&other.server.chaos, &config.server.chaos)),
                 ("state", differ(&other.server.state, &config.server.state)),
+                ("dialect", other.server.dialect != config.server.dialect),
             ] {
                 if differs {
                     let other = other.path.display();
@@ -39,14 +40,6 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
                         "give both the same \"{key}\", or set another \"listen\""
                     )));
                 }
-            }
-            if other.server.dialect != config.server.dialect {
-                let other = other.path.display();
-                let message =
-                    format!("{other} uses the same embedded server with another \"dialect\"");
-                let problem = Problem::of_file(Severity::Error, &config.path, message);
-                problems
-                    .push(problem.help("give both the same dialect, or set another \"listen\""));
             }
         }
         seen.push(config);

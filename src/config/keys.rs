@@ -57,6 +57,10 @@ pub const fn key(
 
 impl Key {
     /// The same key, without effect so far.
+    #[expect(
+        dead_code,
+        reason = "every key has its effect now; the next one may come before its own"
+    )]
     const fn not_yet(mut self) -> Self {
         self.not_yet = true;
         self
@@ -258,13 +262,32 @@ pub static SCRIPT: SectionKeys = SectionKeys {
 pub static STATE: SectionKeys = SectionKeys {
     name: "state",
     doc: "What survives a restart.",
-    keys: &[key(
-        "dir",
-        "path",
-        "\".argon\"",
-        "The folder of the durable inbox, the key-value store and the cursor.",
-    )
-    .not_yet()],
+    keys: &[
+        key(
+            "dir",
+            "path",
+            "\".argon\"",
+            "The folder of the bot's database: events that are not finished, the place in the stream, the key-value store.",
+        ),
+        key(
+            "backlog",
+            "size",
+            "\"256MiB\"",
+            "What the events that scripts are not done with may have; beyond it the oldest are dropped, with an error in the log.",
+        ),
+        key(
+            "kv",
+            "size",
+            "\"64MiB\"",
+            "What the keys and values of one script, or of one shared store, may have.",
+        ),
+        key(
+            "redact",
+            "list of paths",
+            "[]",
+            "Fields that recordings of failed events leave out: `\"message.text\"`, `\"user.*\"`.",
+        ),
+    ],
 };
 
 /// `[admin]`.

@@ -21,6 +21,10 @@ use crate::contract::{self, INTENTS, ROUTES};
 
 /// The first events of a version by which it is judged.
 const MOST_ROLLBACK: i64 = 20;
+/// The least backlog: a few of the largest events.
+const LEAST_BACKLOG: u64 = 32 << 20;
+/// The least key-value store: one value of the largest.
+const LEAST_KV: u64 = 1 << 20;
 /// The least memory in which a VM with the libraries starts.
 const LEAST_MEMORY: u64 = 1 << 20;
 /// The most handler runs of a script: each may hold a coroutine and a request.
@@ -116,10 +120,7 @@ fn read<'t>(
     let script = scripts_by_name(reader, root, &limits);
 
     let section = reader.section(root, &keys::STATE);
-    let state = reader.read(&section, "dir", Reader::text);
-    let state = State {
-        dir: folder.join(state.unwrap_or_else(|| ".argon".to_owned())),
-    };
+    let state = state(reader, &section, folder);
     let section = reader.section(root, &keys::ADMIN);
     let listen = reader.read(&section, "listen", Reader::address);
     if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
@@ -140,6 +141,39 @@ fn read<'t>(
         state,
         admin,
         not_yet: std::mem::take(&mut reader.not_yet),
+    }
+}
+
+fn state<'t>(reader: &mut Reader<'_>, section: &Section<'t>, folder: &Path) -> State {
+    let mut size = |key, least: u64| {
+        reader.read(section, key, |reader, what, node| {
+            let value = reader.size(what, node)?;
+            if value < least {
+                let help = format!("write at least \"{}MiB\"", least >> 20);
+                reader.error(node.span(), format!("{what} is too small"), Some(help));
+            }
+            (value >= least).then_some(value)
+        })
+    };
+    let backlog = size("backlog", LEAST_BACKLOG);
+    let kv = size("kv", LEAST_KV);
+    let dir = reader.read(section, "dir", Reader::text);
+    let redact = reader.read(section, "redact", |reader, what, node| {
+        let paths = reader.strings(what, node)?;
+        for (span, path) in &paths {
+            if path.split('.').any(str::is_empty) {
+                let help = "a path is names with dots between them: \"message.text\", \"user.*\"";
+                let message = format!("\"{path}\" is no path of a field");
+                reader.error(span.clone(), message, Some(help.to_owned()));
+            }
+        }
+        Some(paths.into_iter().map(|(_, path)| path).collect())
+    });
+    State {
+        dir: folder.join(dir.unwrap_or_else(|| ".argon".to_owned())),
+        backlog: backlog.unwrap_or(256 << 20),
+        kv: kv.unwrap_or(64 << 20),
+        redact: redact.unwrap_or_default(),
     }
 }
 

@@ -37,7 +37,7 @@ pub use files::{FindError, find};
 pub use hosts::{Hosts, literal};
 pub use load::{Inspection, inspect, load};
 pub use permissions::Permissions;
-pub use problem::{Problem, Severity, Source};
+pub use problem::{Excerpt, Problem, Severity, Source};
 pub use secret::Secret;
 
 /// One bot, as its file describes it. Paths are resolved against the file's folder.
@@ -250,6 +250,12 @@ impl Default for Script {
 pub struct State {
     /// The folder; default `.argon`.
     pub dir: PathBuf,
+    /// Payload bytes of events that scripts are not done with; default 256 MiB.
+    pub backlog: u64,
+    /// Bytes of one script's key-value store; default 64 MiB.
+    pub kv: u64,
+    /// Fields that recordings leave out: paths such as `message.text`; default none.
+    pub redact: Vec<String>,
 }
 
 /// `[admin]`: local HTTP for people who run the host.

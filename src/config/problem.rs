@@ -107,25 +107,54 @@ impl fmt::Display for Problem {
                 self.severity, self.message
             )?;
             if let Some(text) = &self.source_line {
-                let number = line.to_string();
-                let before = column.saturating_sub(1);
-                // Tabs stay tabs, so that the mark stands under its text whatever their width.
-                let pad: String = text
-                    .chars()
-                    .chain(std::iter::repeat(' '))
-                    .take(before)
-                    .map(|c| if c == '\t' { '\t' } else { ' ' })
-                    .collect();
-                let rest = text.chars().count().saturating_sub(before);
-                let mark = "^".repeat(self.width.min(rest).max(1));
-                let gutter = " ".repeat(number.len());
-                write!(f, "\n  {number} | {text}\n  {gutter} | {pad}{mark}")?;
+                let (column, width) = (self.column, self.width);
+                write!(
+                    f,
+                    "\n{}",
+                    Excerpt {
+                        line,
+                        text,
+                        column,
+                        width
+                    }
+                )?;
             }
         }
         if let Some(help) = &self.help {
             write!(f, "\n  help: {help}")?;
         }
         Ok(())
+    }
+}
+
+/// A source line with its number, and a mark below what is meant.
+pub struct Excerpt<'a> {
+    /// The line's number.
+    pub line: usize,
+    /// The line.
+    pub text: &'a str,
+    /// Where the mark begins, in characters from 1.
+    pub column: usize,
+    /// How many characters are marked, at most up to the end of the line.
+    pub width: usize,
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, text, .. } = self;
+        let number = line.to_string();
+        let before = self.column.saturating_sub(1);
+        // Tabs stay tabs, so that the mark stands under its text whatever their width.
+        let pad: String = text
+            .chars()
+            .chain(std::iter::repeat(' '))
+            .take(before)
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        let rest = text.chars().count().saturating_sub(before);
+        let mark = "^".repeat(self.width.min(rest).max(1));
+        let gutter = " ".repeat(number.len());
+        write!(f, "  {number} | {text}\n  {gutter} | {pad}{mark}")
     }
 }
 

@@ -294,7 +294,11 @@ fn event(out: &mut String, event: &Event, side: Side) {
         "\n--- {}\nexport type {} = {{\n",
         event.doc, payload.name
     );
-    let _ = writeln!(out, "\ttype: \"{}\",\n\tid: string,", event.name);
+    let _ = writeln!(
+        out,
+        "\ttype: \"{}\",\n\tid: string,\n\treplayed: boolean?,",
+        event.name
+    );
     for field in payload.fields {
         let other = SEEN_AS
             .iter()

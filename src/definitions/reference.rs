@@ -11,6 +11,7 @@ use crate::contract::{
     Interface, Limit, ROUTES, Route, Type, limits,
 };
 use crate::sim;
+use crate::sim::behaviour::Behaviour;
 
 /// The commands of the program: usage and meaning.
 const COMMANDS: &[(&str, &str)] = &[
@@ -47,7 +48,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes) · [World files](#world-files) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [The embedded server](#the-embedded-server) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -83,11 +84,34 @@ pub fn reference() -> String {
         );
     }
     world_files(&mut out);
+    behaviour(&mut out);
     dialects(&mut out);
     faults(&mut out);
     control(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
+}
+
+fn behaviour(out: &mut String) {
+    out.push_str(
+        "\n## The embedded server\n\nWhat it does for each route and each event, and the tests that show it. A bot may do \
+         what it was granted in the space and what the channel's overrides leave of that; what it lacks is a 403 \
+         `insufficient_permissions` with the entitlement's name. A space that the bot is not in is `not_a_member`. People \
+         of the control API need the entitlements of their archetypes.\n\n",
+    );
+    table(out, &["Route", "Does", "Shown by"]);
+    rows(out, sim::behaviour::ROUTES);
+    out.push('\n');
+    table(out, &["Event", "Comes", "Shown by"]);
+    rows(out, sim::behaviour::EVENTS);
+}
+
+fn rows(out: &mut String, rows: &[Behaviour]) {
+    for behaviour in rows {
+        let tests: Vec<_> = behaviour.tests.iter().map(|test| quoted(test)).collect();
+        let subject = quoted(behaviour.subject);
+        row(out, &[&subject, behaviour.does, &tests.join(", ")]);
+    }
 }
 
 fn dialects(out: &mut String) {

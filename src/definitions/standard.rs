@@ -226,4 +226,75 @@ bot:add({
 })
 "#,
     },
+    StdDoc {
+        name: "paginator",
+        doc: "A message with pages, and buttons that turn them. Only one person can, and the buttons go away when nobody has turned a page for a while.",
+        members: &[(
+            "paginator.show(event, pages, options?)",
+            "Answers an event with the first page; suspends until the buttons go away, and returns the last page. A page is a text or a message; `pages` is a list, or `{ count, page }` with a function that makes a page when it is shown. Options: `userId` (who may turn; the person of the event), `anyone`, `start`, `timeout` (120 seconds).",
+        )],
+        example: r#"local paginator = require("@std/paginator")
+
+argon.command({
+	name = "members",
+	description = "Who is here",
+	run = function(interaction)
+		local list = argon.spaces.listMembers({ spaceId = interaction.spaceId }).members
+		paginator.show(interaction, {
+			count = math.ceil(#list / 10),
+			page = function(number: number)
+				local names: { string } = {}
+				for at = number * 10 - 9, math.min(number * 10, #list) do
+					table.insert(names, list[at].displayName)
+				end
+				return table.concat(names, "\n")
+			end,
+		})
+	end,
+})
+"#,
+    },
+    StdDoc {
+        name: "confirm",
+        doc: "A question with two buttons, asked and awaited. Only the person who is asked can answer.",
+        members: &[(
+            "confirm.ask(event, content, options?)",
+            "Answers an event with the question; suspends until it is answered. Returns whether the answer was yes, or nil when nobody answered in time. Options: `userId` (who is asked; the person of the event), `yes` and `no` (labels), `timeout` (60 seconds).",
+        )],
+        example: r#"local confirm = require("@std/confirm")
+
+argon.on("messageCreate", function(event)
+	if event.message.text == "!reset" then
+		local sure = confirm.ask(event, "Forget every score?", { yes = "Forget", no = "Keep" })
+		event:reply(if sure then "All scores are gone." else "Nothing has changed.")
+	end
+end)
+"#,
+    },
+    StdDoc {
+        name: "form",
+        doc: "A modal, asked and awaited. Submissions of several people are told apart.",
+        members: &[(
+            "form.ask(event, modal, timeout?)",
+            "Opens the modal for the person of an interaction; suspends until it is sent. Returns its values by `customId` and the submission, which can be answered; nothing when it was not sent within `timeout` (600) seconds.",
+        )],
+        example: r#"local form = require("@std/form")
+local message = require("@std/message")
+
+argon.command({
+	name = "suggest",
+	description = "Suggest something",
+	run = function(interaction)
+		local modal = message
+			.modal({ customId = "suggest", title = "Suggestion" })
+			:paragraph({ customId = "text", label = "What should change?" })
+		local values, submission = form.ask(interaction, modal)
+		if values and submission then
+			print("suggested:", values.text)
+			submission:reply("Thank you.")
+		end
+	end,
+})
+"#,
+    },
 ];

@@ -1,41 +1,72 @@
-//! The seam that every event passes on its way from the stream to the scripts.
+//! The durable inbox of a bot: what came is ours before a script sees it.
 //!
-//! Guarantees: every subscriber gets every event that was appended after it subscribed, in the order
-//! of appending, exactly once. An event is kept until the last subscriber has taken it.
+//! # What the room guarantees
 //!
-//! Events are kept in memory, in one log with a counter of takers on each. The inbox is bounded by
-//! [`CAPACITY_EVENTS`] and [`CAPACITY_BYTES`] of events that some subscriber has not taken yet; when it
-//! is full, [`Inbox::append`] waits until a quarter is free again (so that the two sides do not wake each
-//! other for every event), the stream stops reading its socket, and the platform keeps what comes. One
-//! event is always accepted by an empty inbox, whatever its size.
+//! * **Nothing that was received is lost.** An event of the stream is on disk before it is handed to a
+//!   script, and leaves it when every script that it is for is done with it. What is not done when the
+//!   process ends, however it ends, is handed out again at the next start, oldest first, before anything
+//!   new ([`Delivery::is_replayed`]).
+//! * **It is on disk once.** Event, the stream's place and the window that tells what came already are
+//!   one transaction, so that a resume after a crash neither repeats nor skips.
+//! * **Every subscriber gets the events of the types that it wants**, in the order in which they came,
+//!   each once. A type that no script wants is not kept.
+//! * **What handlers ask is written down** ([`Ledger`]): the intent before it is sent, the answer after,
+//!   so that a handler that runs again gets the same answers and says nothing twice.
+//! * **Nobody holds the others back.** A script that falls behind is given the rest from the disk when it
+//!   is ready.
 //!
-//! A subscription has one taker at a time. [`Subscription::pass_to`] makes another thread the taker, at
-//! the boundary between two events: whoever took before gets nothing any more, and the new taker goes on
-//! with the first event that nobody took. So a script's versions follow each other without an event
-//! lost or taken twice.
+//! # How
 //!
-//! **Nobody holds the others back.** Waiting is fair while every subscriber is busy. But when one has
-//! taken (nearly) everything and would get more, were it not for another that lags a full inbox behind,
-//! then after [`PATIENCE`] the laggard's oldest events are dropped, for it alone, and counted
-//! ([`Subscription::take_dropped`]); from then on at once, until it has caught up. A subscription without
-//! a taker ([`Subscription::pass_to_nobody`], a script that is paused) never makes the inbox wait.
+//! SQLite on a thread of its own (`journal`), which makes one transaction of all that was asked since the
+//! last one; `batch` says how events lie in it, `store` how the file is opened, `queue` how events reach
+//! the scripts' threads.
+//!
+//! # Bounds
+//!
+//! [`CAPACITY_EVENTS`] and [`CAPACITY_BYTES`] wait to be written; when there are more,
+//! [`Inbox::append`] waits, the stream stops reading its socket, and the platform keeps what comes. That
+//! is what happens while the disk is full. Unfinished events may have [`Settings::backlog`] bytes; beyond
+//! that the oldest are dropped, counted ([`Progress::dropped`]) and reported as errors in the log.
+//!
+//! Events of the connection (`ready`, heartbeats, `resumed`) are handed out and not kept.
 
-use std::collections::VecDeque;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
+mod batch;
+mod delivery;
+mod journal;
+mod pace;
+mod queue;
+mod record;
+mod store;
+mod view;
+mod window;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+pub use delivery::{Delivery, Kv, Ledger};
+pub use record::{Redaction, kv_json};
+pub use store::{
+    Failure, KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded,
+    VALUE_BYTES, path_in,
+};
+pub use view::{KvEntry, View, import_kv};
+pub use window::{Scope, WINDOW, Window};
 
-/// The most events that wait for a subscriber.
+use batch::{Batch, ScriptId};
+use journal::{Bounds, Journal, Op};
+use queue::Core;
+use store::Store;
+
+/// The most events that wait to be written.
 pub const CAPACITY_EVENTS: usize = 10_000;
-/// The most bytes of payload that wait for a subscriber.
+/// The most bytes of payload that wait to be written; one event is always accepted.
 pub const CAPACITY_BYTES: usize = 64 << 20;
-
-/// How long one subscriber may keep the others from events that a full inbox has no room for.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the platform keeps a bot's position; nothing older is ever replayed.
+pub const REPLAY_LIFETIME: Duration = Duration::from_secs(600);
 
 /// One event as it came from the stream. The payload stays text until a script needs it.
 #[derive(Debug)]
@@ -50,61 +81,45 @@ pub struct Event {
     pub received: Instant,
 }
 
-/// An event in the hands of one subscriber.
-#[derive(Debug)]
-pub struct Delivery {
-    event: Arc<Event>,
-    /// None for an event that is handed out beside the inbox.
-    counters: Option<Arc<Counters>>,
-    done: bool,
+/// Where an event stands in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is of the connection: handed out, not kept.
+    Connection,
+    /// It came without an id: kept; the stream's place does not move.
+    Unknown,
+    /// It has an id of a form that is not known.
+    Id,
+    /// It has a place in the order of a scope.
+    Sequence {
+        /// Within what it is ordered.
+        scope: Scope,
+        /// Where.
+        sequence: u64,
+        /// The scope's window begins with it: what was in it before is void.
+        anew: bool,
+    },
 }
 
-impl Delivery {
-    /// An event that is handed out once more, beside the inbox: nobody counts it.
-    pub fn again(event: Arc<Event>) -> Self {
+/// How a bot's state is kept.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Payload bytes of unfinished events.
+    pub backlog: u64,
+    /// Bytes of one namespace of the key-value store.
+    pub quota: u64,
+    /// What is left out of recordings.
+    pub redaction: Redaction,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
         Self {
-            event,
-            counters: None,
-            done: false,
+            backlog: 256 << 20,
+            quota: 64 << 20,
+            redaction: Redaction::default(),
         }
     }
-
-    /// Whether it is one that is handed out once more.
-    pub fn is_again(&self) -> bool {
-        self.counters.is_none()
-    }
-
-    /// Says that the subscriber's handlers have finished with the event (or failed for good).
-    pub fn done(mut self) {
-        self.done = true;
-        if let Some(counters) = &self.counters {
-            counters.done.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        if let Some(counters) = self.counters.as_ref().filter(|_| !self.done) {
-            counters.abandoned.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Deref for Delivery {
-    type Target = Event;
-
-    fn deref(&self) -> &Event {
-        &self.event
-    }
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    appended: AtomicU64,
-    done: AtomicU64,
-    abandoned: AtomicU64,
-    dropped: AtomicU64,
 }
 
 /// How far the inbox has come since it was opened.
@@ -114,295 +129,234 @@ pub struct Progress {
     pub appended: u64,
     /// Deliveries (event and subscriber) that were finished.
     pub done: u64,
-    /// Deliveries that were dropped without being finished, by a script that ended.
+    /// Deliveries that were let go without being finished, by a script that ended.
     pub abandoned: u64,
-    /// Deliveries that never were: the subscriber lagged a full inbox behind.
+    /// Deliveries that never were, because the backlog was full.
     pub dropped: u64,
     /// Events that some subscriber has not taken yet.
     pub waiting: usize,
 }
 
+/// A bot's state that is open, before it is known who the bot is.
+#[derive(Debug)]
+pub struct Opened(Store);
+
+/// Opens a bot's state, or begins it. Blocks: a large file is checked.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open(path: &Path) -> Result<Opened, OpenError> {
+    Store::open(path).map(Opened)
+}
+
+impl Opened {
+    /// The inbox of the bot with this user id. `passing` says that it lives in a world that ends with
+    /// this process. Answers where its stream was.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn start(
+        self,
+        user_id: &str,
+        passing: bool,
+        settings: Settings,
+    ) -> Result<(Arc<Inbox>, Past), OpenError> {
+        Inbox::start(self.0, user_id, passing, settings)
+    }
+}
+
 /// The inbox of one bot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inbox {
-    state: Mutex<State>,
-    /// Wakes the appender when there is room again.
-    room: Notify,
-    counters: Arc<Counters>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Events that some subscriber has not taken; the first has the position `first`. The front
-    /// always has a taker left, and takers only shrink along a subscriber's way, so that every
-    /// subscriber's next position is `first` or later.
-    log: VecDeque<Entry>,
-    first: u64,
-    /// Payload bytes in `log`.
-    bytes: usize,
-    subscribers: Vec<Subscriber>,
-    /// The threads of `subscribers`, shared so that they are woken outside the lock.
-    threads: Arc<[Thread]>,
-    next_key: u64,
-    /// Since when an append waits for room.
-    full_since: Option<Instant>,
-    /// The last `ready` of the stream.
-    ready: Option<Arc<Event>>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    event: Arc<Event>,
-    /// Subscribers that have not taken it. Only those count that were there when it was appended.
-    takers: usize,
-}
-
-#[derive(Debug)]
-struct Subscriber {
-    key: u64,
-    /// Woken when there is something to take; nobody's while the script is paused.
-    thread: Option<Thread>,
-    place: Arc<Place>,
-}
-
-/// How far a subscriber is. Only touched under the inbox's lock.
-#[derive(Debug)]
-struct Place {
-    /// Position of the next event it takes.
-    next: AtomicU64,
-    /// Which of its handles may take: the last one made.
-    claim: AtomicU64,
-    /// Events dropped since somebody asked.
-    dropped: AtomicU64,
-    /// It lagged a full inbox behind and has not caught up.
-    overrun: AtomicBool,
-}
-
-impl Place {
-    fn next(&self) -> u64 {
-        self.next.load(Ordering::Relaxed)
-    }
-}
-
-impl State {
-    /// Drops the events at the front that every subscriber has taken; whether there were any.
-    fn trim(&mut self) -> bool {
-        let before = self.first;
-        while self.log.front().is_some_and(|entry| entry.takers == 0) {
-            if let Some(entry) = self.log.pop_front() {
-                self.bytes -= entry.event.payload.len();
-                self.first += 1;
-            }
-        }
-        self.first != before
-    }
-
-    fn has_room_for(&self, bytes: usize) -> bool {
-        self.log.is_empty()
-            || (self.log.len() < CAPACITY_EVENTS && self.bytes + bytes <= CAPACITY_BYTES)
-    }
-
-    /// Whether it is worth waking an appender that found no room.
-    fn is_roomy(&self) -> bool {
-        self.log.len() <= CAPACITY_EVENTS / 4 * 3 && self.bytes <= CAPACITY_BYTES / 4 * 3
-    }
-
-    fn end(&self) -> u64 {
-        self.first + self.log.len() as u64
-    }
-
-    fn index_of(&self, position: u64) -> usize {
-        // At most `CAPACITY_EVENTS`, so it fits; the fallback is past the end.
-        usize::try_from(position.saturating_sub(self.first)).unwrap_or(usize::MAX)
-    }
-
-    fn share_threads(&mut self) {
-        self.threads = self
-            .subscribers
-            .iter()
-            .filter_map(|subscriber| subscriber.thread.clone())
-            .collect();
-    }
-
-    /// Drops the oldest quarter for those who have not taken it and may not hold the others back;
-    /// `patient` spares those who lag behind for the first time. Answers how many deliveries fell away.
-    fn relieve(&mut self, patient: bool) -> u64 {
-        let quarter = (self.log.len() as u64).div_ceil(4);
-        let (cut, last) = (self.first + quarter, self.end() - quarter);
-        let hungry = self
-            .subscribers
-            .iter()
-            .any(|one| one.thread.is_some() && one.place.next() > last);
-        let mut all = 0;
-        for at in 0..self.subscribers.len() {
-            let subscriber = &self.subscribers[at];
-            let place = Arc::clone(&subscriber.place);
-            let overrun = place.overrun.load(Ordering::Relaxed);
-            let spared = subscriber.thread.is_some() && !(hungry && (overrun || !patient));
-            let next = place.next();
-            if spared || next >= cut {
-                continue;
-            }
-            let (from, to) = (self.index_of(next), self.index_of(cut));
-            for entry in self.log.range_mut(from..to) {
-                entry.takers -= 1;
-            }
-            place.next.store(cut, Ordering::Relaxed);
-            place.overrun.store(true, Ordering::Relaxed);
-            place.dropped.fetch_add(cut - next, Ordering::Relaxed);
-            all += cut - next;
-        }
-        self.trim();
-        all
-    }
+    core: Arc<Core>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Inbox {
-    /// An empty inbox.
+    /// An empty inbox in memory, which ends with the process.
+    ///
+    /// # Panics
+    /// When the system has no memory or no thread for it.
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Store::in_memory()
+            .and_then(|store| Self::start(store, "", true, Settings::default()))
+            .expect("a database in memory")
+            .0
     }
 
-    /// Appends an event and wakes the subscribers; waits while the inbox is full. Cancelling the
+    fn start(
+        mut store: Store,
+        user_id: &str,
+        passing: bool,
+        settings: Settings,
+    ) -> Result<(Arc<Self>, Past), OpenError> {
+        let begin = |store: &mut Store| {
+            let dropped = store.enter(user_id, passing)?;
+            if dropped > 0 {
+                tracing::info!("unfinished events of an embedded server that is gone were dropped");
+            }
+            let past = store.past(REPLAY_LIFETIME)?;
+            Ok((past, store.batches()?, store.scripts()?, store.next_seq()?))
+        };
+        let (past, batches, scripts, next_seq) = begin(&mut store).map_err(store::unreadable)?;
+        let unfinished: HashSet<u64> = batches.iter().flat_map(Batch::open_events).collect();
+        if !unfinished.is_empty() {
+            tracing::info!(
+                "{} events were not finished when the bot ended; they come first",
+                unfinished.len()
+            );
+        }
+        let names = scripts
+            .iter()
+            .map(|(name, &id)| (id, name.clone()))
+            .collect();
+        let open = batches.iter().flat_map(Batch::open_pairs);
+        let core = Core::new(scripts.clone(), open, next_seq);
+        let bounds = Bounds {
+            backlog: settings.backlog,
+            quota: settings.quota,
+            redaction: settings.redaction,
+        };
+        let windows = past
+            .windows
+            .iter()
+            .map(|(scope, window, _)| (*scope, window.clone()));
+        let journal = Journal::new(Arc::clone(&core), store, bounds, batches, names, windows)
+            .map_err(store::unreadable)?;
+        // What is logged on the thread belongs to the bot whose span this is.
+        let span = tracing::Span::current();
+        let thread = std::thread::Builder::new()
+            .name("argon-journal".into())
+            .spawn(move || span.in_scope(|| journal.run()))
+            .map_err(OpenError::Thread)?;
+        core.set_journal(thread.thread().clone());
+        // What was asked before it was known found nobody to wake.
+        core.wake_journal();
+        let inbox = Arc::new(Self {
+            core,
+            thread: Mutex::new(Some(thread)),
+        });
+        Ok((inbox, past))
+    }
+
+    /// Appends an event and begins to write it; waits while too much waits to be written. Cancelling the
     /// future before it completes appends nothing. With no subscriber the event is counted and dropped.
-    pub async fn append(&self, event: impl Into<Arc<Event>>) {
-        self.push(event).await;
+    pub async fn append(&self, event: impl Into<Arc<Event>>, place: Place) {
+        self.push(event, place).await;
         self.wake();
     }
 
-    /// As [`Inbox::append`], but leaves the subscribers asleep (unless the inbox is full): for an event
-    /// with more right behind it, the last of which is appended or followed by [`Inbox::wake`].
-    /// Waking a thread costs more than all else that happens to an event here.
-    pub async fn push(&self, event: impl Into<Arc<Event>>) {
+    /// As [`Inbox::append`], but leaves the journal asleep (unless the inbox is full): for an event with
+    /// more right behind it, the last of which is appended or followed by [`Inbox::wake`].
+    pub async fn push(&self, event: impl Into<Arc<Event>>, place: Place) {
         let mut event = event.into();
         let mut waited = false;
         loop {
-            event = match self.try_push(event) {
+            event = match self.core.push(event, place) {
                 Ok(()) => break,
                 Err(event) => event,
             };
             waited = true;
             self.wake();
-            // A `take` between the attempt and this line leaves a permit, so that it is not missed.
-            self.room.notified().await;
+            // A commit between the attempt and this line leaves a permit, so that it is not missed.
+            self.core.room.notified().await;
         }
         if waited {
             // There may be room for one more, and the permit that woke this call is used up.
-            self.room.notify_one();
+            self.core.room.notify_one();
         }
     }
 
-    /// Wakes every subscriber, to take what was pushed.
+    /// Begins to write what was pushed.
     pub fn wake(&self) {
-        let threads = Arc::clone(&self.lock().threads);
-        for thread in threads.iter() {
-            thread.unpark();
-        }
+        self.core.flush();
     }
 
-    /// Gives the event back when there is no room.
-    fn try_push(&self, event: Arc<Event>) -> Result<(), Arc<Event>> {
-        let mut state = self.lock();
-        let bytes = event.payload.len();
-        while !state.has_room_for(bytes) {
-            let dropped = state.relieve(true);
-            self.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
-            if dropped == 0 {
-                state.full_since.get_or_insert_with(Instant::now);
-                return Err(event);
-            }
-        }
-        state.full_since = None;
-        if event.kind == "ready" {
-            state.ready = Some(Arc::clone(&event));
-        }
-        self.counters.appended.fetch_add(1, Ordering::Relaxed);
-        let takers = state.subscribers.len();
-        if takers > 0 {
-            state.bytes += bytes;
-            state.log.push_back(Entry { event, takers });
-        }
-        Ok(())
+    /// An event came and was dropped on purpose: the stream goes on after it.
+    pub fn pass(&self, id: &str, place: Place) {
+        self.core.pass(id.to_owned(), place);
     }
 
-    /// Drops what keeps the others waiting, when that has taken longer than [`PATIENCE`]. To be called
-    /// now and then by whoever keeps the subscribers.
-    pub fn relieve(&self, now: Instant) {
-        let mut state = self.lock();
-        let over = state
-            .full_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
-        if over {
-            let dropped = state.relieve(false);
-            self.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
-            drop(state);
-            if dropped > 0 {
-                self.room.notify_one();
-            }
-        }
+    /// A place for the script: it is given what was kept for it, then what comes, as far as it wants it
+    /// ([`Subscription::want`]). `thread` is unparked when there is something to take.
+    pub fn subscribe(&self, script: &str, thread: Thread) -> Subscription {
+        self.add(script, Some(thread))
     }
 
-    /// A subscription to every event from now on. `thread` is unparked after each append; it takes
-    /// events when it is ready to.
-    pub fn subscribe(self: &Arc<Self>, thread: Thread) -> Subscription {
-        self.add(Some(thread))
+    /// As [`Inbox::subscribe`], without a taker so far.
+    pub fn reserve(&self, script: &str) -> Subscription {
+        self.add(script, None)
     }
 
-    /// A subscription to every event from now on, without a taker so far.
-    pub fn reserve(self: &Arc<Self>) -> Subscription {
-        self.add(None)
-    }
-
-    fn add(self: &Arc<Self>, thread: Option<Thread>) -> Subscription {
-        let mut state = self.lock();
-        let key = state.next_key;
-        state.next_key += 1;
-        let place = Arc::new(Place {
-            next: AtomicU64::new(state.end()),
-            claim: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            overrun: AtomicBool::new(false),
-        });
-        state.subscribers.push(Subscriber {
-            key,
-            thread,
-            place: Arc::clone(&place),
-        });
-        state.share_threads();
+    fn add(&self, script: &str, thread: Option<Thread>) -> Subscription {
+        let (key, script) = self.core.subscribe(script, thread);
         Subscription {
             seat: Arc::new(Seat {
-                inbox: Arc::clone(self),
+                core: Arc::clone(&self.core),
                 key,
-                place,
+                script,
             }),
             claim: 0,
         }
     }
 
+    /// These are the bot's scripts, whether they are loaded or not: what was kept for any other is
+    /// dropped.
+    pub fn keep_only(&self, scripts: impl IntoIterator<Item = String>) {
+        let names = scripts.into_iter().collect();
+        self.core.tell(Op::Keep { names });
+    }
+
     /// The stream's last `ready`, if there was one.
     pub fn ready(&self) -> Option<Arc<Event>> {
-        self.lock().ready.clone()
+        self.core.lock().ready.clone()
+    }
+
+    /// The key-value store beside the events.
+    pub fn kv(&self) -> Kv {
+        Kv::new(Arc::clone(&self.core))
     }
 
     /// How far the inbox has come.
     pub fn progress(&self) -> Progress {
+        let counters = &self.core.counters;
         Progress {
-            appended: self.counters.appended.load(Ordering::Relaxed),
-            done: self.counters.done.load(Ordering::Relaxed),
-            abandoned: self.counters.abandoned.load(Ordering::Relaxed),
-            dropped: self.counters.dropped.load(Ordering::Relaxed),
-            waiting: self.lock().log.len(),
+            appended: counters.appended.load(Relaxed),
+            done: counters.done.load(Relaxed),
+            abandoned: counters.abandoned.load(Relaxed),
+            dropped: counters.dropped.load(Relaxed),
+            waiting: self.core.all_waiting(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is consistent between statements; a panic elsewhere does not make it wrong.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes what is left and closes the file. What is asked afterwards is not done.
+    pub async fn close(&self) {
+        let Some(thread) = self.begin_to_close() else {
+            return;
+        };
+        // A panic of the thread has been printed.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+
+    fn begin_to_close(&self) -> Option<JoinHandle<()>> {
+        self.core.lock().closing = true;
+        self.core.wake_journal();
+        self.thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl Drop for Inbox {
+    /// Lets the journal write what is left; does not wait for it.
+    fn drop(&mut self) {
+        self.begin_to_close();
     }
 }
 
 /// One subscriber's place in the inbox, in the hands of one taker. When the last handle of a place is
-/// dropped, the subscription ends; what it had not taken is not kept for it.
+/// dropped, the subscription ends; what it was not done with is kept for the next one of that script.
 #[derive(Debug)]
 pub struct Subscription {
     seat: Arc<Seat>,
@@ -411,101 +365,62 @@ pub struct Subscription {
 
 #[derive(Debug)]
 struct Seat {
-    inbox: Arc<Inbox>,
+    core: Arc<Core>,
     key: u64,
-    place: Arc<Place>,
+    script: ScriptId,
 }
 
 impl Subscription {
+    /// The subscriber wants events of these types, too, from now on; `*` stands for every type.
+    pub fn want<'k>(&self, kinds: impl IntoIterator<Item = &'k str>) {
+        self.seat.core.want(self.seat.key, kinds);
+    }
+
     /// Makes `thread` the taker; every older handle of this place takes nothing from now on.
     #[must_use = "the handle that is answered is the only one that takes"]
     pub fn pass_to(&self, thread: Thread) -> Self {
         self.pass(Some(thread))
     }
 
-    /// Leaves the place without a taker. Events are kept for it, until the inbox is full.
+    /// Leaves the place without a taker. Events are kept for it.
     #[must_use = "the place ends with its last handle"]
     pub fn pass_to_nobody(&self) -> Self {
         self.pass(None)
     }
 
     fn pass(&self, thread: Option<Thread>) -> Self {
-        let mut state = self.seat.inbox.lock();
-        let claim = self.seat.place.claim.load(Ordering::Relaxed) + 1;
-        self.seat.place.claim.store(claim, Ordering::Relaxed);
-        if let Some(subscriber) = state
-            .subscribers
-            .iter_mut()
-            .find(|subscriber| subscriber.key == self.seat.key)
-        {
-            subscriber.thread = thread;
-        }
-        state.share_threads();
         Self {
+            claim: self.seat.core.pass_to(self.seat.key, thread),
             seat: Arc::clone(&self.seat),
-            claim,
         }
     }
 
     /// Events that wait to be taken.
     pub fn waiting(&self) -> u64 {
-        let state = self.seat.inbox.lock();
-        state.end().saturating_sub(self.seat.place.next())
+        self.seat.core.waiting(self.seat.key)
     }
 
     /// How many events were dropped since this was last asked.
     pub fn take_dropped(&self) -> u64 {
-        // Looked at in every turn of a script: no lock while there is nothing.
-        match self.seat.place.dropped.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => self.seat.place.dropped.swap(0, Ordering::Relaxed),
-        }
+        self.seat.core.take_dropped(self.seat.script)
+    }
+
+    /// An event that is handed out once more, to this script alone.
+    pub fn again(&self, event: Arc<Event>) -> Delivery {
+        Delivery::again(Arc::clone(&self.seat.core), event, self.seat.script)
     }
 
     /// The next event, if there is one and this is the place's taker. Never waits.
     pub fn take(&self) -> Option<Delivery> {
-        let place = &self.seat.place;
-        let inbox = &self.seat.inbox;
-        let (event, freed) = {
-            let mut state = inbox.lock();
-            if place.claim.load(Ordering::Relaxed) != self.claim {
-                return None;
-            }
-            let position = place.next();
-            let index = state.index_of(position);
-            let Some(entry) = state.log.get_mut(index) else {
-                place.overrun.store(false, Ordering::Relaxed);
-                return None;
-            };
-            entry.takers -= 1;
-            let event = Arc::clone(&entry.event);
-            place.next.store(position + 1, Ordering::Relaxed);
-            (event, index == 0 && state.trim() && state.is_roomy())
-        };
-        if freed {
-            inbox.room.notify_one();
-        }
-        Some(Delivery {
-            event,
-            counters: Some(Arc::clone(&inbox.counters)),
-            done: false,
-        })
+        let core = &self.seat.core;
+        let taken = core.take(self.seat.key, self.claim)?;
+        Some(Delivery::new(Arc::clone(core), taken))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        {
-            let mut state = self.inbox.lock();
-            state.subscribers.retain(|s| s.key != self.key);
-            state.share_threads();
-            let index = state.index_of(self.place.next());
-            for entry in state.log.iter_mut().skip(index) {
-                entry.takers -= 1;
-            }
-            state.trim();
-        }
-        self.inbox.room.notify_one();
+        self.core.unsubscribe(self.key);
     }
 }
 

@@ -1,9 +1,13 @@
 use std::future::Future;
 use std::pin::pin;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::*;
+
+/// How long anything may take before a test calls it broken.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn event(id: u64) -> Event {
     sized(id, 2)
@@ -18,21 +22,51 @@ fn sized(id: u64, bytes: usize) -> Event {
     }
 }
 
+fn place(sequence: u64) -> Place {
+    Place::Sequence {
+        scope: Scope::Direct,
+        sequence,
+        anew: false,
+    }
+}
+
 /// Appends where there must be room.
-fn append(inbox: &Inbox, event: Event) {
-    assert!(
-        poll(pin!(inbox.append(event)).as_mut()).is_ready(),
-        "no room"
-    );
+fn append(inbox: &Inbox, id: u64) {
+    append_at(inbox, event(id), place(id));
+}
+
+fn append_at(inbox: &Inbox, event: Event, place: Place) {
+    let appended = pin!(inbox.append(event, place));
+    assert!(poll(appended).is_ready(), "no room");
 }
 
 fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn ids(subscription: &Subscription) -> Vec<String> {
-    std::iter::from_fn(|| subscription.take())
-        .map(|delivery| {
+fn subscribe(inbox: &Inbox, script: &str) -> Subscription {
+    let subscription = inbox.subscribe(script, thread::current());
+    subscription.want(["*"]);
+    subscription
+}
+
+/// The next event, which comes soon.
+fn next(subscription: &Subscription) -> Delivery {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(delivery) = subscription.take() {
+            return delivery;
+        }
+        assert!(Instant::now() < end, "no event came");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// The ids of so many events, which are done then.
+fn ids(subscription: &Subscription, count: u64) -> Vec<String> {
+    (0..count)
+        .map(|_| {
+            let delivery = next(subscription);
             let id = delivery.id.clone();
             delivery.done();
             id
@@ -44,19 +78,57 @@ fn numbers(range: std::ops::Range<u64>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
 }
 
+/// Waits until everything that was asked before is in the database.
+fn settle(inbox: &Inbox) {
+    let (tell, told) = mpsc::channel();
+    let op = KvOp::Get { key: "x".into() };
+    inbox.kv().ask("test".into(), op, None, move |_| {
+        let _ = tell.send(());
+    });
+    told.recv_timeout(PATIENCE).expect("the journal works");
+}
+
+/// The state of a bot in a folder.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        path_in(self.0.path(), "bot")
+    }
+
+    fn open(&self) -> (Arc<Inbox>, Past) {
+        self.open_as("ann", Settings::default())
+    }
+
+    fn open_as(&self, user: &str, settings: Settings) -> (Arc<Inbox>, Past) {
+        let opened = open(&self.path()).expect("it opens");
+        opened.start(user, false, settings).expect("it starts")
+    }
+}
+
+fn close(inbox: Arc<Inbox>) {
+    if let Some(thread) = inbox.begin_to_close() {
+        thread.join().expect("the journal ends");
+    }
+}
+
 #[test]
 fn every_subscriber_gets_every_event_once_and_in_order() {
     let inbox = Inbox::new();
-    let slow = inbox.subscribe(thread::current());
-    let fast = inbox.subscribe(thread::current());
+    let slow = subscribe(&inbox, "slow");
+    let fast = subscribe(&inbox, "fast");
     let mut seen = Vec::new();
     for n in 0..100 {
-        append(&inbox, event(n));
-        seen.extend(ids(&fast));
+        append(&inbox, n);
+        seen.extend(ids(&fast, 1));
     }
     assert_eq!(seen, numbers(0..100));
-    assert_eq!(inbox.progress().waiting, 100);
-    assert_eq!(ids(&slow), numbers(0..100));
+    assert_eq!(slow.waiting(), 100);
+    assert_eq!(ids(&slow, 100), numbers(0..100));
     assert!(slow.take().is_none() && fast.take().is_none());
     let progress = inbox.progress();
     assert_eq!(
@@ -67,256 +139,365 @@ fn every_subscriber_gets_every_event_once_and_in_order() {
 }
 
 #[test]
-fn a_late_subscriber_gets_only_what_comes_after_it() {
-    let inbox = Inbox::new();
-    let early = inbox.subscribe(thread::current());
-    append(&inbox, event(0));
-    let late = inbox.subscribe(thread::current());
-    append(&inbox, event(1));
-    assert_eq!(ids(&late), numbers(1..2));
-    assert_eq!(ids(&early), numbers(0..2));
-    assert_eq!(inbox.progress().waiting, 0);
+fn what_a_subscriber_does_not_want_is_not_kept_for_it() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let early = subscribe(&inbox, "early");
+    let picky = inbox.subscribe("picky", thread::current());
+    picky.want(["typingStart"]);
+    append(&inbox, 0);
+    let late = subscribe(&inbox, "late");
+    append(&inbox, 1);
+    settle(&inbox);
+    // It may have changed its mind by the time it takes it.
+    assert_eq!(next(&picky).id, "0");
+    drop((early, picky, late));
+    close(inbox);
+    let (inbox, _) = home.open();
+    let picky = subscribe(&inbox, "picky");
+    assert_eq!(ids(&subscribe(&inbox, "late"), 1), numbers(1..2));
+    assert_eq!(ids(&subscribe(&inbox, "early"), 2), numbers(0..2));
+    settle(&inbox);
+    assert!(picky.take().is_none());
 }
 
 #[test]
-fn without_subscribers_nothing_is_kept() {
-    let inbox = Inbox::new();
-    append(&inbox, event(0));
+fn what_nobody_wants_is_not_kept_but_is_known_to_have_come() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    append(&inbox, 7);
     assert_eq!(inbox.progress().appended, 1);
-    assert_eq!(inbox.progress().waiting, 0);
+    close(inbox);
+    let (inbox, past) = home.open();
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    assert!(script.take().is_none());
+    assert_eq!(past.position, "7");
+    let [(Scope::Direct, window, _)] = &past.windows[..] else {
+        panic!("{past:?}");
+    };
+    assert_eq!(window.clone().mark(7), Some(false));
 }
 
 #[test]
-fn a_full_inbox_makes_the_appender_wait_until_the_slowest_has_taken() {
-    let inbox = Inbox::new();
-    let slow = inbox.subscribe(thread::current());
-    let fast = inbox.subscribe(thread::current());
-    for n in 0..CAPACITY_EVENTS as u64 {
-        append(&inbox, event(n));
-    }
-    let mut waiting = pin!(inbox.append(event(CAPACITY_EVENTS as u64)));
-    assert!(poll(waiting.as_mut()).is_pending());
-    assert_eq!(ids(&fast).len(), CAPACITY_EVENTS);
-    assert!(
-        poll(waiting.as_mut()).is_pending(),
-        "the slow one still needs them"
-    );
-    for _ in 1..CAPACITY_EVENTS / 4 {
-        slow.take().unwrap().done();
-    }
-    assert!(
-        poll(waiting.as_mut()).is_pending(),
-        "not woken for each event"
-    );
-    slow.take().unwrap().done();
-    assert!(poll(waiting.as_mut()).is_ready());
-    assert_eq!(inbox.progress().waiting, CAPACITY_EVENTS / 4 * 3 + 1);
-}
-
-#[test]
-fn bytes_bound_the_inbox_too_and_one_event_of_any_size_fits_an_empty_one() {
-    let inbox = Inbox::new();
-    let subscription = inbox.subscribe(thread::current());
-    append(&inbox, sized(0, CAPACITY_BYTES + 1));
-    let mut waiting = pin!(inbox.append(event(1)));
-    assert!(poll(waiting.as_mut()).is_pending());
-    subscription.take().unwrap().done();
-    assert!(poll(waiting.as_mut()).is_ready());
-    append(&inbox, sized(2, CAPACITY_BYTES - 2));
-    assert!(poll(pin!(inbox.append(event(3))).as_mut()).is_pending());
-    assert_eq!(ids(&subscription), numbers(1..3));
-}
-
-#[test]
-fn a_cancelled_append_appends_nothing_and_passes_its_turn_on() {
-    let inbox = Inbox::new();
-    let subscription = inbox.subscribe(thread::current());
-    append(&inbox, sized(0, CAPACITY_BYTES));
-    let mut second = pin!(inbox.append(event(2)));
-    {
-        let mut first = pin!(inbox.append(event(1)));
-        assert!(poll(first.as_mut()).is_pending());
-        assert!(poll(second.as_mut()).is_pending());
-        subscription.take().unwrap().done();
-    }
-    assert!(poll(second.as_mut()).is_ready());
-    assert_eq!(ids(&subscription), numbers(2..3));
-    assert_eq!(inbox.progress().appended, 2);
-}
-
-#[test]
-fn dropping_the_subscriber_that_held_it_up_frees_every_waiting_appender() {
-    let inbox = Inbox::new();
-    let stuck = inbox.subscribe(thread::current());
-    append(&inbox, sized(0, CAPACITY_BYTES));
-    let mut first = pin!(inbox.append(event(1)));
-    let mut second = pin!(inbox.append(event(2)));
-    assert!(poll(first.as_mut()).is_pending());
-    assert!(poll(second.as_mut()).is_pending());
-    drop(stuck);
-    assert!(poll(first.as_mut()).is_ready());
-    assert!(poll(second.as_mut()).is_ready());
-    assert_eq!(inbox.progress().waiting, 0);
-}
-
-#[test]
-fn dropping_one_subscriber_takes_nothing_from_another() {
-    let inbox = Inbox::new();
-    let leaving = inbox.subscribe(thread::current());
-    let staying = inbox.subscribe(thread::current());
+fn what_was_not_done_comes_again_first_and_is_marked() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let (one, two) = (subscribe(&inbox, "one"), subscribe(&inbox, "two"));
     for n in 0..10 {
-        append(&inbox, event(n));
+        append(&inbox, n);
     }
-    leaving.take().unwrap().done();
-    staying.take().unwrap().done();
-    staying.take().unwrap().done();
-    drop(leaving);
-    assert_eq!(inbox.progress().waiting, 8);
-    assert_eq!(ids(&staying), numbers(2..10));
-    assert_eq!(inbox.progress().waiting, 0);
+    assert_eq!(ids(&one, 3), numbers(0..3));
+    let held = next(&one);
+    assert!(!held.is_replayed());
+    next(&one).done();
+    drop((held, one, two));
+    close(inbox);
+
+    let (inbox, past) = home.open();
+    assert_eq!(past.position, "9");
+    let (one, two) = (subscribe(&inbox, "one"), subscribe(&inbox, "two"));
+    append(&inbox, 10);
+    let again = next(&one);
+    assert!(again.is_replayed());
+    assert_eq!(again.id, "3");
+    again.done();
+    assert_eq!(ids(&one, 5), numbers(5..10));
+    let new = next(&one);
+    assert_eq!((&*new.id, new.is_replayed()), ("10", false));
+    new.done();
+    assert_eq!(ids(&two, 11), numbers(0..11));
+    close(inbox);
+
+    let (inbox, _) = home.open();
+    let one = subscribe(&inbox, "one");
+    settle(&inbox);
+    assert!(one.take().is_none());
 }
 
 #[test]
-fn a_delivery_dropped_without_done_is_counted_as_abandoned() {
+fn a_script_that_begins_again_in_the_same_process_gets_what_it_had_not_done() {
     let inbox = Inbox::new();
-    let subscription = inbox.subscribe(thread::current());
-    append(&inbox, event(0));
-    drop(subscription.take());
-    let progress = inbox.progress();
-    assert_eq!((progress.done, progress.abandoned), (0, 1));
+    let first = subscribe(&inbox, "script");
+    for n in 0..4 {
+        append(&inbox, n);
+    }
+    assert_eq!(ids(&first, 1), numbers(0..1));
+    let (held, dropped) = (next(&first), next(&first));
+    drop(first);
+    drop(dropped);
+    let second = subscribe(&inbox, "script");
+    let again = next(&second);
+    assert_eq!((&*again.id, again.is_replayed()), ("2", true));
+    again.done();
+    assert_eq!(ids(&second, 1), numbers(3..4));
+    settle(&inbox);
+    assert!(second.take().is_none(), "1 is in other hands still");
+    held.done();
+    assert_eq!(inbox.progress().abandoned, 1);
 }
 
 #[test]
-fn threads_that_take_while_others_come_and_go_miss_nothing() {
-    const EVENTS: u64 = 30_000;
+fn a_script_that_lags_behind_gets_the_rest_from_the_disk_in_order() {
     let inbox = Inbox::new();
-    let (ready, started) = std::sync::mpsc::channel();
-    let takers: Vec<_> = (0..3)
-        .map(|_| {
-            let (inbox, ready) = (Arc::clone(&inbox), ready.clone());
-            thread::spawn(move || {
-                let subscription = inbox.subscribe(thread::current());
-                ready.send(()).unwrap();
-                let mut next = 0;
-                while next < EVENTS {
-                    match subscription.take() {
-                        Some(delivery) => {
-                            assert_eq!(delivery.id, next.to_string());
-                            next += 1;
-                            delivery.done();
-                        }
-                        None => thread::park(),
-                    }
-                }
-                assert!(subscription.take().is_none());
-            })
-        })
-        .collect();
-    for _ in 0..3 {
-        started.recv().unwrap();
+    let (slow, fast) = (subscribe(&inbox, "slow"), subscribe(&inbox, "fast"));
+    const EVENTS: u64 = 5000;
+    for n in 0..EVENTS {
+        append(&inbox, n);
+        next(&fast).done();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        for n in 0..EVENTS {
-            let passing = (n % 1000 == 0).then(|| inbox.subscribe(thread::current()));
-            inbox.append(event(n)).await;
-            drop(passing);
+    assert_eq!(slow.waiting(), EVENTS);
+    for n in 0..EVENTS {
+        if n == EVENTS / 2 {
+            append(&inbox, EVENTS);
         }
-    });
-    for taker in takers {
-        taker.join().unwrap();
+        let delivery = next(&slow);
+        assert_eq!(
+            (&*delivery.id, delivery.is_replayed()),
+            (&*n.to_string(), false)
+        );
+        delivery.done();
     }
-    assert_eq!(inbox.progress().waiting, 0);
-    assert_eq!(inbox.progress().done, 3 * EVENTS);
+    assert_eq!(ids(&slow, 1), [EVENTS.to_string()]);
+}
+
+#[test]
+fn events_of_the_connection_are_handed_out_and_not_kept() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let script = subscribe(&inbox, "script");
+    let ready = Event {
+        kind: "ready".into(),
+        ..event(1)
+    };
+    append_at(&inbox, ready, Place::Connection);
+    assert_eq!(next(&script).kind, "ready");
+    assert_eq!(inbox.ready().expect("it is remembered").id, "1");
+    close(inbox);
+    let (inbox, past) = home.open();
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    assert!(script.take().is_none());
+    assert_eq!(past.position, "");
+}
+
+#[test]
+fn when_too_much_waits_to_be_written_the_appender_waits() {
+    let inbox = Inbox::new();
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    let (stalled, until) = mpsc::channel::<()>();
+    let op = KvOp::Get { key: "x".into() };
+    let (began, begun) = mpsc::channel();
+    inbox.kv().ask("test".into(), op, None, move |_| {
+        let _ = began.send(());
+        let _ = until.recv();
+    });
+    begun.recv_timeout(PATIENCE).expect("the journal works");
+    for n in 0..CAPACITY_EVENTS as u64 {
+        append(&inbox, n);
+    }
+    let last = CAPACITY_EVENTS as u64;
+    let mut waiting = pin!(inbox.append(event(last), place(last)));
+    assert!(poll(waiting.as_mut()).is_pending());
+    drop(stalled);
+    assert_eq!(ids(&script, last), numbers(0..last));
+    assert!(poll(waiting.as_mut()).is_ready());
+    assert_eq!(ids(&script, 1), [last.to_string()]);
+}
+
+#[test]
+fn beyond_the_bound_the_oldest_unfinished_events_go_and_are_counted() {
+    let home = Home::new();
+    let settings = Settings {
+        backlog: 10_000,
+        ..Settings::default()
+    };
+    let (inbox, _) = home.open_as("ann", settings);
+    let script = subscribe(&inbox, "script");
+    for n in 0..20 {
+        append_at(&inbox, sized(n, 1000), place(n));
+        settle(&inbox);
+    }
+    assert_eq!(inbox.progress().dropped, 10);
+    assert_eq!((script.take_dropped(), script.take_dropped()), (10, 0));
+    drop(script);
+    close(inbox);
+    let (inbox, _) = home.open();
+    let script = subscribe(&inbox, "script");
+    assert_eq!(ids(&script, 10), numbers(10..20));
 }
 
 #[test]
 fn a_place_passes_to_another_taker_between_two_events() {
     let inbox = Inbox::new();
-    let first = inbox.subscribe(thread::current());
+    let first = subscribe(&inbox, "script");
     for n in 0..4 {
-        append(&inbox, event(n));
+        append(&inbox, n);
     }
-    let held = first.take().unwrap();
+    let held = next(&first);
     let second = first.pass_to(thread::current());
     assert!(first.take().is_none(), "it has been passed on");
     assert_eq!(second.waiting(), 3);
-    assert_eq!(ids(&second), numbers(1..4));
+    assert_eq!(ids(&second, 3), numbers(1..4));
     held.done();
     drop(first);
-    append(&inbox, event(4));
-    assert_eq!(ids(&second), numbers(4..5));
+    append(&inbox, 4);
+    assert_eq!(ids(&second, 1), numbers(4..5));
     assert_eq!(inbox.progress().done, 5);
 }
 
 #[test]
-fn a_laggard_that_starves_the_others_loses_its_oldest_events_after_a_while() {
-    let inbox = Inbox::new();
-    let stuck = inbox.subscribe(thread::current());
-    let brisk = inbox.subscribe(thread::current());
-    for n in 0..CAPACITY_EVENTS as u64 {
-        append(&inbox, event(n));
-    }
-    let begun = Instant::now();
-    let mut waiting = pin!(inbox.append(event(CAPACITY_EVENTS as u64)));
-    assert!(poll(waiting.as_mut()).is_pending());
-    inbox.relieve(begun + PATIENCE * 2);
-    assert!(
-        poll(waiting.as_mut()).is_pending(),
-        "nobody starves: both lag behind"
-    );
-    assert_eq!(ids(&brisk).len(), CAPACITY_EVENTS);
-    inbox.relieve(begun);
-    assert!(poll(waiting.as_mut()).is_pending(), "too early");
-    inbox.relieve(begun + PATIENCE * 2);
-    assert!(poll(waiting.as_mut()).is_ready());
-    assert_eq!(stuck.take_dropped(), CAPACITY_EVENTS as u64 / 4);
-    assert_eq!((stuck.take_dropped(), brisk.take_dropped()), (0, 0));
-    // From now on at once.
-    for n in 0..CAPACITY_EVENTS as u64 {
-        append(&inbox, event(n));
-        brisk.take().unwrap().done();
-    }
-    let dropped = stuck.take_dropped();
-    assert!(dropped > CAPACITY_EVENTS as u64 / 2, "{dropped}");
-    let first: u64 = ids(&stuck)[0].parse().unwrap();
-    assert!(first > 0, "the oldest are gone, the newest are there");
-    assert_eq!(brisk.take_dropped(), 0);
+fn scripts_that_are_gone_leave_nothing_behind() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let (stays, goes) = (subscribe(&inbox, "stays"), subscribe(&inbox, "goes"));
+    append(&inbox, 1);
+    settle(&inbox);
+    drop((stays, goes));
+    inbox.keep_only(["stays".to_owned()]);
+    close(inbox);
+    let (inbox, _) = home.open();
+    let (stays, goes) = (subscribe(&inbox, "stays"), subscribe(&inbox, "goes"));
+    assert_eq!(ids(&stays, 1), numbers(1..2));
+    settle(&inbox);
+    assert!(goes.take().is_none());
 }
 
 #[test]
-fn a_place_without_a_taker_never_makes_the_appender_wait() {
-    let inbox = Inbox::new();
-    let paused = inbox.reserve();
-    let brisk = inbox.subscribe(thread::current());
-    for n in 0..CAPACITY_EVENTS as u64 * 2 {
-        append(&inbox, event(n));
-        brisk.take().unwrap().done();
+fn events_belong_to_a_bot_and_those_of_a_passing_world_go_with_it() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 1);
+    settle(&inbox);
+    drop(script);
+    close(inbox);
+
+    let (inbox, past) = home.open_as("bea", Settings::default());
+    assert_eq!(past.position, "");
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    assert!(script.take().is_none());
+    drop(script);
+    close(inbox);
+
+    let opened = open(&home.path()).unwrap();
+    let (inbox, _) = opened.start("sim", true, Settings::default()).unwrap();
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 2);
+    settle(&inbox);
+    drop(script);
+    close(inbox);
+
+    let (inbox, past) = home.open();
+    assert_eq!(past.position, "1");
+    let script = subscribe(&inbox, "script");
+    assert_eq!(ids(&script, 1), numbers(1..2));
+    drop(script);
+    close(inbox);
+    let opened = open(&home.path()).unwrap();
+    let (inbox, past) = opened.start("sim", true, Settings::default()).unwrap();
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    assert_eq!(past.position, "");
+    assert!(script.take().is_none(), "its world was over");
+}
+
+#[test]
+fn what_handlers_asked_comes_with_the_event_and_goes_with_it() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 1);
+    let delivery = next(&script);
+    let ledger = delivery.ledger().clone();
+    let mut intent = pin!(ledger.intend("a:0", 11));
+    while poll(intent.as_mut()).is_pending() {
+        thread::yield_now();
     }
-    let back = paused.pass_to(thread::current());
-    let dropped = back.take_dropped();
-    let kept = ids(&back);
-    assert_eq!(dropped + kept.len() as u64, CAPACITY_EVENTS as u64 * 2);
+    ledger.answered("a:0", 11, "yes".into());
+    drop(ledger.intend("a:1", 12));
+    settle(&inbox);
+    drop((delivery, script));
+    close(inbox);
+
+    let (inbox, _) = home.open();
+    let script = subscribe(&inbox, "script");
+    let mut delivery = next(&script);
+    let recorded = delivery.take_recorded();
+    let known: Vec<_> = (recorded.iter())
+        .map(|call| (&*call.position, call.question, call.answer.as_deref()))
+        .collect();
+    assert_eq!(known, [("a:0", 11, Some(&b"yes"[..])), ("a:1", 12, None)]);
+    let ledger = delivery.ledger().clone();
+    delivery.done();
+    ledger.answered("a:2", 13, "late".into());
+    settle(&inbox);
+    drop(script);
+    close(inbox);
+    let view = rusqlite::Connection::open(home.path()).unwrap();
+    for table in ["call", "batch", "progress"] {
+        let count: u64 = view
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(count, 0, "{table}");
+    }
+}
+
+/// What came of an operation on the key-value store.
+fn kv(inbox: &Inbox, op: KvOp) -> Result<KvAnswer, KvError> {
+    let (tell, told) = mpsc::channel();
+    inbox.kv().ask("test".into(), op, None, move |result| {
+        let _ = tell.send(result);
+    });
+    told.recv_timeout(PATIENCE).expect("the journal works")
+}
+
+fn set(key: &str, bytes: usize) -> KvOp {
+    KvOp::Set {
+        key: key.into(),
+        value: format!("\"{}\"", "x".repeat(bytes)),
+        ttl: None,
+        revision: None,
+    }
+}
+
+#[test]
+fn while_the_disk_is_full_events_wait_and_askers_are_told() {
+    let home = Home::new();
+    let store = Store::open(&home.path()).unwrap();
+    // SQLite says of this what it says of a disk.
+    store.limit_pages(200);
+    let (inbox, _) = Inbox::start(store, "ann", false, Settings::default()).unwrap();
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 1);
+    assert_eq!(ids(&script, 1), numbers(1..2));
+    assert!(kv(&inbox, set("large", 700_000)).is_ok());
+    let refused = kv(&inbox, set("more", 200_000)).unwrap_err();
     assert_eq!(
-        kept.last().unwrap(),
-        &(CAPACITY_EVENTS * 2 - 1).to_string(),
-        "the newest are kept"
+        (refused.code(), &*refused.to_string()),
+        ("disk", "the disk did not take it: it is full")
     );
-}
-
-#[test]
-fn the_last_ready_is_remembered() {
-    let inbox = Inbox::new();
-    assert!(inbox.ready().is_none());
-    append(
-        &inbox,
-        Event {
-            kind: "ready".into(),
-            ..event(7)
-        },
+    append_at(&inbox, sized(2, 200_000), place(2));
+    append(&inbox, 3);
+    assert!(
+        kv(&inbox, set("small", 10)).is_err(),
+        "it goes with the events"
     );
-    append(&inbox, event(8));
-    assert_eq!(inbox.ready().unwrap().id, "7");
+    assert!(script.take().is_none());
+    let large = KvOp::Delete {
+        key: "large".into(),
+        revision: None,
+    };
+    assert_eq!(kv(&inbox, large), Ok(KvAnswer::Deleted(true)));
+    assert_eq!(ids(&script, 2), numbers(2..4));
+    assert_eq!(inbox.progress().appended, 3);
+    drop(script);
+    close(inbox);
+    let (inbox, past) = home.open();
+    assert_eq!(past.position, "3");
+    assert!(subscribe(&inbox, "script").take().is_none());
 }

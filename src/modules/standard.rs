@@ -35,6 +35,9 @@ pub static STD: &[StdModule] = &[
     module!("cooldown"),
     module!("i18n"),
     module!("commands"),
+    module!("paginator"),
+    module!("confirm"),
+    module!("form"),
 ];
 
 /// The module that `wanted` means; `None` when `wanted` is no path to `@std`.

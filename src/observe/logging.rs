@@ -104,11 +104,16 @@ where
             (Some(name), None) | (None, Some(name)) => write!(out, "{name}: ")?,
             (None, None) => {}
         }
+        // Fields belong to the first line; the source line and the traceback follow.
+        let (first, rest) = line
+            .message
+            .split_at(line.message.find('\n').unwrap_or(line.message.len()));
         writeln!(
             out,
-            "{}{}",
-            Printable(&line.message),
-            Printable(&line.fields)
+            "{}{}{}",
+            Printable(first),
+            Printable(&line.fields),
+            Printable(rest)
         )
     }
 }
@@ -166,8 +171,9 @@ impl Line {
             "message" => self.message = value.to_string(),
             "bot" => self.bot = Some(value.to_string()),
             "script" => self.script = Some(value.to_string()),
-            // What the `log` bridge adds about the source.
+            // What the `log` bridge adds about the source, and what an error's message begins with.
             name if name.starts_with("log.") => {}
+            "place" => {}
             name => {
                 // Writing to a `String` cannot fail.
                 let _ = write!(self.fields, " {name}={value}");

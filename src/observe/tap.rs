@@ -1,7 +1,7 @@
 //! Log lines for whoever shows them elsewhere than on stderr: the playground's inspector.
 //!
 //! A layer beside the one that writes to stderr, with a filter of its own: what scripts say from `info`
-//! upward and what the host itself says, whatever `--log` leaves out. Nobody has to send anything twice:
+//! upward, what the host itself says, and reloads (targets of their own), whatever `--log` leaves out. Nobody has to send anything twice:
 //! an error of a script or a reload that is logged is shown. Lines go into a broadcast of [`BACKLOG`];
 //! a reader that is slower is told how many it missed. Without a reader a line costs one atomic load.
 
@@ -46,6 +46,7 @@ pub fn tap() -> broadcast::Receiver<Arc<Line>> {
 pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
     let filter = Targets::new()
         .with_target("argon_host", Level::INFO)
+        .with_target("reload", Level::INFO)
         .with_target("script", Level::INFO);
     Tap.with_filter(filter)
 }

@@ -332,6 +332,9 @@ impl Guest {
             if delivery.is_again() {
                 event.raw_set("synthetic", true)?;
             }
+            if delivery.is_replayed() {
+                event.raw_set(&self.keys.replayed, true)?;
+            }
             if delivery.kind == "modalSubmit" {
                 self.modals.borrow_mut().submitted(lua, &event)?;
             }

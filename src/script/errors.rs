@@ -4,14 +4,19 @@
 //!   (the prelude's `guard` and `waits` raise it), never a Rust error that a script would see as an
 //!   opaque userdata with Rust text in it.
 //! * [`failure`]: a failed call as the table that scripts meet.
-//! * [`Trouble`]: an error that nobody caught, in terms of the script: file and line, source line,
-//!   message, frames of the script only.
+//! * [`Trouble`]: an error that nobody caught, in terms of the script: file and line, source line with a
+//!   mark, message, frames of the script only. Luau knows the line of an error; the column is told
+//!   where the message names something that stands there once.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use luau_syntax::parser::{ParseOptions, ParsedSource};
 use mlua::{Lua, MultiValue, Table, Value};
 
+use crate::config::Excerpt;
+use crate::contract;
 use crate::rest;
 
 /// The chunk name of the prelude; its frames are left out.
@@ -105,8 +110,36 @@ pub struct Place {
     pub file: String,
     /// Line, counted from 1.
     pub line: u32,
+    /// Column (from 1) and width, both in characters, of what the message is about, if that is certain.
+    pub spot: Option<(u32, u32)>,
     /// The text of that line, if it is known.
     pub source: Option<String>,
+}
+
+/// A longer source line is not shown.
+const LONGEST_LINE: usize = 500;
+
+impl Place {
+    fn new(file: String, line: u32, source: Option<String>, message: &str) -> Self {
+        let source = source.filter(|source| source.len() <= LONGEST_LINE);
+        let spot = source.as_deref().and_then(|source| spot(source, message));
+        Self {
+            file,
+            line,
+            spot,
+            source,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        match self.spot {
+            Some((column, _)) => write!(f, ":{column}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An error that no script caught, for people.
@@ -150,25 +183,104 @@ impl Trouble {
                 text,
             ),
         };
+        let place = position.map(|(file, line)| {
+            let source = line_of(&file, line);
+            Place::new(file, line, source, &message)
+        });
         Self {
             message,
-            place: position.map(|(file, line)| Place {
-                source: line_of(&file, line),
-                file,
-                line,
-            }),
+            place,
             traceback,
         }
     }
+
+    /// Reads the error of a text that does not compile.
+    pub(super) fn syntax(error: &mlua::Error, text: &[u8]) -> Self {
+        let mut trouble = Self::read(error, |_, line| line_of(text, line));
+        if let Some(place) = &mut trouble.place {
+            place.spot = syntax_spot(text, place.line).or(place.spot);
+        }
+        trouble
+    }
+}
+
+/// The text of a line.
+pub(super) fn line_of(text: &[u8], line: u32) -> Option<String> {
+    let index = usize::try_from(line).ok()?.checked_sub(1)?;
+    let text = text.split(|&byte| byte == b'\n').nth(index)?;
+    Some(String::from_utf8_lossy(text).trim_end().to_owned())
+}
+
+/// Where the first syntax error of a text is, if it is in that line: the parser of the checker knows
+/// the column.
+fn syntax_spot(text: &[u8], line: u32) -> Option<(u32, u32)> {
+    let parsed = ParsedSource::parse(text, ParseOptions::default());
+    let error = match &parsed {
+        Ok(parsed) => parsed.metadata().errors.first(),
+        Err(errors) => errors.errors().first(),
+    }?;
+    let (begin, end) = (error.location.begin, error.location.end);
+    if begin.line + 1 != line {
+        return None;
+    }
+    let source = line_of(text, line)?;
+    let end = match end.line == begin.line {
+        true => end.column as usize,
+        false => source.len(),
+    };
+    Some(columns(&source, begin.column as usize..end))
+}
+
+/// Column (from 1) and width, in characters, of some bytes of a line.
+fn columns(line: &str, bytes: Range<usize>) -> (u32, u32) {
+    let characters = |bytes: Range<usize>| {
+        let bytes = line.as_bytes().get(bytes).unwrap_or_default();
+        let count = String::from_utf8_lossy(bytes).chars().count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    (characters(0..bytes.start) + 1, characters(bytes).max(1))
+}
+
+/// Column and width of the name that the message is about, if it stands in the line exactly once.
+fn spot(source: &str, message: &str) -> Option<(u32, u32)> {
+    let quoted = message.split('\'').skip(1).step_by(2);
+    // Bindings begin with their own name (`argon.every: …`), failed calls with the route's.
+    let first = message.split(": ").next().unwrap_or_default();
+    let route = contract::ROUTES.iter().find(|route| route.label() == first);
+    let route = route.map(|route| format!("argon.{}", route.permission_name()));
+    let own = route
+        .as_deref()
+        .or(first.contains(['.', ':']).then_some(first));
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    quoted
+        .chain(own)
+        .filter(|name| name.chars().any(word))
+        .find_map(|name| {
+            let alone = |&(at, _): &(usize, &str)| {
+                !source[..at].ends_with(word) && !source[at + name.len()..].starts_with(word)
+            };
+            let mut found = source.match_indices(name).filter(alone);
+            let (at, _) = found.next()?;
+            let only = found.next().is_none();
+            only.then(|| columns(source, at..at + name.len()))
+        })
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Some(place) => {
-                write!(f, "{}:{}: {}", place.file, place.line, self.message)?;
-                if let Some(source) = &place.source {
-                    write!(f, "\n  {:>4} | {}", place.line, source.trim_end())?;
+                write!(f, "{place}: {}", self.message)?;
+                if let Some(text) = &place.source {
+                    let code = text.len() - text.trim_start().len()..text.len();
+                    let (column, width) = place.spot.unwrap_or_else(|| columns(text, code));
+                    let excerpt = Excerpt {
+                        line: place.line as usize,
+                        text,
+                        column: column as usize,
+                        width: width as usize,
+                    };
+                    write!(f, "\n{excerpt}")?;
                 }
             }
             None => f.write_str(&self.message)?,
@@ -261,8 +373,64 @@ mod tests {
         assert_eq!(trouble.place.as_ref().map(|place| place.line), Some(3));
         assert_eq!(
             trouble.to_string(),
-            "ping.luau:3: attempt to add\n     3 |   local x = nil + 1\n  at ping.luau:3 in function \
-             'add'\n  at ping.luau:9"
+            "ping.luau:3: attempt to add\n  3 |   local x = nil + 1\n    |   ^^^^^^^^^^^^^^^^^\n  at \
+             ping.luau:3 in function 'add'\n  at ping.luau:9"
+        );
+    }
+
+    #[test]
+    fn a_name_in_the_message_is_marked_where_it_stands_once() {
+        for (source, message, expected) in [
+            (
+                "\tprint(ä.b, event.txt.x)",
+                "attempt to index nil with 'x'",
+                Some((23, 1)),
+            ),
+            (
+                "print(event.txt)",
+                "attempt to index nil with 'txt'",
+                Some((13, 3)),
+            ),
+            ("a.x = b.x", "attempt to index nil with 'x'", None),
+            (
+                "xs.y = xx.x",
+                "attempt to index nil with 'x'",
+                Some((11, 1)),
+            ),
+            (
+                "argon.every(0, f)",
+                "argon.every: the period must be at least",
+                Some((1, 11)),
+            ),
+            ("f()", "attempt to call a nil value", None),
+            (
+                "  argon.messages.send({})",
+                "IMessages/Send: 403 not_a_member: No.",
+                Some((3, 19)),
+            ),
+            (
+                "  argon.messages.send({})",
+                "IMessages/Send: 403 not_a_member: No.",
+                Some((3, 19)),
+            ),
+            ("a ' b", "it's odd", None),
+        ] {
+            assert_eq!(spot(source, message), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_column() {
+        let text = "local a = 1\n\tprint(\"ä\" .. ..)\n";
+        let error = mlua::Error::SyntaxError {
+            message: "ping.luau:2: Expected identifier when parsing expression, got '..'".into(),
+            incomplete_input: false,
+        };
+        let trouble = Trouble::syntax(&error, text.as_bytes());
+        assert_eq!(
+            trouble.to_string(),
+            "ping.luau:2:15: Expected identifier when parsing expression, got '..'\n  2 | \tprint(\"ä\" \
+             .. ..)\n    | \t             ^^"
         );
     }
 
@@ -278,6 +446,7 @@ mod tests {
             Some(Place {
                 file: "lib/send.luau".into(),
                 line: 7,
+                spot: None,
                 source: None
             })
         );

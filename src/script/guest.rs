@@ -21,6 +21,7 @@ use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::Trouble;
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
+use super::repeats::Repeats;
 use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
 use super::scripts::Files;
@@ -29,6 +30,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
+use crate::inbox::Subscription;
 use crate::rest;
 
 /// What the host gives a version of a script.
@@ -70,6 +72,7 @@ pub(super) struct Keys {
     pub(super) message: LuaString,
     pub(super) sender: LuaString,
     pub(super) user_id: LuaString,
+    pub(super) replayed: LuaString,
 }
 
 impl Keys {
@@ -80,6 +83,7 @@ impl Keys {
             message: lua.create_string("message")?,
             sender: lua.create_string("sender")?,
             user_id: lua.create_string("userId")?,
+            replayed: lua.create_string("replayed")?,
         })
     }
 }
@@ -119,6 +123,7 @@ pub(super) struct Guest {
     pub(super) modals: RefCell<Modals>,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
+    repeats: Repeats,
     own: RefCell<Own>,
     own_changed: Cell<bool>,
     /// The top level is over.
@@ -141,6 +146,7 @@ impl Guest {
         let state = lua.create_table()?;
         let copies = birth.state.put(&lua, &state)?;
         let guest = Rc::new(Self {
+            repeats: Repeats::new(&birth.name, birth.runtime.clone()),
             name: birth.name,
             version: birth.version,
             tally: birth.tally,
@@ -222,7 +228,7 @@ impl Guest {
         self.modules.borrow().line(file, line)
     }
 
-    /// Logs an error that nobody caught.
+    /// Logs an error that nobody caught, with the event that caused it; one that repeats as a count.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         if let Some(run) = run {
@@ -231,10 +237,14 @@ impl Guest {
         if trouble.is_out_of_memory() {
             self.strike("out of memory");
         }
+        if !self.repeats.is_new(trouble) {
+            return;
+        }
+        let place = trouble.place.as_ref().map(tracing::field::display);
         match run {
             Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
-                event_id = %run.id, "{trouble}"),
-            None => tracing::error!(target: "script", script = %self.name, "{trouble}"),
+                event_id = %run.id, place, "{trouble}"),
+            None => tracing::error!(target: "script", script = %self.name, place, "{trouble}"),
         }
     }
 
@@ -267,12 +277,20 @@ impl Guest {
             .any(|known| known.name == name && known.space_id.as_deref() == space)
     }
 
-    /// Tells the host what the script registered, if that has changed.
-    pub(super) fn publish(&self) {
+    /// Tells the host and the inbox what the script registered, if that has changed.
+    pub(super) fn publish(&self, place: Option<&Subscription>) {
         if self.own_changed.replace(false) {
+            if let Some(place) = place {
+                self.want_events(place);
+            }
             self.shared
                 .publish(&self.name, self.version, self.own.borrow().clone());
         }
+    }
+
+    /// Tells the inbox which events the script wants.
+    pub(super) fn want_events(&self, place: &Subscription) {
+        place.want(self.own.borrow().events.iter().map(String::as_str));
     }
 
     /// This version's turn begins: what changed in the old version's state since this one was born.
@@ -318,6 +336,7 @@ impl Guest {
 
     /// Drops every Luau value outside the VM.
     pub(super) fn clear(&self) {
+        self.repeats.flush();
         self.clear_scheduler();
         self.handlers.take();
         self.unload.take();

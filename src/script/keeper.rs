@@ -175,7 +175,6 @@ impl Keeper {
     /// A moment has come that the keeper waited for.
     async fn time(&mut self) {
         let now = Instant::now();
-        self.stage.inbox.relieve(now);
         self.tell_held_back(now);
         if self.eye.due().is_some_and(|due| due <= now) {
             let unsettled = self.eye.look(now);

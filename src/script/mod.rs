@@ -44,6 +44,7 @@ mod keeper;
 mod quarantine;
 mod registry;
 mod reload;
+mod repeats;
 mod rhythm;
 mod rollback;
 mod schedule;

@@ -11,10 +11,9 @@
 //! Appends to the inbox, answers of the platform and the host's commands unpark it. The kernel, not
 //! Luau, keeps scripts from delaying each other.
 //!
-//! A script whose handlers do not finish stops taking events at its limit, and what waits for it fills
-//! the inbox in the end; then its oldest events are dropped, so that the other scripts go on. It says so
-//! loudly, at most every [`HELD_WARNING`]. Ending handlers that take too long is the matter of a script's
-//! limits, not of this loop.
+//! A script whose handlers do not finish stops taking events at its limit, and what waits for it stays
+//! on disk: nothing is lost, and nobody else waits. It says loudly, at most every [`HELD_WARNING`], which
+//! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
 //! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
@@ -243,11 +242,13 @@ impl Turns<'_> {
         if self.stop.is_some() {
             return;
         }
-        self.place = Some(turn.place.pass_to(thread::current()));
+        let place = turn.place.pass_to(thread::current());
+        self.guest.want_events(&place);
         self.guest.inherit(self.lua, turn.state.as_ref());
         if let Some(ready) = turn.ready {
-            self.guest.dispatch(self.lua, Delivery::again(ready));
+            self.guest.dispatch(self.lua, place.again(ready));
         }
+        self.place = Some(place);
     }
 
     fn retire(&mut self, until: Instant, state: Option<oneshot::Sender<Snapshot>>) {
@@ -269,12 +270,6 @@ impl Turns<'_> {
             self.held.due = None;
             return false;
         };
-        let dropped = place.take_dropped();
-        if dropped > 0 {
-            tracing::error!(target: "script", script = %self.guest.name, dropped,
-                "{dropped} events are lost for this script: it lagged a full inbox behind, and the other \
-                 scripts could not wait for it");
-        }
         if self.guest.scheduler.borrow().handlers() >= self.guest.most_handlers {
             let waiting = place.waiting();
             self.hold(now, waiting);
@@ -310,7 +305,7 @@ impl Turns<'_> {
         }
     }
 
-    /// No handler may begin. Says so when events wait for one, the oldest of which are lost in the end.
+    /// No handler may begin. Says so when events wait for one.
     fn hold(&mut self, now: Instant, waiting: u64) {
         if waiting == 0 {
             return;
@@ -325,8 +320,8 @@ impl Turns<'_> {
         self.held.quiet_until = self.held.due;
         tracing::warn!(target: "script", script = %self.guest.name, waiting,
             seconds = now.duration_since(since).as_secs(),
-            "{} handlers run, as many as may: its events wait, and once the inbox is full, the oldest are \
-             lost; end the handlers that hang, or raise limits.handlers",
+            "{} handlers run, as many as may: its events wait on disk; end the handlers that hang, or \
+             raise limits.handlers",
             self.guest.most_handlers);
     }
 
@@ -335,7 +330,7 @@ impl Turns<'_> {
         if let Some(trouble) = self.guest.take_failure() {
             return Err(trouble);
         }
-        self.guest.publish();
+        self.guest.publish(self.place.as_ref());
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
             self.state.send_replace(State::Loaded);

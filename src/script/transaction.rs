@@ -138,7 +138,9 @@ impl Stage {
                 if begin == Begin::AtOnce {
                     self.shared
                         .activate([(wanted.name.as_str(), Some(version.number))]);
-                    let place = script.place.get_or_insert_with(|| self.inbox.reserve());
+                    let place = script
+                        .place
+                        .get_or_insert_with(|| self.inbox.reserve(&wanted.name));
                     version.post(Mail::Begin(Turn {
                         place: place.pass_to_nobody(),
                         state: None,
@@ -280,7 +282,7 @@ impl Stage {
             return;
         };
         script.state = None;
-        let place = script.place.get_or_insert_with(|| self.inbox.reserve());
+        let place = script.place.get_or_insert_with(|| self.inbox.reserve(name));
         new.post(Mail::Begin(Turn {
             place: place.pass_to_nobody(),
             state,

@@ -37,8 +37,8 @@ use crate::contract::{INTERFACES, Method, ROUTES, Route};
 
 /// The largest body of a request.
 const BODY_LIMIT: usize = 1 << 20;
-/// Where the Bot API stands: both bases of the platform.
-const BASES: [&str; 2] = ["", "/api/bot"];
+/// Where the Bot API stands: both bases of the platform, each also with the token as a part of the path.
+const BASES: [&str; 4] = ["", "/api/bot", "/{token}", "/api/bot/{token}"];
 
 /// Everything that the server answers.
 pub fn router(shared: Arc<Shared>) -> Router {
@@ -118,7 +118,7 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
     let (parts, body) = request.into_parts();
     let mut record = Record {
         method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
+        path: hidden(parts.uri.path()),
         at: shared.clock.now().wall,
         ..Record::default()
     };
@@ -180,7 +180,7 @@ async fn serve(
     body: Body,
     record: &mut Record,
 ) -> Result<Response, Refused> {
-    let bot = authenticate(shared, &parts.headers)?;
+    let bot = authenticate(shared, route, parts)?;
     record.bot = Some(bot.username.clone());
     let query = query(parts);
     record.query = query
@@ -250,11 +250,16 @@ fn query(parts: &Parts) -> HashMap<String, String> {
     Query::try_from_uri(&parts.uri).map_or_else(|_| HashMap::new(), |Query(query)| query)
 }
 
-fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<BotAccount, Fault> {
-    let token = headers
+fn authenticate(shared: &Shared, route: &Route, parts: &Parts) -> Result<BotAccount, Fault> {
+    let token = parts
+        .headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bot "));
+    let token = match token {
+        Some(token) => Some(token.to_owned()),
+        None => token_of_path(parts.uri.path(), route),
+    };
     let state = shared.state();
     let bot = token.and_then(|token| {
         let mut bots = state.world.bots().iter();
@@ -265,6 +270,13 @@ fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<BotAccount, Faul
         error: "unauthorized",
         message: "The token is missing or wrong: send `Authorization: Bot <token>`.".to_owned(),
     })
+}
+
+/// The token of the platform's path form, `{base}/{token}/{Interface}/…`.
+fn token_of_path(path: &str, route: &Route) -> Option<String> {
+    let before = path.strip_suffix(&route.path())?;
+    let part = before.rsplit('/').next()?;
+    Some(part.replace("%3A", ":").replace("%3a", ":"))
 }
 
 /// The platform's 429. `Retry-After` is whole seconds, at least one.
@@ -348,6 +360,7 @@ fn page(file: &'static File) -> Response {
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, playground::POLICY),
     ];
     (headers, Bytes::from_static(file.body.as_bytes())).into_response()
 }

@@ -10,6 +10,7 @@
 //! | `server` | start, stop, and the one lock that makes an act and its events one step |
 //! | `world` | spaces, people, messages, commands, interactions: pure state, a method per act |
 //! | `world_file` | a world as a file describes it |
+//! | `behaviour` | what it does for each route and event, for the reference |
 //! | `quirks` | where the platform's server and its documentation disagree |
 //! | `events` | per-bot positions, buffers and intents: pure |
 //! | `limits` | rate windows and concurrency |
@@ -26,6 +27,7 @@
 //! | `saved` | the world as JSON: snapshots, and a file that outlives the process |
 //! | `clock` | time, and how tests move it |
 
+pub mod behaviour;
 mod clock;
 mod control;
 mod events;

@@ -1,28 +1,22 @@
 //! Drops events that were seen before, and only those.
 //!
-//! Per scope (a space, or the bot itself) it keeps the highest sequence and a bitmap of the
-//! [`WINDOW`] sequences up to it, so that an event that comes out of order is new and one that comes
-//! twice is not. A sequence further back than the window cannot be a replay, because the platform
-//! keeps at most 5,000 events per space: the space's counter began anew, and so does its window. The
-//! same holds for a scope that was silent for longer than the platform keeps a position, and for one
-//! whose position in a heartbeat's cursor lies behind what came already.
+//! Per scope (a space, or the bot itself) it keeps a [`Window`] of the sequences that came. A sequence
+//! further back than the window cannot be a replay, because the platform keeps at most 5,000 events per
+//! space: the space's counter began anew, and so does its window. The same holds for a scope that was
+//! silent for longer than the platform keeps a position, and for one whose position in a heartbeat's
+//! cursor lies behind what came already.
 //!
 //! At most [`SCOPES`] scopes are remembered, 1 KiB each; the one that was silent for longest is
-//! forgotten first.
+//! forgotten first. The inbox keeps the windows with the events, so that they outlive the process.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::event_id::{Scope, cursor_positions};
+use super::event_id::cursor_positions;
+use crate::inbox::{Place, REPLAY_LIFETIME, Scope, Window};
 
-/// Sequences remembered per scope: more than the 5,000 events that the platform can replay.
-pub const WINDOW: u64 = 8192;
 /// Scopes remembered.
 pub const SCOPES: usize = 1024;
-/// How long the platform keeps a bot's position; nothing older is ever replayed.
-pub const REPLAY_LIFETIME: Duration = Duration::from_secs(600);
-
-const WORDS: usize = (WINDOW / 64) as usize;
 
 /// What has been seen.
 #[derive(Debug, Default)]
@@ -32,67 +26,61 @@ pub struct Dedupe {
 
 #[derive(Debug)]
 struct Seen {
-    highest: u64,
-    /// One bit for each sequence in (`highest` − [`WINDOW`], `highest`], at its remainder.
-    bits: Box<[u64; WORDS]>,
+    window: Window,
     at: Instant,
 }
 
 impl Seen {
     fn first(sequence: u64, now: Instant) -> Self {
-        let mut seen = Self {
-            highest: sequence,
-            bits: Box::new([0; WORDS]),
+        Self {
+            window: Window::starting_with(sequence),
             at: now,
-        };
-        seen.mark(sequence);
-        seen
-    }
-
-    /// Marks a sequence of the window; whether it was new.
-    fn mark(&mut self, sequence: u64) -> bool {
-        let bit = sequence % WINDOW;
-        let word = &mut self.bits[(bit / 64) as usize];
-        let new = *word & (1 << (bit % 64)) == 0;
-        *word |= 1 << (bit % 64);
-        new
-    }
-
-    /// Moves the window up to `sequence`, which is above `highest`.
-    fn advance(&mut self, sequence: u64) {
-        if sequence - self.highest >= WINDOW {
-            self.bits.fill(0);
-        } else {
-            for passed in self.highest + 1..=sequence {
-                let bit = passed % WINDOW;
-                self.bits[(bit / 64) as usize] &= !(1 << (bit % 64));
-            }
         }
-        self.highest = sequence;
     }
 }
 
 impl Dedupe {
-    /// Remembers the event; whether it is new.
-    pub fn is_new(&mut self, scope: Scope, sequence: u64, now: Instant) -> bool {
+    /// What a process before this one has seen, each scope with the time since.
+    pub fn restore(
+        &mut self,
+        windows: impl IntoIterator<Item = (Scope, Window, Duration)>,
+        now: Instant,
+    ) {
+        for (scope, window, age) in windows {
+            // A machine that has run for less than that has no such instant; then it counts as new.
+            let at = now.checked_sub(age).unwrap_or(now);
+            self.scopes.insert(scope, Seen { window, at });
+        }
+    }
+
+    /// Remembers the event. Its place if it is new, none if it came before.
+    pub fn place(&mut self, scope: Scope, sequence: u64, now: Instant) -> Option<Place> {
+        let anew = self.see(scope, sequence, now)?;
+        Some(Place::Sequence {
+            scope,
+            sequence,
+            anew,
+        })
+    }
+
+    /// None for an event that came before; otherwise whether its scope begins anew with it.
+    fn see(&mut self, scope: Scope, sequence: u64, now: Instant) -> Option<bool> {
         if let Some(seen) = self.scopes.get_mut(&scope) {
-            let silent = now.saturating_duration_since(seen.at);
-            let behind = seen.highest.saturating_sub(sequence);
-            if silent > REPLAY_LIFETIME || behind >= WINDOW {
-                *seen = Seen::first(sequence, now);
-                return true;
-            }
+            let silent = now.saturating_duration_since(seen.at) > REPLAY_LIFETIME;
             seen.at = now;
-            if sequence > seen.highest {
-                seen.advance(sequence);
-            }
-            return seen.mark(sequence);
+            return match seen.window.mark(sequence) {
+                Some(new) if !silent => new.then_some(false),
+                _ => {
+                    *seen = Seen::first(sequence, now);
+                    Some(true)
+                }
+            };
         }
         if self.scopes.len() >= SCOPES {
             self.forget_the_most_silent();
         }
         self.scopes.insert(scope, Seen::first(sequence, now));
-        true
+        Some(true)
     }
 
     /// Takes note of a heartbeat's cursor: a scope whose counter the platform has set back is
@@ -102,7 +90,7 @@ impl Dedupe {
             if self
                 .scopes
                 .get(&scope)
-                .is_some_and(|seen| sequence < seen.highest)
+                .is_some_and(|seen| sequence < seen.window.highest())
             {
                 self.scopes.remove(&scope);
             }
@@ -124,6 +112,7 @@ impl Dedupe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inbox::WINDOW;
 
     const A: Scope = Scope::Space(1);
 
@@ -132,14 +121,17 @@ mod tests {
         let now = Instant::now();
         let mut dedupe = Dedupe::default();
         for sequence in 1..=20_000 {
-            assert!(dedupe.is_new(A, sequence, now));
-            assert!(!dedupe.is_new(A, sequence, now));
+            assert!(dedupe.place(A, sequence, now).is_some());
+            assert!(dedupe.place(A, sequence, now).is_none());
         }
         for sequence in 20_001 - 5000..=20_000 {
-            assert!(!dedupe.is_new(A, sequence, now), "a replay of the most");
+            assert!(
+                dedupe.place(A, sequence, now).is_none(),
+                "a replay of the most"
+            );
         }
-        assert!(dedupe.is_new(Scope::Space(2), 20_000, now));
-        assert!(dedupe.is_new(Scope::Direct, 20_000, now));
+        assert!(dedupe.place(Scope::Space(2), 20_000, now).is_some());
+        assert!(dedupe.place(Scope::Direct, 20_000, now).is_some());
     }
 
     #[test]
@@ -147,12 +139,12 @@ mod tests {
         let now = Instant::now();
         let mut dedupe = Dedupe::default();
         for sequence in [100, 103, 101, 4000, 102, 99] {
-            assert!(dedupe.is_new(A, sequence, now), "{sequence}");
+            assert!(dedupe.place(A, sequence, now).is_some(), "{sequence}");
         }
         for sequence in [99, 100, 101, 102, 103, 4000] {
-            assert!(!dedupe.is_new(A, sequence, now), "{sequence}");
+            assert!(dedupe.place(A, sequence, now).is_none(), "{sequence}");
         }
-        assert!(dedupe.is_new(A, 104, now));
+        assert!(dedupe.place(A, 104, now).is_some());
     }
 
     #[test]
@@ -166,7 +158,10 @@ mod tests {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
             base += (random >> 33) % 3;
             let sequence = base + (random >> 40) % (WINDOW / 2);
-            assert_eq!(dedupe.is_new(A, sequence, now), seen.insert(sequence));
+            assert_eq!(
+                dedupe.place(A, sequence, now).is_some(),
+                seen.insert(sequence)
+            );
         }
     }
 
@@ -174,20 +169,26 @@ mod tests {
     fn a_counter_that_began_anew_loses_nothing() {
         let now = Instant::now();
         let mut dedupe = Dedupe::default();
-        assert!(dedupe.is_new(A, 1_000_000, now));
-        assert!(dedupe.is_new(A, 1, now), "further back than any replay");
-        assert!(dedupe.is_new(A, 2, now));
-        assert!(!dedupe.is_new(A, 1, now));
+        assert!(dedupe.place(A, 1_000_000, now).is_some());
+        assert!(
+            dedupe.place(A, 1, now).is_some(),
+            "further back than any replay"
+        );
+        assert!(dedupe.place(A, 2, now).is_some());
+        assert!(dedupe.place(A, 1, now).is_none());
 
-        dedupe.is_new(A, 300, now);
+        dedupe.place(A, 300, now);
         let later = now + REPLAY_LIFETIME + Duration::from_secs(1);
-        assert!(dedupe.is_new(A, 300, later), "older than any replay");
+        assert!(
+            dedupe.place(A, 300, later).is_some(),
+            "older than any replay"
+        );
 
         let space = "00000000000000000000000000000001";
         dedupe.cursor(&format!("{space}:300"));
-        assert!(!dedupe.is_new(A, 300, later));
+        assert!(dedupe.place(A, 300, later).is_none());
         dedupe.cursor(&format!("{space}:4"));
-        assert!(dedupe.is_new(A, 5, later));
+        assert!(dedupe.place(A, 5, later).is_some());
     }
 
     #[test]
@@ -196,11 +197,11 @@ mod tests {
         let mut dedupe = Dedupe::default();
         for n in 0..=SCOPES as u64 {
             let now = start + Duration::from_millis(n);
-            assert!(dedupe.is_new(Scope::Space(u128::from(n)), 1, now));
+            assert!(dedupe.place(Scope::Space(u128::from(n)), 1, now).is_some());
         }
         assert_eq!(dedupe.scopes.len(), SCOPES);
         let now = start + Duration::from_secs(2);
-        assert!(!dedupe.is_new(Scope::Space(1), 1, now));
-        assert!(dedupe.is_new(Scope::Space(0), 1, now), "forgotten");
+        assert!(dedupe.place(Scope::Space(1), 1, now).is_none());
+        assert!(dedupe.place(Scope::Space(0), 1, now).is_some(), "forgotten");
     }
 }

@@ -1,5 +1,7 @@
 //! The ids of the stream's events (protocol.md, "Events"): what they say about place and order.
 
+use crate::inbox::Scope;
+
 /// What an SSE id says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventId<'a> {
@@ -13,15 +15,6 @@ pub enum EventId<'a> {
     Cursor(&'a str),
     /// Something that this version does not know; passed through.
     Other,
-}
-
-/// Within what sequences grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// The space with that id.
-    Space(u128),
-    /// Events that are sent to the bot itself.
-    Direct,
 }
 
 impl<'a> EventId<'a> {

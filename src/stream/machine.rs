@@ -27,9 +27,10 @@ use super::backoff::{Backoff, Budget};
 use super::deaf::Deaf;
 use super::dedupe::Dedupe;
 use super::ending::{Ending, Refusal};
-use super::event_id::{EventId, Scope};
+use super::event_id::EventId;
 use super::settings::{State, Timings};
 use crate::contract;
+use crate::inbox::{Past, Place, Scope};
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,19 +50,6 @@ pub enum Next {
     Close(Ending),
     /// It is over.
     Finish,
-}
-
-/// What an event is to the order of the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// New, with a position of its own; to be reported with [`Machine::passed`].
-    New,
-    /// New, without a position: it bears no id, or one that is not its own.
-    Unplaced,
-    /// Of the connection rather than of a space.
-    Connection,
-    /// It came before.
-    Again,
 }
 
 /// The state of one bot's stream.
@@ -113,8 +101,10 @@ const POISONED_MOST: u32 = 2;
 const RESERVE: usize = 1;
 
 impl Machine {
-    /// A stream that connects at once.
-    pub fn new(timings: Timings, intents: u64, now: Instant) -> Self {
+    /// A stream that connects at once, and goes on where `past` ended.
+    pub fn new(timings: Timings, intents: u64, past: Past, now: Instant) -> Self {
+        let mut dedupe = Dedupe::default();
+        dedupe.restore(past.windows, now);
         let permits = contract::route("IEvents", "Stream")
             .map_or(1, |route| route.interface.per_minute as usize);
         Self {
@@ -128,10 +118,14 @@ impl Machine {
             changed: None,
             budget: Budget::new(permits, timings.budget_window),
             backoff: Backoff::new(timings.backoff, timings.backoff_most, timings.throttled),
-            dedupe: Dedupe::default(),
+            dedupe,
             deaf: Deaf::new(timings.deaf),
-            position: String::new(),
-            placed: false,
+            // What `ready` or a heartbeat said gives way to the next one's.
+            placed: matches!(
+                EventId::parse(&past.position),
+                EventId::Sequenced(..) | EventId::Other
+            ),
+            position: past.position,
             poisoned: 0,
             timings,
         }
@@ -218,8 +212,9 @@ impl Machine {
         };
     }
 
-    /// A complete event came.
-    pub fn event(&mut self, now: Instant, kind: &str, id: &str) -> Arrival {
+    /// A complete event came. Where it stands in the stream; none if it came before. One with a place of
+    /// its own is to be reported with [`Machine::passed`].
+    pub fn event(&mut self, now: Instant, kind: &str, id: &str) -> Option<Place> {
         if let Phase::Open {
             live, last_event, ..
         } = &mut self.phase
@@ -240,20 +235,18 @@ impl Machine {
                 self.position.clear();
                 self.position.push_str(text);
             }
-            return Arrival::Connection;
+            return Some(Place::Connection);
         }
         let (scope, sequence) = match id {
             EventId::Sequenced(scope, sequence) => (scope, sequence),
-            EventId::Other => return Arrival::New,
-            EventId::None | EventId::Ready | EventId::Cursor(_) => return Arrival::Unplaced,
+            EventId::Other => return Some(Place::Id),
+            EventId::None | EventId::Ready | EventId::Cursor(_) => return Some(Place::Unknown),
         };
-        if !self.dedupe.is_new(scope, sequence, now) {
-            return Arrival::Again;
-        }
+        let place = self.dedupe.place(scope, sequence, now)?;
         if matches!(scope, Scope::Space(_)) {
             self.deaf.heard(now);
         }
-        Arrival::New
+        Some(place)
     }
 
     /// A new event with this id is in the inbox, or was dropped on purpose: the stream goes on after it.
@@ -262,6 +255,11 @@ impl Machine {
         self.position.push_str(id);
         self.placed = true;
         self.poisoned = 0;
+    }
+
+    /// The id to resume after; empty when there is none.
+    pub fn position(&self) -> &str {
+        &self.position
     }
 
     /// Reading was held up by ourselves until `now`: silence before it proves nothing.

@@ -44,7 +44,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use ending::Refusal;
 pub use settings::{BoxFuture, Host, Settings, State, Stats, Timings};
 
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Past};
 use connection::Target;
 use machine::Machine;
 use runner::Runner;
@@ -71,18 +71,19 @@ pub enum Error {
 }
 
 /// Starts a bot's stream: connects at once and appends to `inbox` until it is stopped, or the token is
-/// refused. `intents` is the mask to ask for; when it changes, the stream is reopened within the budget.
+/// refused. `past` says where the stream was in a process before this one. `intents` is the mask to ask for; when it changes, the stream is reopened within the budget.
 /// Must be called within a tokio runtime; the host's futures run there.
 pub fn spawn(
     settings: Settings,
     inbox: Arc<Inbox>,
+    past: Past,
     mut intents: watch::Receiver<u64>,
     host: Arc<dyn Host>,
 ) -> Result<Handle, Error> {
     let target = Target::new(&settings)?;
     let outside = tokio::runtime::Handle::try_current()?;
     let now = Instant::now();
-    let machine = Machine::new(settings.timings, *intents.borrow_and_update(), now);
+    let machine = Machine::new(settings.timings, *intents.borrow_and_update(), past, now);
     let shared = Arc::new(Shared::new(settings.user_id.clone(), machine.state()));
     let (signs, signs_here) = mpsc::channel(SIGNS);
     let (stop, stop_here) = watch::channel(false);

@@ -18,12 +18,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::connection::{Connection, Message, Signal, Target};
 use super::ending::{Ending, Refusal};
-use super::machine::{Arrival, Machine, Next};
+use super::machine::{Machine, Next};
 use super::ownership::Owner;
 use super::settings::{Host, Settings, State};
 use super::shared::{Shared, Sign};
 use super::size_guard::EVENT_BYTES;
-use crate::inbox::{Event, Inbox};
+use crate::inbox::{Event, Inbox, Place};
 
 /// An append that takes longer than this was held up by a full inbox.
 const STALL: Duration = Duration::from_millis(500);
@@ -162,9 +162,13 @@ impl Runner {
         let received = Instant::now();
         self.shared.received.fetch_add(1, Relaxed);
         let was_live = self.machine.is_live();
-        let mut arrival = self.machine.event(received, &message.kind, &message.id);
+        let place = self.machine.event(received, &message.kind, &message.id);
         if !was_live {
             self.publish();
+        }
+        if place == Some(Place::Connection) && self.machine.position() == message.id {
+            // As long as nothing else came, it says where to go on.
+            self.inbox.pass(&message.id, Place::Id);
         }
         let mut event = Event {
             id: message.id,
@@ -172,15 +176,13 @@ impl Runner {
             payload: message.payload,
             received,
         };
-        if arrival == Arrival::Again {
-            if !self.has_inherited_its_id(&event) {
-                self.shared.duplicates.fetch_add(1, Relaxed);
-                tracing::debug!(id = %event.id, kind = %event.kind, "an event came twice");
-                return;
-            }
-            arrival = Arrival::Unplaced;
+        if place.is_none() && !self.has_inherited_its_id(&event) {
+            self.shared.duplicates.fetch_add(1, Relaxed);
+            tracing::debug!(id = %event.id, kind = %event.kind, "an event came twice");
+            return;
         }
-        if arrival == Arrival::Unplaced {
+        let place = place.unwrap_or(Place::Unknown);
+        if place == Place::Unknown {
             event.id.clear();
         }
         if event.payload.len() > EVENT_BYTES {
@@ -192,30 +194,32 @@ impl Runner {
                 "an event over {} MiB was skipped",
                 EVENT_BYTES >> 20
             );
-            self.dealt_with(&event, arrival);
+            self.inbox.pass(&event.id, place);
+            self.dealt_with(&event, place);
             return;
         }
         if event.kind == "ready" {
             log_ready(&event.payload);
         }
         let event = Arc::new(event);
-        if arrival == Arrival::New {
+        if is_placed(place) {
             self.last = Some(Arc::clone(&event));
         }
         if self.is_foreign(&event).await {
             self.shared.foreign.fetch_add(1, Relaxed);
             tracing::debug!(id = %event.id, kind = %event.kind, "another bot's interaction");
-        } else if !self.append(&event).await {
+            self.inbox.pass(&event.id, place);
+        } else if !self.append(&event, place).await {
             return;
         }
-        self.dealt_with(&event, arrival);
+        self.dealt_with(&event, place);
         if received.elapsed() > STALL {
             self.machine.stalled(Instant::now());
         }
     }
 
-    fn dealt_with(&mut self, event: &Event, arrival: Arrival) {
-        if arrival == Arrival::New {
+    fn dealt_with(&mut self, event: &Event, place: Place) {
+        if is_placed(place) {
             self.machine.passed(&event.id);
         }
     }
@@ -228,11 +232,11 @@ impl Runner {
         })
     }
 
-    /// Leaves the scripts asleep. False when the bot was stopped while the inbox was full.
-    async fn append(&mut self, event: &Arc<Event>) -> bool {
+    /// Leaves the journal asleep. False when the bot was stopped while the inbox was full.
+    async fn append(&mut self, event: &Arc<Event>, place: Place) -> bool {
         select! {
             biased;
-            () = self.inbox.push(Arc::clone(event)) => {
+            () = self.inbox.push(Arc::clone(event), place) => {
                 self.shared.appended.fetch_add(1, Relaxed);
                 true
             }
@@ -330,6 +334,11 @@ impl Runner {
             }
         }
     }
+}
+
+/// Whether the stream goes on after the event.
+fn is_placed(place: Place) -> bool {
+    matches!(place, Place::Id | Place::Sequence { .. })
 }
 
 /// The stream counts as one of the bot's requests while this lives, also when the thread panics.

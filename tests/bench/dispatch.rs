@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use argon_host::config::Secret;
 use argon_host::contract::Route;
-use argon_host::inbox::{Event, Inbox};
+use argon_host::inbox::{Event, Inbox, Place};
 use argon_host::rest;
 use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
 
@@ -69,12 +69,15 @@ async fn main() {
         let begin = (Instant::now(), cpu());
         for id in 0..EVENTS {
             inbox
-                .append(Event {
-                    id: format!("0123456789abcdef0123456789abcdef_{id}"),
-                    kind: "messageCreate".into(),
-                    payload: PAYLOAD.into(),
-                    received: Instant::now(),
-                })
+                .append(
+                    Event {
+                        id: format!("0123456789abcdef0123456789abcdef_{id}"),
+                        kind: "messageCreate".into(),
+                        payload: PAYLOAD.into(),
+                        received: Instant::now(),
+                    },
+                    Place::Id,
+                )
                 .await;
         }
         while inbox.progress().done < EVENTS {

@@ -14,6 +14,8 @@ mod support;
 
 #[path = "../embedded/faults.rs"]
 mod faults;
+#[path = "../embedded/python.rs"]
+mod python;
 #[path = "../routes.rs"]
 mod routes;
 #[path = "../run.rs"]

@@ -21,8 +21,8 @@ fn python() -> &'static str {
         .expect("no Python with aiohttp: run the test command of the README, which installs it")
 }
 
-async fn sim(dialect: &[&str]) -> (Process, Sim, World) {
-    let sim = Sim::start_with(dialect).await;
+async fn sim() -> (Process, Sim, World) {
+    let sim = Sim::start().await;
     let world = World::at(&sim.base).await;
     let bot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/bot.py");
     let mut command = Command::new(python());
@@ -38,8 +38,9 @@ async fn sim(dialect: &[&str]) -> (Process, Sim, World) {
 }
 
 /// Everything that the bot can do, from people's side.
-async fn drive(dialect: &[&str]) {
-    let (mut bot, _sim, world) = sim(dialect).await;
+#[tokio::test]
+async fn a_bot_in_python_works_unchanged() {
+    let (mut bot, _sim, world) = sim().await;
     let mut events = world.events().await;
     let (ada, general) = (world.person(0), world.channel("general"));
 
@@ -144,14 +145,4 @@ async fn call(bot: &mut Process, world: &World, caller: &str) {
         .act("hangup", json!({ "userId": caller, "callId": call }))
         .await;
     bot.line("call over").await;
-}
-
-#[tokio::test]
-async fn a_bot_in_python_works_unchanged() {
-    drive(&[]).await;
-}
-
-#[tokio::test]
-async fn it_works_as_well_on_a_server_that_follows_the_documentation() {
-    drive(&["--dialect", "documented", "--replay", "documented"]).await;
 }

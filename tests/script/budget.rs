@@ -46,7 +46,8 @@ async fn a_handler_past_its_budget_dies_at_its_line_and_the_script_goes_on() {
         "spins",
         &[
             "spins.luau:3: this run has used its 50ms of CPU time and is ended \
-             (limits.cpu_per_event)\n     3 |     while true do end\n  at spins.luau:3",
+             (limits.cpu_per_event)\n  3 |     while true do end\n    |     \
+             ^^^^^^^^^^^^^^^^^\n  at spins.luau:3",
             "alive",
         ],
     )

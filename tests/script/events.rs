@@ -106,8 +106,8 @@ async fn an_error_in_a_handler_is_logged_with_place_traceback_and_event_and_harm
     let lines = bot.log.of("broken");
     assert_eq!(
         lines[0],
-        "broken.luau:2: attempt to index nil with 'here'\n     2 |     return e.nothing.here\n  \
-         at broken.luau:2 in function 'inner'\n  at broken.luau:5"
+        "broken.luau:2:22: attempt to index nil with 'here'\n  2 |     return e.nothing.here\n    \
+         |                      ^^^^\n  at broken.luau:2 in function 'inner'\n  at broken.luau:5"
     );
     let line = bot.log.line("broken", 0);
     assert_eq!(
@@ -117,6 +117,34 @@ async fn an_error_in_a_handler_is_logged_with_place_traceback_and_event_and_harm
     assert_eq!(lines[1], "fine");
     assert_eq!(bot.host().reports()[0].errors, 1);
     bot.done(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_repeats_is_told_once_and_then_counted() {
+    let mut bot = Bot::start(&[(
+        "again.luau",
+        "argon.on('messageCreate', function(e)\n    error(`no {e.message.text}`)\nend)\n\
+         argon.on('ready', function() error('another') end)",
+    )])
+    .await;
+    for n in 1..=20 {
+        bot.event("messageCreate", message(&n.to_string())).await;
+    }
+    bot.event("ready", serde_json::json!({})).await;
+    bot.done(21).await;
+    bot.take_host().stop(std::time::Duration::ZERO).await;
+    bot.log.wait("again", 3).await;
+    let lines = bot.log.of("again");
+    assert!(
+        lines[0].starts_with("again.luau:2: no 1\n  2 |"),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("again.luau:4:"), "{lines:?}");
+    assert!(
+        lines[2].starts_with("again.luau:2: no 1: again 19 times in "),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 3, "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

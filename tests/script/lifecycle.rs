@@ -59,12 +59,12 @@ async fn a_script_that_fails_to_load_is_reported_and_the_others_run() {
     };
     let syntax = failure("bad_syntax").place.expect("a place");
     assert_eq!(
-        (syntax.line, syntax.source.as_deref()),
-        (2, Some("local y = = 2"))
+        (syntax.line, syntax.spot, syntax.source.as_deref()),
+        (2, Some((11, 1)), Some("local y = = 2"))
     );
     assert_eq!(
         failure("bad_top").to_string(),
-        "bad_top.luau:3: attempt to index nil with 'x'\n     3 | t.x = 1\n  at bad_top.luau:3"
+        "bad_top.luau:3:3: attempt to index nil with 'x'\n  3 | t.x = 1\n    |   ^\n  at bad_top.luau:3"
     );
     assert_eq!(
         bot.host().registrations().borrow().events.len(),

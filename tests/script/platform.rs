@@ -36,8 +36,9 @@ async fn a_failed_call_is_an_error_value_with_fields() {
         "said: IMessages/Send: 403 not_a_member: No.",
         "false\tcannot change a protected metatable",
         "false\t0\tinvalid_params\tIMessages/Send",
-        "refused.luau:7: IMessages/Send: 403 not_a_member: No.\n     7 |                 \
-         argon.messages.send{ channelId = \"c\", text = \"uncaught\" }\n  at refused.luau:7",
+        "refused.luau:7:17: IMessages/Send: 403 not_a_member: No.\n  7 |                 \
+         argon.messages.send{ channelId = \"c\", text = \"uncaught\" }\n    |                 \
+         ^^^^^^^^^^^^^^^^^^^\n  at refused.luau:7",
     ];
     expected.sort_unstable();
     assert_eq!(lines, expected);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use argon_host::config::{Permissions, Secret};
 use argon_host::contract::Route;
-use argon_host::inbox::{Event, Inbox, Progress};
+use argon_host::inbox::{Event, Inbox, Place, Progress};
 use argon_host::rest;
 use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
 use axum::Router;
@@ -264,12 +264,15 @@ impl Bot {
             .next_id
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.inbox
-            .append(Event {
-                id: id.to_string(),
-                kind: kind.to_owned(),
-                payload: payload.to_owned(),
-                received: Instant::now(),
-            })
+            .append(
+                Event {
+                    id: id.to_string(),
+                    kind: kind.to_owned(),
+                    payload: payload.to_owned(),
+                    received: Instant::now(),
+                },
+                Place::Id,
+            )
             .await;
     }
 

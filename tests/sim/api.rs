@@ -451,3 +451,124 @@ async fn people_join_voice_and_are_kicked() {
     let (status, body) = world.call("POST", &path, Value::Null).await;
     assert_eq!((status, &body["error"]), (400, &"kick_failed".into()));
 }
+
+#[tokio::test]
+async fn the_commands_of_a_space_are_the_global_ones_and_its_own() {
+    let world = World::start().await;
+    let space = world.space().await["spaceId"].clone();
+    let register = "/ICommands/v1/Register";
+    for (name, scope) in [("everywhere", Value::Null), ("here", space.clone())] {
+        let command = json!({"name": name, "description": "x", "spaceId": scope});
+        world.ok("POST", register, command).await;
+    }
+    let other = world.server.add_bot("other", true);
+    let theirs = json!({"name": "theirs", "description": "x"});
+    let request = world.request(&other, "POST", register);
+    assert_eq!(answer(super::with_body(request, theirs)).await.0, 200);
+    let path = format!(
+        "/ICommands/v1/ListForSpace?spaceId={}",
+        space.as_str().expect("an id")
+    );
+    let list = world.ok("GET", &path, Value::Null).await;
+    let names = list["commands"].as_array().expect("a list").iter();
+    let names: Vec<_> = names.map(|command| command["name"].clone()).collect();
+    assert_eq!(names, ["everywhere", "here"]);
+}
+
+#[tokio::test]
+async fn interactions_reach_every_bot_in_the_space() {
+    let world = World::quirky().await;
+    let other = world.server.add_bot("other", true);
+    let path = format!("/IEvents/v1/Stream?intents={}", 1 << 6 | 1 << 13);
+    let response = world.request(&other, "GET", &path).send().await;
+    let mut others = super::sse::Stream::new(response.expect("an answer"));
+    assert_eq!(others.next().await.kind, "ready");
+    let command = json!({"name": "wait", "description": "Wait"});
+    let id = world.ok("POST", "/ICommands/v1/Register", command).await["commandId"].clone();
+    let (ada, channel) = (world.person("Ada").await, world.channel("general").await);
+    let run = json!({"userId": ada, "channelId": channel, "name": "wait"});
+    let ran = world.sim("command", run).await["interactionId"].clone();
+    let event = others.next().await;
+    assert_eq!(
+        (&*event.kind, &event.data["commandId"]),
+        ("commandInteraction", &id)
+    );
+
+    let send = json!({"channelId": channel, "text": "x", "randomId": 1, "controls": [
+        {"controls": [{"type": 0, "variant": 0, "id": "go", "label": "Go"}]},
+        {"controls": [{"type": 2, "customId": "who"}]}]});
+    let message = world.ok("POST", "/IMessages/v1/Send", send).await["messageId"].to_string();
+    let on = json!({"userId": ada, "channelId": channel, "messageId": message});
+    let mut click = on.clone();
+    click["controlId"] = "go".into();
+    world.sim("click", click).await;
+    assert_eq!(others.next().await.kind, "controlInteraction");
+    let mut choose = on;
+    choose["customId"] = "who".into();
+    choose["values"] = json!([ada]);
+    world.sim("select", choose).await;
+    assert_eq!(others.next().await.kind, "selectInteraction");
+    // It hears of them, and that is all.
+    let ack = json!({"interactionId": ran});
+    let request = world.request(&other, "POST", "/IInteractions/v1/Ack");
+    let (status, body) = answer(super::with_body(request, ack)).await;
+    assert_eq!(
+        (status, &body["error"]),
+        (404, &"interaction_not_found".into())
+    );
+}
+
+#[tokio::test]
+async fn history_shows_reactions_late() {
+    let world = World::quirky().await;
+    let channel = world.channel("general").await;
+    let message: i64 = world.say("hi").await.parse().expect("a number");
+    let react = json!({"channelId": channel, "messageId": message, "emoji": "x"});
+    world.ok("POST", "/IReactions/v1/Add", react).await;
+    let path = format!("/IMessages/v1/History?channelId={channel}");
+    let reader = &world;
+    let shown = async || {
+        let page = reader.ok("GET", &path, Value::Null).await;
+        page["messages"][0]["reactions"].as_array().map(Vec::len)
+    };
+    assert_eq!(shown().await, Some(0));
+    let batch = json!({"channelId": channel, "messageIds": [message]});
+    let batch = world.ok("POST", "/IReactions/v1/BatchGet", batch).await;
+    assert_eq!(batch["messages"][0]["reactions"][0]["count"], 1);
+    world.sim("time", json!({"advance": 3})).await;
+    assert_eq!(shown().await, Some(1));
+}
+
+#[tokio::test]
+async fn typing_that_is_stopped_is_told_once() {
+    let world = World::start().await;
+    let mut stream = world.stream(16).await;
+    let channel = json!({"channelId": world.channel("general").await});
+    for path in ["Start", "Stop", "Stop", "Start"] {
+        let path = format!("/ITyping/v1/{path}");
+        world.ok("POST", &path, channel.clone()).await;
+    }
+    for kind in ["typingStart", "typingStop", "typingStart"] {
+        assert_eq!(stream.next().await.kind, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_stand_in_the_path_and_the_log_does_not_show_it() {
+    let world = World::start().await;
+    let token = world.bot.token.expose();
+    let base = world.server.base_url();
+    for before in ["", "/api/bot"] {
+        for token in [token.to_owned(), token.replace(':', "%3A")] {
+            let url = format!("{base}{before}/{token}/IBotSelf/v1/GetMe");
+            let (status, me) = answer(world.http.get(url)).await;
+            assert_eq!((status, &me["username"]), (200, &"demobot".into()));
+        }
+    }
+    let url = format!("{base}/0:wrong/IBotSelf/v1/GetMe");
+    assert_eq!(answer(world.http.get(url)).await.0, 401);
+    let log = world.sim("requests", Value::Null).await;
+    assert_eq!(log["requests"].as_array().map(Vec::len), Some(5));
+    let secret = token.split(':').nth(1).expect("a secret");
+    assert!(!log.to_string().contains(secret), "{log}");
+}

@@ -270,7 +270,17 @@ async fn permissions_of_archetypes_are_for_bots_that_manage_them() {
     let list = format!("/IArchetypes/v1/List?spaceId={id}");
     let open = world.ok("GET", &list, Value::Null).await;
     assert!(open["archetypes"][0]["permissions"].is_u64());
+    let moderator = open["archetypes"][1]["archetypeId"]
+        .as_str()
+        .expect("an id");
+    let get = |archetype: &str| format!("/IArchetypes/v1/Get?spaceId={id}&archetypeId={archetype}");
+    let one = world.ok("GET", &get(moderator), Value::Null).await;
+    assert_eq!(one, open["archetypes"][1]);
+    let (status, body) = world.call("GET", &get(id), Value::Null).await;
+    assert_eq!((status, &body["error"]), (404, &"not_found".into()));
     grant(&world, &["viewChannel"]).await;
+    let one = world.ok("GET", &get(moderator), Value::Null).await;
+    assert!(one["permissions"].is_null());
     let shut = world.ok("GET", &list, Value::Null).await;
     assert!(shut["archetypes"][0]["permissions"].is_null());
     assert_eq!(shut["archetypes"][0]["name"], "everyone");

@@ -21,7 +21,7 @@ async fn a_wrong_token_is_refused_everywhere() {
         let (status, body) = answer(request).await;
         assert_eq!((status, &body["error"]), (401, &"unauthorized".into()));
     }
-    let in_path = format!("/{}/IBotSelf/v1/GetMe", world.bot.token.expose());
+    let in_path = format!("/{}/INothing/v1/GetMe", world.bot.token.expose());
     let (status, body) = world.call("GET", &in_path, Value::Null).await;
     assert_eq!(status, 404);
     assert!(!body.to_string().contains(world.bot.token.expose()));

@@ -115,7 +115,7 @@ async fn a_world_that_was_put_back_is_the_same_world() {
 
 #[tokio::test]
 async fn a_bot_goes_on_at_its_position() {
-    let world = World::start().await;
+    let world = World::quirky().await;
     let mut stream = world.stream(1).await;
     world.say("one").await;
     assert_eq!(stream.next().await.kind, "messageCreate");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::socket::{End, Socket, packet};
-use super::{World, answer, with_body};
+use super::{World, answer, find, page_events, with_body};
 
 const TOKEN: &str = "/IVoice/v1/StreamToken";
 const SUBSCRIBE: &str = "/IVoiceEgress/v20260401/SubscribeTrack";
@@ -187,6 +187,11 @@ async fn the_other_build_says_type_and_cuts_the_connection() {
     );
     socket.send(vec![0xf8]).await;
     assert_eq!(socket.end().await, End::Cut);
+    for kind in ["subscribe", "duplex"] {
+        let url = format!("{}/audio/{kind}", world.server.base_url());
+        let (status, body) = answer(world.http.get(url)).await;
+        assert_eq!((status, &body["error"]), (404, &"not_found".into()));
+    }
 }
 
 #[tokio::test]
@@ -441,6 +446,19 @@ async fn a_person_hears_everybody_else_in_the_room_and_is_heard() {
         other => panic!("an error was due and not {other:?}"),
     }
     assert_eq!(adas.end().await, End::Closed(1008));
+
+    // Ada is still there, until a client that leaves goes.
+    let here = |space: &Value| find(&space["members"], "displayName", "Ada", "voiceChannelId");
+    assert_eq!(here(&world.space().await), lounge);
+    let mut page = page_events(&world).await;
+    let client = format!("{}&leave=true", sound(&ada));
+    let client = Socket::sound(&world, &client).await.expect("there");
+    client.close().await;
+    while page.next().await.data["type"] != "world" {}
+    let members = world.space().await["members"].clone();
+    let mut members = members.as_array().expect("a list").iter();
+    let gone = members.find(|member| member["userId"] == ada.as_str());
+    assert_eq!(gone.expect("a member")["voiceChannelId"], Value::Null);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use argon_host::stream::{Refusal, State, Timings};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Bench, TOKEN, id, quick, soon};
+use super::{Bench, TOKEN, id, quick, soon, stall};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -309,16 +309,18 @@ async fn a_stop_closes_the_connection_and_ends_whatever_the_stream_is_doing() {
 
     // Held up by a full inbox.
     let mut bench = Bench::start().await;
-    let _stuck = bench.inbox.subscribe(std::thread::current());
     let mut connection = bench.server.accept().await;
     connection.open().await;
+    // `ready` has been handed out, so that the journal takes up nothing more.
+    assert_eq!(bench.event().await.kind, "ready");
+    let _stalled = stall(&bench.inbox);
     let payload = "x".repeat(7 << 20);
     for sequence in 0..10 {
         connection
             .event("messageCreate", &id(sequence), &payload)
             .await;
     }
-    // `ready` and nine fit; the tenth is read, and has no room.
+    // `ready` is through and nine fit; the tenth is read, and has no room.
     soon(async {
         while bench.handle.stats().received < 11 {
             tokio::task::yield_now().await;

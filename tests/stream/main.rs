@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use argon_host::config::Secret;
-use argon_host::inbox::Inbox;
+use argon_host::inbox::{Inbox, KvOp, Past};
 use argon_host::stream::{BoxFuture, Handle, Host, Settings, State, Timings, spawn};
 use server::{Connection, Server};
 use tokio::sync::{mpsc, watch};
@@ -75,7 +75,14 @@ impl Bench {
             timings,
         };
         let events = subscribe(&inbox).await;
-        let handle = spawn(settings, Arc::clone(&inbox), wanted, host.clone()).unwrap();
+        let handle = spawn(
+            settings,
+            Arc::clone(&inbox),
+            Past::default(),
+            wanted,
+            host.clone(),
+        )
+        .unwrap();
         Self {
             server,
             handle,
@@ -113,13 +120,24 @@ impl Bench {
     }
 }
 
+/// Keeps the inbox from writing anything until the sender is dropped, as a disk that hangs.
+fn stall(inbox: &Inbox) -> std::sync::mpsc::Sender<()> {
+    let (stalled, until) = std::sync::mpsc::channel();
+    let op = KvOp::Get { key: "x".into() };
+    inbox.kv().ask("test".into(), op, None, move |_| {
+        let _ = until.recv();
+    });
+    stalled
+}
+
 /// Takes events on a thread, as a script does.
 async fn subscribe(inbox: &Arc<Inbox>) -> mpsc::Receiver<Got> {
     let (sender, receiver) = mpsc::channel(4);
     let (ready, subscribed) = tokio::sync::oneshot::channel();
     let inbox = Arc::clone(inbox);
     std::thread::spawn(move || {
-        let subscription = inbox.subscribe(std::thread::current());
+        let subscription = inbox.subscribe("test", std::thread::current());
+        subscription.want(["*"]);
         ready.send(()).unwrap();
         loop {
             let Some(delivery) = subscription.take() else {

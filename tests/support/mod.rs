@@ -170,7 +170,8 @@ impl Sim {
     }
 }
 
-fn last_word(line: &str) -> String {
+/// The last word of a line.
+pub fn last_word(line: &str) -> String {
     line.split_whitespace().last().expect("a word").to_owned()
 }
 

@@ -15,7 +15,7 @@ use mlua::{Function, Lua, MultiValue, Thread, Value};
 
 use super::Kit;
 use crate::modules::{chunk_name, standard};
-use crate::script::errors::{Fault, Trouble};
+use crate::script::errors::{Fault, Trouble, line_of};
 use crate::script::graph::Graph;
 use crate::script::guest::Guest;
 use crate::script::scheduler::Wait;
@@ -100,9 +100,7 @@ impl Problem {
     pub(in crate::script) fn into_trouble(self) -> Trouble {
         match self {
             Problem::Unreadable(message) => Trouble::plain(message),
-            Problem::Syntax(error, source) => {
-                Trouble::read(&error, |_, line| line_of(&source, line))
-            }
+            Problem::Syntax(error, source) => Trouble::syntax(&error, &source),
         }
     }
 }
@@ -202,12 +200,6 @@ fn load(lua: &Lua, name: String, source: Arc<[u8]>) -> Result<Chunk, Problem> {
         Ok(function) => Ok((name, source, function)),
         Err(error) => Err(Problem::Syntax(error, source)),
     }
-}
-
-fn line_of(source: &[u8], line: u32) -> Option<String> {
-    let index = usize::try_from(line).ok()?.checked_sub(1)?;
-    let line = source.split(|&byte| byte == b'\n').nth(index)?;
-    Some(String::from_utf8_lossy(line).trim_end().to_owned())
 }
 
 /// Finds what `wanted` means for the file that calls `require`. Answers a state and what goes with it.

@@ -3,7 +3,8 @@
 //! From the server: a binary message for each packet of somebody else in the room, the sender's id (16
 //! bytes) and then the Opus packet. To the server: a binary message for each Opus packet that the person
 //! says, which reaches bots and others as their track; packets are dropped while `POST speak` speaks for
-//! the same person. It closes when the person is in the room no more. A packet that is not Opus, or one
+//! the same person. It closes when the person is in the room no more; with `leave=true` the person leaves,
+//! or hangs up, when it closes, as with a client's connection. A packet that is not Opus, or one
 //! that is larger than the platform takes, gets `{error}` and the end.
 
 use std::sync::Arc;
@@ -43,18 +44,22 @@ pub async fn open(
         )?;
         let who: Option<Id> = parameter(&query, "userId")?;
         let who = who.ok_or_else(|| Fault::bad("userId is missing"))?;
+        let leave = parameter(&query, "leave")?.unwrap_or(false);
         let mut state = shared.state();
         person_in(&state, room, who)?;
         let hall = state.voice.rooms.overhear(room, who);
-        hall.map(|hall| (room, who, hall))
+        hall.map(|hall| (room, who, leave, hall))
             .ok_or_else(|| Fault::bad("this person is not there"))
     };
     match checked() {
-        Ok((room, who, hall)) => upgrade
+        Ok((room, who, leave, hall)) => upgrade
             .max_message_size(LARGEST_MESSAGE)
             .on_upgrade(move |socket| async move {
                 let place = Place { shared, room, who };
                 place.talk(socket, hall).await;
+                if leave {
+                    place.leave();
+                }
             })
             .into_response(),
         Err(fault) => refusal(&fault),
@@ -68,7 +73,7 @@ struct Place {
 }
 
 impl Place {
-    async fn talk(self, mut socket: WebSocket, mut hall: Receiver<Overheard>) {
+    async fn talk(&self, mut socket: WebSocket, mut hall: Receiver<Overheard>) {
         let mut stop = self.shared.stopping();
         let reason = loop {
             tokio::select! {
@@ -108,6 +113,14 @@ impl Place {
             reason: "".into(),
         };
         send(&mut socket, Message::Close(Some(frame))).await;
+    }
+
+    /// Does nothing for somebody who has left in the meantime.
+    fn leave(&self) {
+        self.shared.act(|world, _| match world.call(self.room) {
+            Some(_) => world.hang_up(self.who, self.room).is_ok(),
+            None => world.leave_voice_channel(self.who, self.room),
+        });
     }
 
     fn is_there(&self) -> bool {

@@ -15,11 +15,11 @@ use tokio::sync::{broadcast, watch};
 use super::{Parameters, Shared, parameter, reply};
 use crate::contract::MESSAGE_ENTITY;
 use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MODAL_DEFINITION};
-use crate::contract::{CHANNEL_TYPE, Type};
+use crate::contract::{ACTIVITY_KIND, CHANNEL_TYPE, Type, USER_STATUS};
 use crate::sim::http::refusal;
 use crate::sim::voice::socket::stopped;
 use crate::sim::world::{
-    Channel, Command, Fault, Id, Message, Show, Space, User, VoiceCall, World,
+    Channel, Command, Fault, Id, Message, Presence, Show, Space, User, VoiceCall, World,
 };
 
 /// Messages of a channel when no limit is given, and at most.
@@ -57,6 +57,7 @@ fn space_view(world: &World, space: &Space) -> Value {
         let mut view = user_view(user);
         view["archetypeIds"] = json!(member.archetypes);
         view["avatarUrl"] = json!(user.avatar_url);
+        view["presence"] = presence_view(&user.presence);
         view["verified"] = user.is_verified().into();
         view["voiceChannelId"] = json!(world.voice_state(user.id).map(|at| at.channel));
         Some(view)
@@ -78,6 +79,13 @@ fn user_view(user: &User) -> Value {
         "userId": user.id,
         "username": user.username,
     })
+}
+
+fn presence_view(presence: &Presence) -> Value {
+    let activity = presence.activity.as_ref().map(|activity| {
+        json!({ "kind": ACTIVITY_KIND.name_of(activity.kind), "titleName": activity.title })
+    });
+    json!({ "activity": activity, "status": USER_STATUS.name_of(presence.status) })
 }
 
 pub async fn messages(State(shared): State<Arc<Shared>>, Query(query): Parameters) -> Response {

@@ -1,6 +1,8 @@
 // The control API of the embedded server: plain calls, and the event stream with reconnects of its own
 // (an EventSource gives up for good when a restarting server answers with an error).
 
+import { parseExactly } from "./json.js";
+
 async function call(method, path, body, parse = JSON.parse) {
   const init = { method };
   if (body !== undefined) {
@@ -19,13 +21,18 @@ async function call(method, path, body, parse = JSON.parse) {
 }
 
 /** Reads; `query` becomes the query string, `parse` reads the JSON. */
-export const get = (path, query = {}, parse = JSON.parse) => {
+export const get = (path, query = {}, parse = JSON.parse) => call("GET", withQuery(path, query), undefined, parse);
+
+function withQuery(path, query) {
   const search = new URLSearchParams(query).toString();
-  return call("GET", search ? `${path}?${search}` : path, undefined, parse);
-};
+  return search ? `${path}?${search}` : path;
+}
 
 /** Acts. */
 export const post = (path, body) => call("POST", path, body);
+
+/** Takes back. */
+export const remove = (path, query = {}) => call("DELETE", withQuery(path, query));
 
 const RETRY_MS = [500, 1000, 2000, 4000];
 
@@ -36,7 +43,7 @@ const RETRY_MS = [500, 1000, 2000, 4000];
 export function follow({ onOpen, onEvent, onLost }) {
   let attempt = 0;
   const connect = () => {
-    const source = new EventSource("/_sim/events");
+    const source = new EventSource("/_sim/events?inspect=true");
     source.onopen = () => {
       attempt = 0;
       onOpen();
@@ -44,7 +51,7 @@ export function follow({ onOpen, onEvent, onLost }) {
     source.onmessage = ({ data }) => {
       let event;
       try {
-        event = JSON.parse(data);
+        event = parseExactly(data);
       } catch {
         return; // one unreadable event must not end the stream
       }

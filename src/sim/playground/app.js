@@ -3,16 +3,23 @@
 // This module only joins the others: the server's events go to whom they concern. What the page knows is
 // in store.js; text becomes DOM in richtext.js and never by way of HTML.
 
+import { onLine, refreshActivity } from "./activity.js";
 import { follow } from "./api.js";
 import { startComposer, startEdit, startReply } from "./composer.js";
 import { byId, notice } from "./dom.js";
+import { onRequest } from "./gauges.js";
+import { icon } from "./icons.js";
+import { startInspector } from "./inspector.js";
 import { forgetInteractions, onBotMessage, onInteractionEvent } from "./interactions.js";
 import { startModals } from "./modal.js";
-import { restartRequests, startRequests } from "./requests.js";
+import { startPresence } from "./presence.js";
+import { startSides } from "./sides.js";
 import { startSidebar } from "./sidebar.js";
 import { putMessage, putReactions, refresh, refreshCommands, refreshWorld } from "./store.js";
 import { startTimeline } from "./timeline.js";
 import { endTyping, onTyping } from "./typing.js";
+import { onCall, refreshCalls } from "./voice.js";
+import { startVoicePanel } from "./voicepanel.js";
 
 const handlers = {
   message({ message }) {
@@ -33,6 +40,14 @@ const handlers = {
   defer: onInteractionEvent,
   modal: onInteractionEvent,
   expired: onInteractionEvent,
+  call: onCall,
+  event: onLine,
+  notice: onLine,
+  missed: onLine,
+  request(line) {
+    onLine(line);
+    onRequest();
+  },
   reload: () => reading(refresh()),
 };
 
@@ -45,18 +60,21 @@ byId("skip").addEventListener("click", (event) => {
   byId("write").focus();
 });
 
+for (const button of document.querySelectorAll("[data-icon]")) button.append(icon(button.dataset.icon));
+startSides();
 startSidebar();
 startTimeline({ reply: startReply, edit: startEdit });
 startComposer();
 startModals();
-startRequests();
+startPresence();
+startVoicePanel();
+startInspector();
 
 follow({
   onOpen() {
     byId("offline").hidden = true;
     forgetInteractions();
-    restartRequests();
-    void reading(refresh());
+    for (const read of [refresh, refreshCalls, refreshActivity]) void reading(read());
   },
   onLost() {
     byId("offline").hidden = false;

@@ -111,7 +111,7 @@ function inputFor(option, preset) {
       const choices = choicesOf(option);
       const select = singleSelect(choices, { empty, ...required });
       const bare = preset.replace(/^[@#]/, "").toLowerCase();
-      const wanted = bare && choices.find(({ label }) => label.replace(/^(# |🔊 )/, "").toLowerCase() === bare);
+      const wanted = bare && choices.find(({ label }) => label.replace(/^# /, "").toLowerCase() === bare);
       if (wanted) select.value = wanted.value;
       return select;
     }

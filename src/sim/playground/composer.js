@@ -3,6 +3,7 @@
 import { post } from "./api.js";
 import { commandIn, matching, runCommand } from "./commands.js";
 import { byId, h, notice } from "./dom.js";
+import { icon } from "./icons.js";
 import { mentionable, parseMarkup } from "./markup.js";
 import { excerpt } from "./message.js";
 import { channel, state, watch } from "./store.js";
@@ -44,7 +45,7 @@ export function startComposer() {
     if (context?.kind === "edit") setContext(null);
   });
   watch("world", label);
-  watch("commands", () => !list.hidden && suggest());
+  watch("commands", () => document.activeElement === write && suggest());
 }
 
 function label() {
@@ -70,7 +71,7 @@ function setContext(next) {
   contextBar.hidden = !next;
   if (!next) return;
   const what = next.kind === "edit" ? "Editing your message: an edit is plain text" : ["Replying to ", h("b", {}, next.message.sender.displayName), " ", excerpt(next.message)];
-  contextBar.replaceChildren(h("span", {}, what), h("button", { type: "button", class: "icon", "aria-label": "Cancel", onclick: () => (setContext(null), write.focus()) }, "✕"));
+  contextBar.replaceChildren(h("span", {}, what), h("button", { type: "button", class: "icon", "aria-label": "Cancel", onclick: () => (setContext(null), write.focus()) }, icon("close")));
   write.focus();
 }
 

@@ -1,8 +1,9 @@
 // Buttons and selects: on messages here, and the selects and their choices for modals and command forms.
 
 import { closePopup, h, popup, popupOf } from "./dom.js";
+import { icon } from "./icons.js";
 import { interact, isBusy } from "./interactions.js";
-import { space } from "./store.js";
+import { archetype, member, space, state } from "./store.js";
 
 /** What a select of this type lets people choose from. */
 export function choicesOf({ type, options }) {
@@ -13,7 +14,7 @@ export function choicesOf({ type, options }) {
     case "archetypeSelect":
     case "role": return (here?.archetypes ?? []).map((each) => ({ value: each.archetypeId, label: each.name }));
     case "channelSelect":
-    case "channel": return (here?.channels ?? []).map((each) => ({ value: each.channelId, label: each.type === "voice" ? `🔊 ${each.name}` : `# ${each.name}` }));
+    case "channel": return (here?.channels ?? []).map((each) => ({ value: each.channelId, label: `# ${each.name}` }));
     default: return options ?? [];
   }
 }
@@ -55,6 +56,17 @@ export function controlRows(message) {
     h("div", { class: "control-row" }, row.controls.map((control) => (control.type === "button" ? button(message, control) : select(message, control))))));
 }
 
+// Why the present person may not use a control, or null.
+function barrier({ disabled, requiredArchetypeId: required }) {
+  if (disabled) return "Disabled";
+  if (!required || member(state.me)?.archetypeIds.includes(required)) return null;
+  return `Only for ${archetype(required)?.name ?? "an archetype that is not here"}`;
+}
+
+// What stands on a control that one may not use: a screen reader says why, too.
+const barred = (why) => (why ? { disabled: true, title: why, "aria-description": why } : {});
+const lock = (control) => (control.requiredArchetypeId ? icon("lock") : null);
+
 function button(message, control) {
   const style = {};
   if (control.colour) {
@@ -64,8 +76,9 @@ function button(message, control) {
   }
   const look = { class: control.colour ? "control coloured" : "control", style };
   if (control.variant === "link") {
-    const safe = /^https?:\/\//i.test(control.url ?? "") && !control.disabled;
-    return h("a", { ...look, href: safe ? control.url : null, "aria-disabled": safe ? null : "true", target: "_blank", rel: "noopener noreferrer", title: control.url }, control.label, " ↗");
+    const why = barrier(control);
+    const safe = /^https?:\/\//i.test(control.url ?? "") && !why;
+    return h("a", { ...look, href: safe ? control.url : null, role: safe ? null : "link", "aria-disabled": safe ? null : "true", target: "_blank", rel: "noopener noreferrer", title: why ?? control.url }, lock(control), control.label, icon("window"));
   }
   const busy = isBusy(message.messageId, control.id);
   const click = () => {
@@ -79,7 +92,7 @@ function button(message, control) {
       place: { messageId: message.messageId, controlId: control.id },
     });
   };
-  return h("button", { ...look, type: "button", disabled: control.disabled, "aria-busy": busy ? "true" : null, "data-key": `b:${control.id}`, onclick: click }, control.label);
+  return h("button", { ...look, type: "button", ...barred(barrier(control)), "aria-busy": busy ? "true" : null, "data-key": `b:${control.id}`, onclick: click }, lock(control), control.label);
 }
 
 function select(message, control) {
@@ -94,7 +107,7 @@ function select(message, control) {
     label: `“${name}”`,
     place: { messageId: message.messageId, controlId: control.customId },
   });
-  const common = { disabled: control.disabled, "aria-busy": isBusy(message.messageId, control.customId) ? "true" : null, "data-key": `s:${control.customId}` };
+  const common = { ...barred(barrier(control)), "aria-busy": isBusy(message.messageId, control.customId) ? "true" : null, "data-key": `s:${control.customId}` };
   if (max === 1) {
     const element = singleSelect(choices, { empty: name, "aria-label": name, class: "control", ...common });
     element.addEventListener("change", () => {
@@ -103,7 +116,7 @@ function select(message, control) {
     });
     return element;
   }
-  const opener = h("button", { type: "button", class: "control chooser", "aria-haspopup": "dialog", "aria-expanded": "false", ...common }, name);
+  const opener = h("button", { type: "button", class: "control chooser", "aria-haspopup": "dialog", "aria-expanded": "false", ...common }, lock(control), name);
   opener.addEventListener("click", () => {
     if (popupOf(opener)) closePopup(true);
     else popup(opener, several(choices, { min, max }, name, send));

@@ -1,6 +1,8 @@
 // Building blocks of the page. Every string becomes a text node or an attribute, never HTML: nothing that
 // a person or a bot writes can turn into markup.
 
+import { icon } from "./icons.js";
+
 /** Creates an element. `on…` properties are listeners, `null` and `false` leave an attribute out. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
@@ -11,9 +13,14 @@ export function h(tag, props = {}, ...children) {
     else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...solid(children));
   return element;
 }
+
+/** Gives an element these children and no others; lists are taken apart, `null` and `false` left out. */
+export const fill = (element, ...children) => element.replaceChildren(...solid(children));
+
+const solid = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 /** The element with this id, which index.html promises. */
 export const byId = (id) => document.getElementById(id);
@@ -63,7 +70,7 @@ export function dayName(date) {
 
 /** Tells of something that went wrong; goes away by itself. */
 export function notice(text) {
-  const element = h("p", {}, text, h("button", { class: "icon", "aria-label": "Dismiss", onclick: () => element.remove() }, "✕"));
+  const element = h("p", {}, text, h("button", { class: "icon", "aria-label": "Dismiss", onclick: () => element.remove() }, icon("close")));
   byId("notices").append(element);
   while (byId("notices").childElementCount > 4) byId("notices").firstElementChild.remove();
   setTimeout(() => element.remove(), 10_000);

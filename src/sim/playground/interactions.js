@@ -2,14 +2,17 @@
 //
 // A started interaction waits until the bot does something with it: an ack, a modal, or a message or edit
 // by that bot in the same channel count as the answer, a defer asks for patience, and the server says when
-// its time is over. A reply carries no interaction id on this platform: the oldest waiting interaction of
+// its time is over. Each of these states is shown. A reply carries no interaction id on this platform: the oldest waiting interaction of
 // that bot in the channel is taken as the answered one. The server takes all of them for answered then, so
 // the platform's lifetime ends the others here too.
 
 import { post } from "./api.js";
 import { byId, h } from "./dom.js";
+import { icon } from "./icons.js";
 import { member, state, watch } from "./store.js";
 
+// How long one may read that all went well.
+const GOOD_NEWS_MS = 2500;
 // The platform's 60 s, and a little for the server to say so first.
 const LIFETIME_MS = 62_000;
 
@@ -30,7 +33,7 @@ export const onModal = (handler) => (showModal = handler);
  * and control, if it came from one. Resolves to whether the server took it.
  */
 export async function interact({ path, body, botId, label, place = null, channelId = state.channelId }) {
-  const entry = { id: null, userId: state.me, channelId, botId, label, place, phase: "sent" };
+  const entry = { began: Date.now(), id: null, userId: state.me, channelId, botId, label, place, phase: "sent" };
   waiting.push(entry);
   show(entry);
   setTimeout(() => isOpen(entry) && waiting.includes(entry) && finish(entry, "expired"), LIFETIME_MS);
@@ -57,12 +60,12 @@ export function onInteractionEvent(event) {
     if (calls > 0 && event.userId === state.me) early.push(event);
     return;
   }
-  if (event.type === "ack") finish(entry, "answered");
+  if (event.type === "ack") finish(entry, "acked");
   else if (event.type === "defer") {
     entry.phase = "deferred";
     show(entry);
   } else if (event.type === "expired") {
-    if (entry.phase !== "answered") finish(entry, "expired");
+    if (isOpen(entry)) finish(entry, "expired");
   } else if (event.type === "modal") {
     finish(entry, "answered");
     showModal(event);
@@ -90,9 +93,9 @@ export const isBusy = (messageId, controlId) =>
   waiting.some((each) => each.place?.messageId === messageId && each.place.controlId === controlId && each.userId === state.me && isOpen(each));
 
 function finish(entry, phase, note = "") {
-  Object.assign(entry, { phase, note });
+  Object.assign(entry, { phase, note, took: Date.now() - entry.began });
   show(entry);
-  if (phase === "answered") setTimeout(() => drop(entry), entry.place ? 0 : 1500);
+  if (phase === "answered" || phase === "acked") setTimeout(() => drop(entry), GOOD_NEWS_MS);
   else if (waiting.filter((each) => !isOpen(each)).length > 5) drop(waiting.find((each) => !isOpen(each)));
 }
 
@@ -109,27 +112,30 @@ function show(entry) {
 
 const tellPlace = ({ channelId, place }) => listeners.forEach((listener) => listener(channelId, place.messageId));
 
-function words(entry, bot) {
-  switch (entry.phase) {
+function words({ phase, note, took }, bot) {
+  switch (phase) {
     case "sent": return ` waits for ${bot}…`;
     case "deferred": return `: ${bot} is working on it…`;
-    case "answered": return `: ${bot} answered`;
+    case "acked": return `: ${bot} acknowledged it after ${took} ms`;
+    case "answered": return `: ${bot} answered after ${took} ms`;
     case "expired": return `: ${bot} did not answer in time`;
-    default: return ` failed: ${entry.note}`;
+    default: return ` failed: ${note}`;
   }
 }
 
-// A control shows by itself that it waits, and its message what came of it.
-const worthALine = ({ place, phase }) => !place || (phase !== "sent" && phase !== "answered");
+const SIGNS = { acked: "✓", answered: "✓", expired: "!", failed: "!" };
+
+// A control shows by itself that it waits.
+const worthALine = ({ place, phase }) => !place || phase !== "sent";
 
 function render() {
   const mine = waiting.filter((each) => each.userId === state.me && each.channelId === state.channelId && worthALine(each));
   byId("interactions").replaceChildren(...mine.map((entry) => {
     const bot = member(entry.botId)?.displayName ?? "the bot";
     return h("p", { class: `interaction ${entry.phase}` },
-      h("span", { class: "sign", "aria-hidden": "true" }, { answered: "✓", expired: "!", failed: "!" }[entry.phase] ?? ""),
+      h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[entry.phase] ?? ""),
       h("span", {}, h("b", {}, entry.label), words(entry, bot)),
-      isOpen(entry) ? null : h("button", { class: "icon", "aria-label": "Dismiss", onclick: () => drop(entry) }, "✕"));
+      isOpen(entry) ? null : h("button", { class: "icon", "aria-label": "Dismiss", onclick: () => drop(entry) }, icon("close")));
   }));
 }
 

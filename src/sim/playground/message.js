@@ -3,6 +3,7 @@
 import { post } from "./api.js";
 import { controlRows } from "./controls.js";
 import { avatar, botBadge, closePopup, h, notice, popup, popupOf, timeTag } from "./dom.js";
+import { icon } from "./icons.js";
 import { extras, richText } from "./richtext.js";
 import { member, message as lookUp, state } from "./store.js";
 
@@ -75,7 +76,7 @@ async function react({ channelId, messageId }, emoji, remove) {
 }
 
 function picker(message, className, key) {
-  const opener = h("button", { class: className, "aria-label": "Add a reaction", title: "Add a reaction", "aria-haspopup": "dialog", "aria-expanded": "false", "data-key": key }, "☺+");
+  const opener = h("button", { class: className, "aria-label": "Add a reaction", title: "Add a reaction", "aria-haspopup": "dialog", "aria-expanded": "false", "data-key": key }, icon("react"));
   const choose = (emoji) => {
     closePopup(true);
     const now = lookUp(message.channelId, message.messageId) ?? message;
@@ -100,6 +101,6 @@ function toolbar(message, actions) {
   const own = message.sender.userId === state.me;
   return h("div", { class: "toolbar", role: "group", "aria-label": "Actions" },
     picker(message, "icon", "t:react"),
-    h("button", { class: "icon", "aria-label": "Reply", title: "Reply", "data-key": "t:reply", onclick: () => actions.reply(message) }, "↩"),
-    own ? h("button", { class: "icon", "aria-label": "Edit", title: "Edit", "data-key": "t:edit", onclick: () => actions.edit(message) }, "✎") : null);
+    h("button", { class: "icon", "aria-label": "Reply", title: "Reply", "data-key": "t:reply", onclick: () => actions.reply(message) }, icon("reply")),
+    own ? h("button", { class: "icon", "aria-label": "Edit", title: "Edit", "data-key": "t:edit", onclick: () => actions.edit(message) }, icon("edit")) : null);
 }

@@ -1,21 +1,26 @@
-//! The playground: a chat client in the browser, in which a bot's author acts as any person.
+//! The playground: a chat client in the browser, in which a bot's author acts as any person, and an
+//! inspector of what goes on between bots and server.
 //!
-//! Plain ES modules and one style sheet, embedded in the binary as they are: no build step, no framework,
-//! and no request to any other server (the page's own content security policy forbids it). The page speaks
-//! the control API under `/_sim` and nothing else. It never turns text into HTML.
+//! Plain ES modules and style sheets, embedded in the binary as they are: no build step, no framework, and
+//! no request to any other server ([`POLICY`] forbids it). The page speaks the control API under `/_sim`
+//! and nothing else. It never turns text into HTML.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `app` | joins the others: whom each event of the server concerns |
 //! | `store` | what the page knows: world, messages, person, channel; one writer |
-//! | `api` | calls and the event stream, with reconnects |
+//! | `api`, `json` | calls and the event stream, with reconnects; JSON with whole 64-bit integers |
 //! | `richtext`, `markup` | entities to DOM; typed markup to entities |
 //! | `timeline`, `message` | the list and its scrolling; one message |
 //! | `controls`, `modal`, `commands` | buttons and selects; a bot's form; slash commands and their options |
 //! | `interactions` | what waits for a bot, and how it ends |
 //! | `composer`, `typing` | the write box and its suggestions; who is typing |
-//! | `sidebar`, `requests` | channels, people, voice; the bots' calls |
-//! | `dom` | elements, avatars, popups |
+//! | `sides`, `sidebar`, `presence` | the columns; channels and people; how people are there |
+//! | `voice`, `voicepanel` | voice channels and calls: what is open, and how it looks |
+//! | `line`, `audio` | one person's line into a room; Opus to samples and back, in the browser |
+//! | `playback-worklet`, `capture-worklet` | what runs on the browser's audio thread |
+//! | `inspector`, `activity`, `gauges`, `faults` | its tabs: what happens; rate limits; faults and time |
+//! | `dom`, `icons` | elements, avatars, popups; signs |
 
 /// One file that the server hands out.
 pub struct File {
@@ -31,39 +36,62 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
+/// The content security policy of the page: everything from this server, nothing from another, no
+/// script and no style in the page's text, no text as HTML, and no frame around it.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+macro_rules! asset {
+    ($kind:expr, $name:literal) => {
+        File {
+            path: concat!("/playground/", $name),
+            content_type: $kind,
+            body: include_str!($name),
+        }
+    };
+}
+
 /// Every file of the playground; the page itself is `/`.
 pub static FILES: &[File] = &[
-    file("/", HTML, include_str!("index.html")),
-    file("/playground/style.css", CSS, include_str!("style.css")),
-    file("/playground/api.js", JS, include_str!("api.js")),
-    file("/playground/app.js", JS, include_str!("app.js")),
-    file("/playground/commands.js", JS, include_str!("commands.js")),
-    file("/playground/composer.js", JS, include_str!("composer.js")),
-    file("/playground/controls.js", JS, include_str!("controls.js")),
-    file("/playground/dom.js", JS, include_str!("dom.js")),
-    file(
-        "/playground/interactions.js",
-        JS,
-        include_str!("interactions.js"),
-    ),
-    file("/playground/markup.js", JS, include_str!("markup.js")),
-    file("/playground/message.js", JS, include_str!("message.js")),
-    file("/playground/modal.js", JS, include_str!("modal.js")),
-    file("/playground/requests.js", JS, include_str!("requests.js")),
-    file("/playground/richtext.js", JS, include_str!("richtext.js")),
-    file("/playground/sidebar.js", JS, include_str!("sidebar.js")),
-    file("/playground/store.js", JS, include_str!("store.js")),
-    file("/playground/timeline.js", JS, include_str!("timeline.js")),
-    file("/playground/typing.js", JS, include_str!("typing.js")),
-];
-
-const fn file(path: &'static str, content_type: &'static str, body: &'static str) -> File {
     File {
-        path,
-        content_type,
-        body,
-    }
-}
+        path: "/",
+        content_type: HTML,
+        body: include_str!("index.html"),
+    },
+    asset!(CSS, "style.css"),
+    asset!(CSS, "voice.css"),
+    asset!(CSS, "inspector.css"),
+    asset!(JS, "activity.js"),
+    asset!(JS, "api.js"),
+    asset!(JS, "app.js"),
+    asset!(JS, "audio.js"),
+    asset!(JS, "capture-worklet.js"),
+    asset!(JS, "commands.js"),
+    asset!(JS, "composer.js"),
+    asset!(JS, "controls.js"),
+    asset!(JS, "dom.js"),
+    asset!(JS, "faults.js"),
+    asset!(JS, "gauges.js"),
+    asset!(JS, "icons.js"),
+    asset!(JS, "inspector.js"),
+    asset!(JS, "interactions.js"),
+    asset!(JS, "json.js"),
+    asset!(JS, "line.js"),
+    asset!(JS, "markup.js"),
+    asset!(JS, "message.js"),
+    asset!(JS, "modal.js"),
+    asset!(JS, "playback-worklet.js"),
+    asset!(JS, "presence.js"),
+    asset!(JS, "richtext.js"),
+    asset!(JS, "sidebar.js"),
+    asset!(JS, "sides.js"),
+    asset!(JS, "store.js"),
+    asset!(JS, "timeline.js"),
+    asset!(JS, "typing.js"),
+    asset!(JS, "voice.js"),
+    asset!(JS, "voicepanel.js"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,19 @@
-// The frame around the messages: channels, who one is, members by archetype and how they come and go, the
-// channel's heading, the voice panel, and the drawers that hold the sides on narrow screens.
+// The frame around the messages: channels, who one is, members by archetype and how they come and go, and the
+// channel's heading.
 
 import { post } from "./api.js";
-import { avatar, botBadge, byId, cssColour, h, notice } from "./dom.js";
+import { avatar, botBadge, byId, cssColour, fill, h, notice } from "./dom.js";
+import { icon } from "./icons.js";
+import { doing, statusDot } from "./presence.js";
+import { openSide, shownSide } from "./sides.js";
 import { addressAs, become, channel, enter, member, people, space, state, watch } from "./store.js";
+import { call } from "./voice.js";
+import { inVoice } from "./voicepanel.js";
 
 const KINDS = [
-  { type: "text", title: "Text", sign: "#" },
-  { type: "announcement", title: "Announcements", sign: "📣" },
-  { type: "voice", title: "Voice", sign: "🔊" },
+  { type: "text", title: "Text", sign: "text" },
+  { type: "announcement", title: "Announcements", sign: "megaphone" },
+  { type: "voice", title: "Voice", sign: "sound" },
 ];
 
 /** Wires the frame. */
@@ -36,7 +41,6 @@ export function startSidebar() {
     renderHeading();
   });
   byId("newcomer").addEventListener("submit", join);
-  startDrawers();
 }
 
 // Somebody new joins the space, which bots hear of.
@@ -64,7 +68,7 @@ async function leave({ userId, displayName }) {
 }
 
 async function go(channelId) {
-  openDrawer(null);
+  if (shownSide() === "channels") openSide(null);
   try {
     await enter(channelId);
   } catch (error) {
@@ -94,47 +98,24 @@ function renderChannels() {
         "aria-current": channelId === state.channelId ? "page" : null,
         title: description || null,
         onclick: () => go(channelId),
-      }, h("span", { class: "sign", "aria-hidden": "true" }, sign), h("span", { class: "name" }, name), unread ? h("span", { class: "count", "aria-label": `${unread} unread` }, String(unread)) : null), voiceList(channelId));
+      }, icon(sign), h("span", { class: "name" }, name), unread ? h("span", { class: "count", "aria-label": `${unread} unread` }, String(unread)) : null), voiceList(channelId));
     }))];
   }));
   if (focused) byId("channel-list").querySelector(`[data-channel="${CSS.escape(focused)}"]`)?.focus();
 }
 
-const inVoice = (channelId) => (space()?.members ?? []).filter((each) => each.voiceChannelId === channelId);
-
 function voiceList(channelId) {
   const there = inVoice(channelId);
-  return there.length > 0 ? h("ul", { class: "in-voice", "aria-label": "In this channel" }, there.map((each) => h("li", {}, avatar(each), h("span", { class: "name" }, each.displayName)))) : null;
+  return there.length > 0 ? h("ul", { class: "in-voice", "aria-label": "In this channel" }, there.map((each) => h("li", { "data-speaker": each.userId, "data-room": channelId }, avatar(each), h("span", { class: "name" }, each.displayName)))) : null;
 }
 
 function renderHeading() {
   const here = channel();
-  const sign = KINDS.find(({ type }) => type === here?.type)?.sign ?? "";
-  byId("channel-name").textContent = here ? `${sign} ${here.name}` : "No channel";
+  const kind = KINDS.find(({ type }) => type === here?.type);
+  fill(byId("channel-name"), kind ? icon(kind.sign) : null, here?.name ?? "No channel");
   byId("channel-about").textContent = here?.description ?? "";
   document.title = here ? `${here.name} · ${member(state.me)?.displayName ?? ""} · Argon playground` : "Argon playground";
-  const voice = byId("voice");
-  const isVoice = here?.type === "voice";
-  voice.hidden = !isVoice;
-  byId("timeline-box").hidden = isVoice;
-  voice.replaceChildren();
-  if (!isVoice) return;
-  const me = member(state.me);
-  const name = me?.displayName ?? "Nobody";
-  const there = inVoice(here.channelId);
-  const act = async (leave) => {
-    try {
-      await post("voice", { userId: state.me, channelId: here.channelId, ...(leave ? { leave: true } : {}) });
-    } catch (error) {
-      notice(error.message);
-    }
-  };
-  voice.append(
-    h("p", {}, "A voice channel. Bots see people join and leave; there is no sound on this page."),
-    h("p", { role: "status" }, there.length > 0 ? `In here: ${there.map(({ displayName }) => displayName).join(", ")}` : "Nobody is in here."),
-    me?.voiceChannelId === here.channelId
-      ? h("button", { class: "control", onclick: () => act(true) }, `Leave as ${name}`)
-      : h("button", { class: "primary", onclick: () => act(false) }, `Join as ${name}`));
+  byId("timeline-box").hidden = here?.type === "voice";
 }
 
 function renderPeople() {
@@ -165,30 +146,14 @@ function renderPeople() {
 }
 
 function memberItem(each, roles) {
-  const who = [avatar(each), h("span", { class: "name" }, h("b", {}, each.displayName), botBadge(each), h("small", {}, `@${each.username}${roles ? ` · ${roles}` : ""}`))];
-  if (each.isBot) return h("li", { class: "member" }, h("div", { class: "who" }, who));
+  const about = doing(each) || `@${each.username}${roles ? ` · ${roles}` : ""}`;
+  const who = [h("span", { class: "with-status" }, avatar(each), statusDot(each)), h("span", { class: "name" }, h("b", {}, each.displayName), botBadge(each), h("small", {}, about))];
+  if (each.isBot) {
+    const ring = each.verified && h("button", { class: "icon", "aria-label": `Call ${each.displayName}`, title: `Call ${each.displayName}`, onclick: () => call(each.userId) }, icon("call"));
+    return h("li", { class: "member" }, h("div", { class: "who" }, who), ring);
+  }
   const isMe = each.userId === state.me;
   return h("li", { class: "member" },
     h("button", { class: "who", "aria-pressed": String(isMe), title: isMe ? "This is you" : `Write as ${each.displayName}`, onclick: () => become(each.userId) }, who),
-    isMe ? h("span", { class: "badge" }, "YOU") : [h("button", { class: "icon", "aria-label": `${each.displayName} leaves the space`, title: `${each.displayName} leaves the space`, onclick: () => leave(each) }, "✕"), h("a", { class: "icon", href: addressAs(each.userId), target: "_blank", "aria-label": `A second window as ${each.displayName}`, title: `A second window as ${each.displayName}` }, "↗")]);
-}
-
-// --- drawers: on narrow screens one side at a time slides in; on wide ones CSS shows both all the time
-
-const DRAWERS = ["channels", "members"];
-
-function startDrawers() {
-  for (const name of DRAWERS) byId(`show-${name}`).addEventListener("click", () => openDrawer(document.body.dataset.drawer === name ? null : name));
-  byId("backdrop").addEventListener("click", () => openDrawer(null));
-  addEventListener("keydown", (event) => event.key === "Escape" && document.body.dataset.drawer && openDrawer(null));
-}
-
-function openDrawer(name) {
-  const before = document.body.dataset.drawer;
-  if (name) document.body.dataset.drawer = name;
-  else delete document.body.dataset.drawer;
-  byId("backdrop").hidden = !name;
-  for (const each of DRAWERS) byId(`show-${each}`).setAttribute("aria-expanded", String(each === name));
-  if (name) byId(name).querySelector(".scroll button")?.focus();
-  else if (before) byId(`show-${before}`).focus();
+    isMe ? h("span", { class: "badge" }, "YOU") : [h("button", { class: "icon", "aria-label": `${each.displayName} leaves the space`, title: `${each.displayName} leaves the space`, onclick: () => leave(each) }, icon("close")), h("a", { class: "icon", href: addressAs(each.userId), target: "_blank", "aria-label": `A second window as ${each.displayName}`, title: `A second window as ${each.displayName}` }, icon("window"))]);
 }

@@ -40,7 +40,8 @@ pub enum VoiceStatus {
     /// `{"status":"ready"}`, as documented; a bad packet gets an `error` and a close frame.
     #[default]
     Status,
-    /// `{"type":"ready"}`; a bad packet cuts the TCP connection without a word.
+    /// `{"type":"ready"}`; there is `/audio/connect` only, and a bad packet cuts the TCP connection without
+    /// a word.
     Type,
 }
 

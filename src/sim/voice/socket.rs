@@ -76,6 +76,10 @@ struct Plan {
 }
 
 async fn upgrade(shared: Arc<Shared>, kind: Kind, request: Request) -> Result<Response, Response> {
+    if shared.settings.voice_status == VoiceStatus::Type && kind.hears() {
+        let message = "this build of the voice server has /audio/connect only";
+        return Err(refusal(&Fault::missing(message)));
+    }
     let (mut parts, _) = request.into_parts();
     let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri);
     let query = query.map_err(IntoResponse::into_response)?.0;

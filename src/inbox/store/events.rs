@@ -1,0 +1,197 @@
+//! Events, progress and the stream's place in the database.
+//!
+//! A *world* is what a bot's user id names. Ids of spaces, channels and messages mean nothing outside of
+//! it, so events and the place in the stream belong to one. A bot that comes back under another user id
+//! finds its old events again when it comes back under the old one; those of an embedded server, whose
+//! world is new with each process, are dropped at the next start.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{OptionalExtension, params};
+
+use super::Store;
+use crate::inbox::batch::{Batch, ScriptId, decode_slots, milliseconds};
+use crate::inbox::window::{Scope, Window};
+
+/// Where the stream was when the process ended.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The last event's id; empty when there is none.
+    pub position: String,
+    /// The windows, each with how long ago its last event came.
+    pub windows: Vec<(Scope, Window, Duration)>,
+}
+
+impl Store {
+    /// Reads and writes the events of this bot from now on. Answers how many unfinished batches of
+    /// worlds that are over were dropped.
+    pub(in crate::inbox) fn enter(&mut self, bot: &str, passing: bool) -> rusqlite::Result<usize> {
+        let now = milliseconds(SystemTime::now());
+        let mut world = 0;
+        let dropped = self.transaction(|store| {
+            let db = &store.connection;
+            let over = "SELECT id FROM world WHERE passing AND bot <> ?1";
+            let dropped =
+                db.execute(&format!("DELETE FROM batch WHERE world IN ({over})"), [bot])?;
+            db.execute(&format!("DELETE FROM scope WHERE world IN ({over})"), [bot])?;
+            db.execute("DELETE FROM world WHERE passing AND bot <> ?1", [bot])?;
+            db.execute_batch(
+                "DELETE FROM progress WHERE first NOT IN (SELECT first FROM batch);
+                 DELETE FROM call WHERE seq < ifnull((SELECT min(first) FROM batch), 1 << 62)",
+            )?;
+            db.execute(
+                "INSERT INTO world (bot, passing, seen) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (bot) DO UPDATE SET seen = ?3, passing = ?2",
+                params![bot, passing, now],
+            )?;
+            world = db.query_row("SELECT id FROM world WHERE bot = ?1", [bot], |row| {
+                row.get(0)
+            })?;
+            Ok(dropped)
+        })?;
+        self.world = world;
+        Ok(dropped)
+    }
+
+    /// The scripts that were ever given an event.
+    pub(in crate::inbox) fn scripts(&self) -> rusqlite::Result<HashMap<String, ScriptId>> {
+        let mut query = self.connection.prepare("SELECT name, id FROM script")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    }
+
+    pub(in crate::inbox) fn name_script(&self, id: ScriptId, name: &str) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO script (id, name) VALUES (?1, ?2)")?
+            .execute(params![id, name])
+            .map(drop)
+    }
+
+    /// The number that no event had yet.
+    pub(in crate::inbox) fn next_seq(&self) -> rusqlite::Result<u64> {
+        let last: Option<(u64, Vec<u8>)> = self
+            .connection
+            .query_row(
+                "SELECT first, slots FROM batch ORDER BY first DESC LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        Ok(last.map_or(1, |(first, slots)| {
+            first + decode_slots(&slots).map_or(1, |slots| slots.len() as u64)
+        }))
+    }
+
+    /// The batches of this world that are not over, oldest first.
+    pub(in crate::inbox) fn batches(&self) -> rusqlite::Result<Vec<Batch>> {
+        let mut query = self.connection.prepare(
+            "SELECT batch.first, slots, done FROM batch LEFT JOIN progress USING (first)
+             WHERE world = ?1 ORDER BY batch.first",
+        )?;
+        let mut rows = query.query([self.world])?;
+        let mut batches = Vec::new();
+        while let Some(row) = rows.next()? {
+            let first = row.get(0)?;
+            let Some(slots) = decode_slots(row.get_ref(1)?.as_blob()?) else {
+                tracing::error!(first, "a batch of events cannot be read and is left out");
+                continue;
+            };
+            let mut batch = Batch::new(first, slots);
+            if let Some(done) = row.get_ref(2)?.as_blob_or_null()? {
+                batch.restore(done);
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    pub(in crate::inbox) fn insert_batch(
+        &self,
+        first: u64,
+        slots: &[u8],
+        events: &[u8],
+    ) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO batch (first, world, slots, events) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![first, self.world, slots, events])
+            .map(drop)
+    }
+
+    /// The events of a batch, encoded.
+    pub(in crate::inbox) fn events(&self, first: u64) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.connection
+            .prepare_cached("SELECT events FROM batch WHERE first = ?1")?
+            .query_row([first], |row| row.get(0))
+            .optional()
+    }
+
+    pub(in crate::inbox) fn delete_batch(&self, first: u64) -> rusqlite::Result<()> {
+        for sql in [
+            "DELETE FROM batch WHERE first = ?1",
+            "DELETE FROM progress WHERE first = ?1",
+        ] {
+            self.connection.prepare_cached(sql)?.execute([first])?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::inbox) fn set_progress(&self, batch: &Batch) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO progress (first, done) VALUES (?1, ?2)")?
+            .execute(params![batch.first, batch.progress()])
+            .map(drop)
+    }
+
+    pub(in crate::inbox) fn set_position(&self, id: &str) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("UPDATE world SET position = ?2, seen = ?3 WHERE id = ?1")?
+            .execute(params![self.world, id, milliseconds(SystemTime::now())])
+            .map(drop)
+    }
+
+    pub(in crate::inbox) fn set_window(
+        &self,
+        scope: Scope,
+        window: &Window,
+    ) -> rusqlite::Result<()> {
+        let now = milliseconds(SystemTime::now());
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO scope (world, key, window, seen) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![self.world, scope.to_key(), window.to_bytes(), now])
+            .map(drop)
+    }
+
+    /// Where the stream was. Windows older than `oldest` are dropped: nothing is replayed from then.
+    pub(in crate::inbox) fn past(&self, oldest: Duration) -> rusqlite::Result<Past> {
+        let now = milliseconds(SystemTime::now());
+        let before = now.saturating_sub(oldest.as_millis() as u64);
+        self.connection.execute(
+            "DELETE FROM scope WHERE world = ?1 AND seen < ?2",
+            params![self.world, before],
+        )?;
+        let position = self.connection.query_row(
+            "SELECT position FROM world WHERE id = ?1",
+            [self.world],
+            |row| row.get(0),
+        )?;
+        let mut query = self
+            .connection
+            .prepare("SELECT key, window, seen FROM scope WHERE world = ?1")?;
+        let mut rows = query.query([self.world])?;
+        let mut windows = Vec::new();
+        while let Some(row) = rows.next()? {
+            let scope = Scope::of_key(row.get_ref(0)?.as_blob()?);
+            let window = Window::of_bytes(row.get_ref(1)?.as_blob()?);
+            let age = Duration::from_millis(now.saturating_sub(row.get(2)?));
+            if let (Some(scope), Some(window)) = (scope, window) {
+                windows.push((scope, window, age));
+            }
+        }
+        Ok(Past { position, windows })
+    }
+}

@@ -1,0 +1,6 @@
+//! What survives the process: events, calls and stored values, through `kill -9` of the real binary.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod restart;

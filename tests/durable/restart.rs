@@ -1,0 +1,144 @@
+//! One restart at a time: what a bot finds again, and what it refuses.
+
+use serde_json::Value;
+
+use crate::support::{Process, Sim, World, bot};
+
+/// A bot at that server.
+const CONFIG: &str = "[bot]\nname = \"demo\"\ntoken = \"${ARGON_TOKEN}\"\n\
+                      [server]\nurl = \"${ARGON_URL}\"\n";
+
+/// Starts the bot of a folder at that server and waits until it is live.
+pub async fn run(dir: &std::path::Path, sim: &Sim) -> Process {
+    let mut process = start(dir, sim);
+    process.line("live after").await;
+    process
+}
+
+fn start(dir: &std::path::Path, sim: &Sim) -> Process {
+    let env = [("ARGON_TOKEN", &*sim.token), ("ARGON_URL", &*sim.base)];
+    Process::start(dir, &["run"], &env)
+}
+
+/// Texts of the bot's messages so far.
+async fn said(world: &World) -> Vec<String> {
+    let requests = world.get("requests?after=0").await;
+    let requests = requests["requests"].as_array().expect("requests");
+    (requests.iter())
+        .filter(|request| request["status"] == 200)
+        .filter_map(|request| request["body"]["text"].as_str().map(str::to_owned))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_a_killed_bot_had_not_finished_runs_again_in_order_and_first() {
+    let sim = Sim::start().await;
+    let dir = bot(
+        CONFIG,
+        &[(
+            "worker.luau",
+            r#"argon.on("messageCreate", function(event)
+                local text = event.message.text
+                print(`began {text} {event.replayed}`)
+                -- The first time it does not come to an end.
+                if not event.replayed and text ~= "new" then
+                    task.wait(1e9)
+                end
+                event:reply(`done {text}`)
+            end)"#,
+        )],
+    );
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    for text in ["one", "two", "three"] {
+        world.write(0, "general", text).await;
+        process.line(&format!("began {text} nil")).await;
+    }
+    process.signal("KILL");
+    process.ended().await;
+
+    world.write(0, "general", "new").await;
+    let mut process = start(dir.path(), &sim);
+    process.line("3 events were not finished").await;
+    let mut events = world.events().await;
+    for text in ["one", "two", "three"] {
+        process.line(&format!("began {text} true")).await;
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        seen.push(events.bot_message().await["text"].clone());
+    }
+    assert!(seen.contains(&Value::from("done new")), "{seen:?}");
+    process.signal("TERM");
+    assert!(process.ended().await.success());
+    let mut all = said(&world).await;
+    all.sort();
+    assert_eq!(all, ["done new", "done one", "done three", "done two"]);
+
+    let mut process = run(dir.path(), &sim).await;
+    process.signal("TERM");
+    process.ended().await;
+    assert!(
+        !process.output().contains("worker: began"),
+        "{}",
+        process.output()
+    );
+}
+
+#[tokio::test]
+async fn a_second_process_with_the_same_state_is_refused() {
+    let sim = Sim::start().await;
+    let dir = bot(CONFIG, &[("a.luau", "")]);
+    let process = run(dir.path(), &sim).await;
+    let mut second = start(dir.path(), &sim);
+    assert_eq!(second.ended().await.code(), Some(1));
+    let output = second.output();
+    assert!(
+        output.contains("runs this bot with the state in"),
+        "{output}"
+    );
+    assert!(output.contains("(process "), "{output}");
+    drop(process);
+    // A process that was killed leaves nothing that is in the way.
+    run(dir.path(), &sim).await;
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_set_aside_and_a_newer_one_is_left_alone() {
+    let sim = Sim::start().await;
+    let dir = bot(CONFIG, &[("a.luau", "")]);
+    let state = dir.path().join(".argon");
+    let file = state.join("demo.db");
+    std::fs::create_dir(&state).expect("a folder");
+    let garbage = b"not a database, but longer than the header of one has to be: ".repeat(9);
+    std::fs::write(&file, &garbage).expect("a file");
+    let mut process = start(dir.path(), &sim);
+    process.line("is damaged").await;
+    process.line("live after").await;
+    process.signal("TERM");
+    process.ended().await;
+    let aside: Vec<_> = std::fs::read_dir(&state)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().contains(".damaged-"))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(std::fs::read(&aside[0]).expect("it is kept"), garbage);
+
+    // The format stands in bytes 60 to 63 of the header.
+    let mut newer = std::fs::read(&file).expect("a database");
+    newer[60..64].copy_from_slice(&77u32.to_be_bytes());
+    std::fs::write(&file, &newer).expect("a file");
+    let mut process = start(dir.path(), &sim);
+    assert_eq!(process.ended().await.code(), Some(1));
+    let output = process.output();
+    assert!(
+        output.contains("a newer argon-host (its format is 77"),
+        "{output}"
+    );
+    assert_eq!(
+        std::fs::read(&file).expect("it is there"),
+        newer,
+        "untouched"
+    );
+}
