@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argon_host::config::{self, Config, Intents, Problem, ServerUrl, Severity, keys};
+use argon_host::config::{self, Config, Intents, Problem, ServerUrl, keys};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LXNlY3JldC1zZWNyZXQ";
 
