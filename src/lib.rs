@@ -10,13 +10,16 @@
 //! | [`stream`] | the one event stream of a bot |
 //! | [`inbox`] | the seam that every event passes on its way to the scripts |
 //! | [`fetch`] | HTTP requests of scripts to the hosts that their config names |
+//! | [`limits`] | what every script is held to, as tables; depends on nothing |
 //! | [`modules`] | the scripts folder: its scripts, and the file that a `require` means; depends on nothing |
 //! | [`script`] | everything that knows Luau |
 //! | [`check`] | finds mistakes in config and scripts without running them |
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
+//! | [`voice`] | voice connections: files, mixing, encoding, pacing, sockets, recordings |
 //! | [`sim`] | the embedded Argon server and its playground |
 //! | [`admin`] | health, status and reload over local HTTP |
 //! | [`guard`] | who may use the local HTTP servers; depends on nothing |
+//! | `allocator` | the process's allocator; depends on nothing |
 //! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
 //! | [`app`] | the composition root |
@@ -32,6 +35,7 @@
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
 pub mod admin;
+mod allocator;
 pub mod app;
 pub mod check;
 pub mod cli;
@@ -41,9 +45,11 @@ pub mod definitions;
 pub mod fetch;
 pub mod guard;
 pub mod inbox;
+pub mod limits;
 pub mod modules;
 pub mod observe;
 pub mod rest;
 pub mod script;
 pub mod sim;
 pub mod stream;
+pub mod voice;

@@ -9,13 +9,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["contract"]),
     ("inbox", &[]),
     ("fetch", &["config"]),
+    ("limits", &[]),
     ("modules", &[]),
     ("rest", &["config", "contract"]),
-    ("stream", &["config", "contract", "inbox", "observe"]),
+    ("allocator", &[]),
+    (
+        "stream",
+        &["allocator", "config", "contract", "inbox", "observe"],
+    ),
     (
         "script",
-        &["config", "contract", "fetch", "inbox", "modules", "rest"],
+        &[
+            "config", "contract", "fetch", "inbox", "limits", "modules", "rest", "voice",
+        ],
     ),
+    ("voice", &["allocator", "config", "contract", "rest"]),
     ("sim", &["config", "contract", "guard"]),
     ("admin", &["guard"]),
     ("guard", &[]),
@@ -25,7 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "check",
         &["config", "contract", "definitions", "modules", "sim"],
     ),
-    ("definitions", &["config", "contract", "modules", "sim"]),
+    (
+        "definitions",
+        &["config", "contract", "limits", "modules", "sim"],
+    ),
 ];
 
 fn sources() -> Vec<PathBuf> {

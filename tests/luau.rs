@@ -122,3 +122,49 @@ async fn the_runner_tells_a_failure_from_a_success() {
         "{failures:?}"
     );
 }
+
+/// Chunks that hold Luau's manual against the VM, each in ours and in a plain one.
+fn conformance() -> Vec<(String, String)> {
+    let folder = folder().join("conformance");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            let source = fs::read_to_string(&path).expect("a text");
+            (format!("conforms_{name}"), source)
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 6);
+    files
+}
+
+#[test]
+fn a_plain_vm_conforms_to_the_manual() {
+    for (name, source) in conformance() {
+        let lua = mlua::Lua::new();
+        lua.sandbox(true).expect("a sandbox");
+        let chunk = lua.load(source).set_name(format!("@{name}.luau"));
+        // Some of it yields: it runs as a script's top level does.
+        let chunk = chunk.into_function().expect("it compiles");
+        let thread = lua.create_thread(chunk).expect("a coroutine");
+        if let Err(error) = thread.resume::<()>(()) {
+            panic!("{name}: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ours_conforms_to_the_manual() {
+    let files: Vec<(String, String)> = conformance()
+        .into_iter()
+        .map(|(name, source)| (format!("{name}.luau"), source))
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(n, s)| (&**n, &**s)).collect();
+    let bot = Bot::start(&files).await;
+    for (name, _) in &files {
+        bot.said(name.trim_end_matches(".luau"), &["conforms"])
+            .await;
+    }
+}

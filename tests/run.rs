@@ -1,5 +1,6 @@
 //! `argon-host run` against the embedded server: the sample scripts as people meet them.
 
+mod hostile;
 mod support;
 
 use serde_json::{Value, json};

@@ -112,6 +112,8 @@ fn script(report: &Report) -> Value {
         "events": report.events,
         "errors": report.errors,
         "ended": report.ended,
+        "cpuSeconds": report.cpu.as_secs_f64(),
+        "memoryBytes": report.memory,
         "waiting": report.waiting,
         "oldVersions": report.leaving,
         "commands": report.commands,

@@ -1,6 +1,7 @@
 //! One bot from start to end.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use crate::rest::{self, Call, Client};
 use crate::script::commands::{self, SyncError};
 use crate::script::{self, Registrations, ScriptSettings};
 use crate::stream;
+use crate::voice;
 
 /// First and longest pause between attempts to reach a server that does not answer at start.
 const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -72,11 +74,12 @@ struct Profile {
 pub(super) async fn run(
     config: Config,
     connection: Connection,
+    engine: voice::Engine,
     shutdown: Shutdown,
     roll: Roll,
 ) -> Result<(), Error> {
     tokio::select! {
-        started = start(&config, connection) => {
+        started = start(&config, connection, engine) => {
             let bot = started?;
             roll.enter(&config.bot.name, Arc::new(bot.subject()));
             let result = bot.live(&config, &shutdown).await;
@@ -94,6 +97,7 @@ struct Bot {
     client: Client,
     hub: Arc<Hub>,
     scripts: script::Host,
+    voice: voice::Host,
     state: watch::Receiver<stream::State>,
     intents: watch::Sender<u64>,
     registrations: watch::Receiver<Registrations>,
@@ -101,7 +105,11 @@ struct Bot {
     synced: bool,
 }
 
-async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
+async fn start(
+    config: &Config,
+    connection: Connection,
+    engine: voice::Engine,
+) -> Result<Bot, Error> {
     let begun = Instant::now();
     let state = open_state(config).await?;
     let hub = Arc::new(Hub::new());
@@ -126,6 +134,12 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
         connection.base_url
     );
 
+    let voice = voice::Host::new(
+        engine,
+        client.clone(),
+        runtime::Handle::current(),
+        folder(config),
+    );
     let settings = inbox::Settings {
         backlog: config.state.backlog,
         quota: config.state.kv,
@@ -133,7 +147,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
     };
     let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
     let scripts = script::Host::load(
-        script_settings(config),
+        script_settings(config, voice.clone()),
         client.clone(),
         inbox.clone(),
         runtime::Handle::current(),
@@ -181,6 +195,7 @@ async fn start(config: &Config, connection: Connection) -> Result<Bot, Error> {
         client,
         hub,
         scripts,
+        voice,
         state,
         intents,
         registrations,
@@ -272,6 +287,7 @@ impl Bot {
             stream.stop().await;
         }
         self.scripts.stop(SHUTDOWN_DRAIN).await;
+        self.voice.close().await;
         self.inbox.close().await;
         tracing::info!("stopped");
     }
@@ -310,8 +326,15 @@ async fn get_me(client: &Client) -> Result<Bytes, rest::Error> {
     client.call(Call::new(route, Map::new())?).await
 }
 
+/// The bot's folder: where its config is.
+fn folder(config: &Config) -> &Path {
+    let folder = config.path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The sections of the config that scripts need, as their room wants them.
-fn script_settings(config: &Config) -> script::Settings {
+fn script_settings(config: &Config, voice: voice::Host) -> script::Settings {
     let of = |script: &config::Script| ScriptSettings {
         enabled: script.enabled,
         config: script.config.clone(),
@@ -336,6 +359,7 @@ fn script_settings(config: &Config) -> script::Settings {
             drain: config.scripts.drain,
             rollback: config.scripts.rollback,
         },
+        voice: Some(voice),
     }
 }
 

@@ -27,7 +27,7 @@ use tracing::Instrument;
 use crate::admin::Roll;
 use crate::config::{Config, Foreign, Problem, Secret, ServerUrl};
 use crate::observe;
-use crate::sim;
+use crate::{sim, voice};
 use bot::Connection;
 
 /// How long running handlers may go on after a shutdown was asked for.
@@ -66,15 +66,18 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
     let mut servers = Servers::for_bots(&configs);
     let admins = Admins::start(&configs).await?;
     let mut bots = JoinSet::new();
+    // One clock for the voice of every bot.
+    let engine = voice::Engine::default();
     let all = configs.len();
     for config in configs {
         let connection = servers.connect(&config).await?;
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
         let roll = admins.roll(&config);
+        let engine = engine.clone();
         bots.spawn(
             async move {
-                let result = bot::run(config, connection, shutdown, roll).await;
+                let result = bot::run(config, connection, engine, shutdown, roll).await;
                 if let Err(error) = &result {
                     tracing::error!("{error}");
                 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use luau_syntax::ast::{Expression, TableItem};
 use luau_syntax::location::Location;
 
-use super::lint::Notes;
 use super::literal::{Fields, Literal, literal, text};
+use super::notes::Notes;
 use super::params;
 use crate::contract;
 

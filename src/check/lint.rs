@@ -1,6 +1,6 @@
 //! The walk over one script.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use luau_syntax::ast::{
@@ -10,9 +10,11 @@ use luau_syntax::location::Location;
 use luau_syntax::parser::ParsedSource;
 use reqwest::Url;
 
+use super::assigned::Assigned;
 use super::commands::{self, Commands};
 use super::hints::{self, Hints};
 use super::literal::{Fields, Literal, literal, range, text};
+use super::notes::Notes;
 use super::params;
 use super::permissions::{self, Uses};
 use crate::config::suggest::did_you_mean;
@@ -20,36 +22,6 @@ use crate::config::{Problem, Severity, Source};
 use crate::contract::{self, EVENTS, Route};
 use crate::definitions::libraries::{self, GLOBALS, NOT_YET, WITHHELD};
 use crate::modules;
-
-/// Where problems of one file go.
-pub struct Notes<'s> {
-    source: &'s Source<'s>,
-    problems: Vec<Problem>,
-}
-
-impl Notes<'_> {
-    /// The file.
-    pub fn path(&self) -> &Path {
-        self.source.path()
-    }
-
-    /// Notes an error.
-    pub fn error(&mut self, at: Location, message: impl Into<String>, help: Option<String>) {
-        self.note(Severity::Error, at, message.into(), help);
-    }
-
-    /// Notes a warning.
-    pub fn warn(&mut self, at: Location, message: impl Into<String>, help: Option<String>) {
-        self.note(Severity::Warning, at, message.into(), help);
-    }
-
-    fn note(&mut self, severity: Severity, at: Location, message: String, help: Option<String>) {
-        let problem = self
-            .source
-            .problem(severity, range(self.source, at), message);
-        self.problems.push(problem.maybe_help(help));
-    }
-}
 
 /// What the walk over a script brings.
 #[derive(Default)]
@@ -72,10 +44,7 @@ pub fn lint<'s>(
     let mut assigned = Assigned::default();
     parsed.root().visit(&mut assigned);
     let mut linter = Linter {
-        notes: Notes {
-            source,
-            problems: Vec::new(),
-        },
+        notes: Notes::new(source),
         root,
         commands,
         assigned,
@@ -86,54 +55,9 @@ pub fn lint<'s>(
     };
     parsed.root().visit(&mut linter);
     Findings {
-        problems: linter.notes.problems,
+        problems: linter.notes.into_problems(),
         uses: linter.uses,
         hints: linter.hints,
-    }
-}
-
-/// What a script assigns to after it was declared: such a local has no fixed meaning, such a global
-/// is the script's own.
-#[derive(Default)]
-struct Assigned {
-    locals: HashSet<LocalId>,
-    globals: HashSet<Vec<u8>>,
-}
-
-impl Assigned {
-    fn target(&mut self, target: Expression<'_>) {
-        match target.kind() {
-            ExpressionKind::Local { local, .. } => {
-                self.locals.insert(local.identity());
-            }
-            ExpressionKind::Global(name) => {
-                self.globals.insert(name.bytes().to_vec());
-            }
-            _ => {}
-        }
-    }
-}
-
-impl<'ast> AstVisitor<'ast> for Assigned {
-    fn visit_assign_statement(&mut self, statement: Statement<'ast>) -> bool {
-        for target in statement.as_assign().map_or(&[][..], |assign| assign.vars) {
-            self.target(*target);
-        }
-        true
-    }
-
-    fn visit_compound_assign_statement(&mut self, statement: Statement<'ast>) -> bool {
-        if let Some(assign) = statement.as_compound_assign() {
-            self.target(assign.var);
-        }
-        true
-    }
-
-    fn visit_function_declaration_statement(&mut self, statement: Statement<'ast>) -> bool {
-        if let Some(declaration) = statement.as_function_declaration() {
-            self.target(declaration.name);
-        }
-        true
     }
 }
 
@@ -205,7 +129,7 @@ impl Linter<'_, '_> {
 
     /// The file uses a route.
     fn uses(&mut self, route: &'static Route, at: Location) {
-        let source = self.notes.source;
+        let source = self.notes.source();
         let place = source.problem(Severity::Error, range(source, at), "");
         self.uses.routes.push((route, place));
     }
@@ -219,7 +143,7 @@ impl Linter<'_, '_> {
             return;
         };
         if let Some(address) = text(url).and_then(|text| Url::parse(&text).ok()) {
-            let source = self.notes.source;
+            let source = self.notes.source();
             let place = source.problem(Severity::Error, range(source, url.location()), "");
             self.uses.urls.push((address, place));
         }
@@ -307,6 +231,15 @@ impl Linter<'_, '_> {
                     _ => "modalSubmit",
                 };
                 self.handler(args.get(1).copied(), Some(kind));
+            }
+            "argon.voice.join" | "argon.calls.answer" => {
+                let (interface, name) = match path.as_str() {
+                    "argon.voice.join" => ("IVoice", "StreamToken"),
+                    _ => ("ICalls", "Accept"),
+                };
+                if let Some(route) = contract::route(interface, name) {
+                    self.uses(route, call.func.location());
+                }
             }
             "argon.command" => {
                 if let Some(route) = contract::route("ICommands", "Register") {

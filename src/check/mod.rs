@@ -5,17 +5,20 @@
 //! `argon`, `script`, `task` and `event:` are looked up in the contract and in the table of libraries,
 //! events and `require` paths by their literal text, and tables of literals are compared with the
 //! contract's parameters: unknown and missing fields, wrong types, unknown enum names, documented
-//! limits. Routes that a script names, itself or through a module, are compared with its permissions. Only what is certain is reported: a value that is computed may be anything.
+//! limits. Routes and hosts that a script names, itself or through a module, are compared with its
+//! permissions. Only what is certain is reported: a value that is computed may be anything.
 //!
 //! A local that is set once to such a name (`local messages = argon.messages`) is followed.
 //!
 //! Then Luau's own type checker and linter see the same files ([`types`]). Where both find something at
 //! one place, the walk has the word: it speaks in the platform's terms and knows the remedy.
 
+mod assigned;
 mod commands;
 mod hints;
 mod lint;
 mod literal;
+mod notes;
 mod params;
 mod permissions;
 mod types;

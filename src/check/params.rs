@@ -3,8 +3,8 @@
 use luau_syntax::ast::{Expression, TableItem};
 use luau_syntax::location::Location;
 
-use super::lint::Notes;
 use super::literal::{Fields, Literal, literal, text};
+use super::notes::Notes;
 use crate::config::suggest::did_you_mean;
 use crate::contract::{Enum, Field, Limit, Type, Union};
 

@@ -188,40 +188,22 @@ impl Types {
         for error in errors.into_iter().filter(|error| is_certain(error)) {
             let message = match &error.data {
                 TypeErrorData::ModuleHasCyclicDependency(circle) => {
-                    let folder = self.frontend.file_resolver();
-                    let others = circle.cycle.iter().filter(|other| *other != name);
-                    let ways = [name].into_iter().chain(others).chain([name]);
-                    match ways.map(|name| folder.shown(name)).collect::<Vec<_>>() {
-                        ways if ways.len() > 2 => {
-                            format!(
-                                "modules require each other in a circle: {}",
-                                ways.join(" → ")
-                            )
-                        }
-                        _ => "the module requires itself, through others".to_owned(),
-                    }
+                    self.frontend.file_resolver().circle(name, &circle.cycle)
                 }
-                TypeErrorData::UnknownPropButFoundLikeProp(unknown) => {
-                    let unknown = TypeErrorData::UnknownProperty(UnknownProperty {
-                        table: unknown.table,
-                        key: unknown.key.clone(),
-                    });
-                    let error = TypeError::without_module(error.location, unknown);
-                    tidy(&model.error_message(&error).to_string())
-                }
-                _ => tidy(&model.error_message(error).to_string()),
+                _ => tidy(&model.error_message(&without_guess(error)).to_string()),
             };
             let mut at = place(error.location);
             let mut help = None;
             if let Some((table, key)) = missing_key(error) {
                 // The name alone, not all that stands before it.
-                if source.text()[at.clone()].ends_with(key) {
+                let marked = source.text().get(at.clone());
+                if marked.is_some_and(|marked| marked.ends_with(key)) {
                     at.start = at.end - key.len();
                 }
                 let table = model.type_ref(table).map(|table| table.to_string());
                 help = table.and_then(|table| did_you_mean(key, definitions::keys_of(&table)));
             }
-            let problem = source.problem(Severity::Error, at, message);
+            let problem = source.problem(severity(error), at, message);
             problems.push(problem.maybe_help(help));
         }
         let lints = result.lint_result;
@@ -263,6 +245,30 @@ fn is_certain(error: &TypeError) -> bool {
     }
 }
 
+/// Where the checker itself gave up, the script may be right.
+fn severity(error: &TypeError) -> Severity {
+    match error.data {
+        TypeErrorData::CodeTooComplex(_)
+        | TypeErrorData::ConstraintSolvingIncompleteError(_)
+        | TypeErrorData::InternalError(_)
+        | TypeErrorData::NormalizationTooComplex(_)
+        | TypeErrorData::UnificationTooComplex(_) => Severity::Warning,
+        _ => Severity::Error,
+    }
+}
+
+/// The error without what the checker thinks was meant: the remedy says that.
+fn without_guess(error: &TypeError) -> TypeError {
+    match &error.data {
+        TypeErrorData::UnknownPropButFoundLikeProp(unknown) => {
+            let (table, key) = (unknown.table, unknown.key.clone());
+            let unknown = TypeErrorData::UnknownProperty(UnknownProperty { table, key });
+            TypeError::without_module(error.location, unknown)
+        }
+        _ => error.clone(),
+    }
+}
+
 /// The table and the key of it that is not there.
 fn missing_key(error: &TypeError) -> Option<(TypeId, &str)> {
     let (table, key) = match &error.data {
@@ -273,7 +279,7 @@ fn missing_key(error: &TypeError) -> Option<(TypeId, &str)> {
     Some((table, std::str::from_utf8(key).ok()?))
 }
 
-/// One line: reasons below the message are indented in the terminal by what prints it.
+/// As one line: the source line follows it.
 fn tidy(message: &str) -> String {
     let lines: Vec<_> = message.lines().map(str::trim).collect();
     lines.join(" ").trim().to_owned()
@@ -325,6 +331,20 @@ impl Folder {
             Some(path) => modules::chunk_name(&self.root, &path),
             None => name.to_string(),
         }
+    }
+
+    /// What is said of a file in a circle of modules.
+    fn circle(&self, file: &ModuleName, circle: &[ModuleName]) -> String {
+        let others: Vec<_> = circle.iter().filter(|other| *other != file).collect();
+        if others.is_empty() {
+            return "the module requires itself, through others".to_owned();
+        }
+        let ways = [file].into_iter().chain(others).chain([file]);
+        let ways: Vec<_> = ways.map(|name| self.shown(name)).collect();
+        format!(
+            "modules require each other in a circle: {}",
+            ways.join(" → ")
+        )
     }
 
     /// The author's settings, and what is wrong with them.

@@ -47,7 +47,7 @@ enum Command {
     Sim(Box<sim::Options>),
     /// Write the type definitions that editors complete and check scripts with.
     Types {
-        /// Where to write argon.d.luau and .luaurc.
+        /// The scripts folder: argon.d.luau, .luaurc (if there is none) and the modules of @std go into it.
         #[arg(default_value = ".")]
         dir: PathBuf,
     },

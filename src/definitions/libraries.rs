@@ -195,6 +195,55 @@ print(argon.time.now() - argon.time.parse("2026-01-31T09:30:00Z"))
 "#,
     },
     Library {
+        name: "Voice",
+        doc: "Connections belong to the script's name and outlive a reload; handlers belong to one version. Sources are files in the bot's folder: Ogg Opus (sent untouched when it plays alone at volume 1), WAV, MP3, FLAC, Ogg Vorbis, AAC/M4A. What fails raises an error with `code` and `message`.",
+        members: &[
+            function("argon.voice.join", "(options) -> voice", 1, 1, "Joins a voice channel: `spaceId`, `channelId`; `stereo` (true), `bitrate`, `kind` (`\"music\"`, `\"voice\"`, `\"lowDelay\"`), `complexity` (0 to 10), `frame` (milliseconds), `loss` (per cent, for forward error correction), `dtx`. The connection that the script has there already, if it has one.").options(0, &["spaceId", "channelId", "stereo", "bitrate", "kind", "complexity", "frame", "loss", "dtx"]),
+            function("argon.voice.get", "(channelId) -> voice | nil", 1, 1, "The script's connection in that channel (or call), also one that an earlier version made."),
+            function("argon.calls.answer", "(event, options?) -> voice", 1, 2, "Accepts a `callIncoming`. Options as for `argon.voice.join`; mono speech unless they say otherwise.").options(1, &["stereo", "bitrate", "kind", "complexity", "frame", "loss", "dtx"]),
+            function("voice:play", "(path, options?) -> track", 1, 2, "Plays beside what plays already: `volume` (0 to 4), `loop`, `fadeIn`, `startAt` (seconds), `normalize` (LUFS), `duck` (what is left of it while somebody speaks). Returns when the file is open."),
+            function("voice:queue", "(path, options?) -> track", 1, 2, "Plays when what was queued before is over, without a gap; `crossfade` seconds overlap."),
+            function("voice:skip", "()", 0, 0, "Ends what plays from the queue."),
+            function("voice:stop", "()", 0, 0, "Ends every track and empties the queue."),
+            function("voice:tracks", "() -> { track }", 0, 0, "The tracks that are not over."),
+            function("voice:push", "(buffer)", 1, 1, "Plays samples: signed 16 bit, little endian, 48 kHz, interleaved. Returns when they have found room (half a second waits)."),
+            function("voice:listen", "(userId, handler, options?) -> { off }", 2, 3, "Calls `handler(frame)` with each packet: `userId`, `data` (a buffer), `time`, `duration`. `{ format = \"pcm\" }` decodes to signed 16 bit, 48 kHz, mono."),
+            function("voice:record", "(userId, path, options?) -> recording", 2, 3, "Writes what somebody says to an Ogg Opus file in the bot's folder; in a call nil is the caller. Silence keeps its length. `seconds` is the longest (an hour). `recording:stop()` waits until the file is whole and returns its seconds."),
+            function("voice:on", "(event, handler) -> { off }", 2, 2, "`began` and `finished` (`track`, `reason`, `error`), `disconnected` (`reason`, `final`), `reconnected`, `targetLeft` (`userId`), `speaking` (`userId`, `speaking`: somebody who is listened to or recorded begins or ends)."),
+            function("voice:stats", "() -> table", 0, 0, "What was sent, late, missed, dropped, silent, received, encoded, and how often the socket was opened again."),
+            function("voice:leave", "()", 0, 0, "Leaves the channel, or hangs up."),
+            value("voice.state", ": string", "`joining`, `connected`, `reconnecting`, `closed`. Also `spaceId`, `channelId`, or `callId`, `callerId`."),
+            function("track:pause", "()", 0, 0, "Stands still."),
+            function("track:resume", "()", 0, 0, "Goes on."),
+            function("track:seek", "(seconds)", 1, 1, "Goes to a position. Ogg Opus begins with a whole packet."),
+            function("track:setVolume", "(volume, fade?)", 1, 2, "From 0 to 4, within `fade` seconds."),
+            function("track:stop", "(fade?)", 0, 1, "Ends it, within `fade` seconds."),
+            function("track:wait", "() -> state", 0, 0, "Waits for its end: `finished`, `stopped` or `failed`."),
+            value("track.position", ": seconds", "Also `duration` (nil when the file does not say), `state` and `source`."),
+        ],
+        example: r#"argon.command{
+	name = "play",
+	description = "Play a tune in a voice channel",
+	options = { { name = "channel", type = "channel", description = "Where", required = true } },
+	run = function(interaction, options)
+		interaction:defer()
+		local voice = argon.voice.get(options.channel)
+			or argon.voice.join{ spaceId = interaction.spaceId, channelId = options.channel, stereo = true }
+		local track = voice:play("audio/tune.ogg", { volume = 0.8, fadeIn = 0.5 })
+		interaction:reply("Playing, " .. (track.duration or 0) .. " s.")
+		track:wait()
+		voice:leave()
+	end,
+}
+
+argon.on("callIncoming", function(event)
+	local call = argon.calls.answer(event)
+	call:play("audio/hello.ogg"):wait()
+	call:leave()
+end)
+"#,
+    },
+    Library {
         name: "JSON",
         doc: "JSON null is nil.",
         members: &[
@@ -248,12 +297,7 @@ end)
 
 /// Names of the interface that this version does not have yet. Using one is an error of the script,
 /// because it would raise at run time.
-pub static NOT_YET: &[&str] = &[
-    "argon.calls.answer",
-    "argon.kv",
-    "argon.voice.get",
-    "argon.voice.join",
-];
+pub static NOT_YET: &[&str] = &["argon.kv"];
 
 /// Every member.
 pub fn members() -> impl Iterator<Item = &'static Member> {

@@ -10,6 +10,7 @@ use crate::contract::{
     self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
     Interface, Limit, ROUTES, Route, Type, limits,
 };
+use crate::limits::{BOUNDS, NATIVES};
 use crate::sim;
 use crate::sim::behaviour::Behaviour;
 
@@ -75,6 +76,7 @@ pub fn reference() -> String {
     intents(&mut out);
     types(&mut out);
     self::limits(&mut out);
+    bounds(&mut out);
     out.push_str("\n## Error codes\n\nWhat `code` of a failed call may be, with its HTTP status. The host's own codes have the status 0.\n\n");
     table(&mut out, &["Code", "Status", "Meaning"]);
     for code in ERROR_CODES {
@@ -464,6 +466,34 @@ fn types(out: &mut String) {
             .map(|(mask, name)| format!("{} (bit {})", quoted(name), mask.trailing_zeros()))
             .collect();
         let _ = writeln!(out, "Any of {}.", values.join(", "));
+    }
+}
+
+fn bounds(out: &mut String) {
+    out.push_str(
+        "\n### Limits of a script\n\nBeside what `[limits]` sets. A script that is over one of them harms nobody else.\n\n",
+    );
+    table(out, &["What", "At most", "Beyond that"]);
+    for bound in BOUNDS {
+        row(out, &[bound.what, &bound.most.to_string(), bound.beyond]);
+    }
+    out.push_str(
+        "\nA handler that computes for longer than two milliseconds lets the other handlers of its script run in \
+         between, unless it is inside a coroutine of its own, a sort comparator, a `gsub` callback or a metamethod; \
+         the top level is never interrupted before its first wait. CPU time counts for a handler and what it starts \
+         together; what goes on in the background after the handler has ended has `cpu_per_event` between two \
+         waits. Past it, every safepoint raises until nothing of the run is left.\n\n\
+         ### Luau's functions with bounds\n\nThese differ from Luau's own, because a function that cannot be ended \
+         could hold a script, its reload and the shutdown for as long as it runs. `getfenv`, `setfenv`, `loadstring` \
+         and most of `os` and `debug` are not there; `collectgarbage` knows `\"count\"` only.\n\n",
+    );
+    table(out, &["Function", "Here", "Why"]);
+    for native in NATIVES {
+        let name = match native.library {
+            "" => format!("`{}`", native.name),
+            library => format!("`{library}.{}`", native.name),
+        };
+        row(out, &[&name, native.rule, native.reason]);
     }
 }
 

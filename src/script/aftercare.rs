@@ -32,6 +32,17 @@ impl Keeper {
                     continue;
                 };
                 if let State::Failed(trouble) = version.state() {
+                    if !version.has_loaded() {
+                        // Its top level took so long that it was not waited for.
+                        let number = version.number;
+                        tracing::error!(target: "reload", script = %name, version = number,
+                            outcome = "failed", "cannot be loaded: {trouble}");
+                        self.stage.shared.withdraw(name, number);
+                        script.failure = Some(trouble);
+                        script.active = None;
+                        script.place = None;
+                        continue;
+                    }
                     why = Some(format!("it has failed: {trouble}"));
                 }
                 if let Some(why) = why {

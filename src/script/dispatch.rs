@@ -123,12 +123,14 @@ pub(super) struct Handlers {
     any: Vec<Rc<Handler>>,
     lists: HashMap<String, Rc<[Rc<Handler>]>>,
     serial: u64,
+    count: usize,
 }
 
 impl Handlers {
     /// Adds a handler for a type, or for every type (`*`). Answers its number.
     pub(super) fn add(&mut self, event: &str, kind: Kind) -> u64 {
         self.serial += 1;
+        self.count += 1;
         let handler = Rc::new(Handler {
             serial: self.serial,
             kind,
@@ -145,6 +147,11 @@ impl Handlers {
                 .push(handler);
         }
         self.serial
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// Gives a waiting handler its ticket.
@@ -169,11 +176,13 @@ impl Handlers {
             Some(())
         };
         if drop_from(&mut self.any).is_some() {
+            self.count -= 1;
             self.lists.clear();
             return;
         }
         for (event, list) in &mut self.by_type {
             if drop_from(list).is_some() {
+                self.count -= 1;
                 self.lists.remove(event);
                 return;
             }
@@ -401,7 +410,10 @@ mod tests {
         let last = handlers.add("ready", wait());
         assert_eq!(serials(&mut handlers, "ready"), [first, any, last]);
         assert_eq!(serials(&mut handlers, "other"), [any]);
+        assert_eq!(handlers.count(), 3);
         handlers.remove(any);
+        handlers.remove(any);
+        assert_eq!(handlers.count(), 2);
         assert_eq!(serials(&mut handlers, "ready"), [first, last]);
         assert!(serials(&mut handlers, "other").is_empty());
     }

@@ -8,17 +8,20 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
 use super::api;
 use super::api::controls::Modals;
+use super::api::log::shorten;
 use super::api::require::Modules;
-use super::budget::{Allowed, Budget};
+use super::api::voice::Voices;
+use super::budget::{Allowed, Budget, Line, LogQuota};
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
-use super::errors::Trouble;
+use super::errors::{Fault, Trouble};
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
 use super::repeats::Repeats;
@@ -31,7 +34,9 @@ use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
 use crate::inbox::Subscription;
+use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
+use crate::voice;
 
 /// What the host gives a version of a script.
 pub(super) struct Birth {
@@ -61,6 +66,7 @@ pub(super) struct Birth {
     pub(super) allowed: Allowed,
     /// The API calls that it may make.
     pub(super) permissions: Permissions,
+    pub(super) voice: Option<voice::Host>,
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
 }
@@ -121,8 +127,10 @@ pub(super) struct Guest {
     pub(super) scheduler: Rc<RefCell<Scheduler>>,
     pub(super) handlers: Rc<RefCell<Handlers>>,
     pub(super) modals: RefCell<Modals>,
+    pub(super) voices: Voices,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
+    log: RefCell<LogQuota>,
     repeats: Repeats,
     own: RefCell<Own>,
     own_changed: Cell<bool>,
@@ -145,6 +153,7 @@ impl Guest {
         replies.set_metatable(Some(weak))?;
         let state = lua.create_table()?;
         let copies = birth.state.put(&lua, &state)?;
+        let voices = Voices::new(&lua, birth.voice, &birth.name, birth.caller, &birth.mailbox)?;
         let guest = Rc::new(Self {
             repeats: Repeats::new(&birth.name, birth.runtime.clone()),
             name: birth.name,
@@ -172,8 +181,10 @@ impl Guest {
             scheduler: Rc::default(),
             handlers: Rc::default(),
             modals: RefCell::default(),
+            voices,
             modules: RefCell::new(Modules::new(birth.root, birth.entry, birth.files)),
             bad_types: RefCell::default(),
+            log: RefCell::new(LogQuota::new(Instant::now())),
             own: RefCell::default(),
             own_changed: Cell::new(false),
             top_over: Cell::new(false),
@@ -231,20 +242,20 @@ impl Guest {
     /// Logs an error that nobody caught, with the event that caused it; one that repeats as a count.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
-        if let Some(run) = run {
-            run.failed();
-        }
+        self.failed_in(run);
         if trouble.is_out_of_memory() {
             self.strike("out of memory");
         }
-        if !self.repeats.is_new(trouble) {
-            return;
+        let text = shorten(trouble.to_string().as_bytes());
+        if self.repeats.is_new(trouble) && self.may_log(text.len()) {
+            self.say(trouble, &text, run);
         }
-        let place = trouble.place.as_ref().map(tracing::field::display);
-        match run {
-            Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
-                event_id = %run.id, place, "{trouble}"),
-            None => tracing::error!(target: "script", script = %self.name, place, "{trouble}"),
+    }
+
+    /// An error came of what the event began.
+    fn failed_in(&self, run: Option<&EventRun>) {
+        if let Some(run) = run {
+            run.failed();
         }
     }
 
@@ -255,17 +266,82 @@ impl Guest {
         self.shared.news.notify_one();
     }
 
-    /// The script wants events of this type from now on.
-    pub(super) fn wants(&self, event: &str) {
-        if self.own.borrow_mut().events.insert(event.to_owned()) {
-            self.own_changed.set(true);
+    /// Logs that a run was ended, whatever else is logged.
+    pub(super) fn ended(&self, trouble: &Trouble, run: Option<&EventRun>) {
+        self.status.errors.fetch_add(1, Ordering::Relaxed);
+        self.failed_in(run);
+        self.say(trouble, &shorten(trouble.to_string().as_bytes()), run);
+    }
+
+    fn say(&self, trouble: &Trouble, text: &str, run: Option<&EventRun>) {
+        let place = trouble.place.as_ref().map(tracing::field::display);
+        match run {
+            Some(run) => tracing::error!(target: "script", script = %self.name, event = %run.kind,
+                event_id = %run.id, place, "{text}"),
+            None => tracing::error!(target: "script", script = %self.name, place, "{text}"),
         }
+    }
+
+    /// Whether a line of so many bytes may be logged. Says so when lines are left out, and how many.
+    pub(super) fn may_log(&self, bytes: usize) -> bool {
+        let line = self.log.borrow_mut().line(bytes, Instant::now());
+        match line {
+            Line::Fits(0) => true,
+            Line::Fits(lines) => {
+                tracing::warn!(target: "script", script = %self.name, lines,
+                    "{lines} lines were left out: it logs too much");
+                true
+            }
+            Line::First => {
+                tracing::warn!(target: "script", script = %self.name,
+                    "it logs too much: lines are left out from here on, and counted");
+                false
+            }
+            Line::LeftOut => false,
+        }
+    }
+
+    /// A handler will be added for events of this type, which the script wants from now on.
+    pub(super) fn wants(&self, event: &str) -> Result<(), Fault> {
+        if self.handlers.borrow().count() >= HANDLERS {
+            return Err(Fault::text(format!(
+                "the script has {HANDLERS} handlers already: end some with their off function first"
+            )));
+        }
+        let mut own = self.own.borrow_mut();
+        if own.events.contains(event) {
+            return Ok(());
+        }
+        if own.events.len() >= EVENT_TYPES {
+            return Err(Fault::text(format!(
+                "the script has handlers for {EVENT_TYPES} types of events already"
+            )));
+        }
+        own.events.insert(event.to_owned());
+        self.own_changed.set(true);
+        Ok(())
+    }
+
+    /// Refuses one more coroutine that waits or is scheduled, if there are as many as may be.
+    pub(super) fn may_wait(&self) -> Result<(), Fault> {
+        let most = COROUTINES + self.most_handlers;
+        if self.scheduler.borrow().held() < most {
+            return Ok(());
+        }
+        Err(Fault::text(format!(
+            "{most} coroutines of this script wait or are scheduled: let some of them end first"
+        )))
     }
 
     /// The script has a command.
     pub(super) fn has_command(&self, command: CommandSpec) {
         self.own.borrow_mut().commands.push(command);
         self.own_changed.set(true);
+    }
+
+    /// How many commands the script has.
+    pub(super) fn commands(&self) -> usize {
+        self.own.borrow().commands.len()
     }
 
     /// Whether the script has a command of that name and scope already.
@@ -334,6 +410,15 @@ impl Guest {
         }
     }
 
+    /// Tells the host what the script uses.
+    pub(super) fn account(&self, lua: &Lua) {
+        if let Some((cpu, memory)) = self.budget.usage(lua) {
+            let cpu = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+            self.status.cpu.store(cpu, Ordering::Relaxed);
+            self.status.memory.store(memory as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Drops every Luau value outside the VM.
     pub(super) fn clear(&self) {
         self.repeats.flush();
@@ -341,6 +426,7 @@ impl Guest {
         self.handlers.take();
         self.unload.take();
         self.first.take();
+        self.voices.clear();
         self.modules.borrow_mut().clear();
     }
 }

@@ -25,6 +25,7 @@ use crate::config::{Hosts, Permissions};
 use crate::inbox::Inbox;
 use crate::modules::discover;
 use crate::rest;
+use crate::voice;
 
 /// How long [`Host::stop`] waits beyond the drain time for a thread that does not come back.
 const GRACE: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ pub struct Settings {
     pub scripts: BTreeMap<String, ScriptSettings>,
     /// The settings of a script that `scripts` does not name.
     pub default: ScriptSettings,
+    /// The bot's voice; without it, scripts have none.
+    pub voice: Option<voice::Host>,
     /// How versions are replaced.
     pub reload: ReloadSettings,
 }
@@ -146,6 +149,10 @@ pub struct Report {
     pub paused_until: Option<Instant>,
     /// Runs that were ended because they used more CPU time than they may.
     pub ended: u64,
+    /// CPU time of its thread; a little late.
+    pub cpu: Duration,
+    /// Bytes of its VM, garbage included; a little late.
+    pub memory: u64,
     /// Names of its slash commands.
     pub commands: Vec<String>,
 }
@@ -207,6 +214,7 @@ impl Host {
             runtime,
             shared: Arc::clone(&shared),
             scripts: scripts.clone(),
+            voice: settings.voice.clone(),
             drain: settings.reload.drain,
         };
         let mut keeper = Keeper::new(settings, root, stage);
@@ -315,6 +323,8 @@ impl Handle {
                     .count(),
                 paused_until: script.quarantine.pause().map(|pause| pause.until),
                 ended: script.status.ended.load(Ordering::Relaxed),
+                cpu: Duration::from_micros(script.status.cpu.load(Ordering::Relaxed)),
+                memory: script.status.memory.load(Ordering::Relaxed),
                 commands: registrations
                     .commands
                     .iter()

@@ -95,6 +95,10 @@ pub(super) struct Status {
     pub(super) errors: AtomicU64,
     /// Runs that were ended because they used more CPU time than they may.
     pub(super) ended: AtomicU64,
+    /// CPU time of its thread, in microseconds; a little late.
+    pub(super) cpu: AtomicU64,
+    /// Bytes of its VM, garbage included; a little late.
+    pub(super) memory: AtomicU64,
     /// What the host had to end it for, since the keeper last looked.
     strikes: Mutex<Vec<String>>,
 }

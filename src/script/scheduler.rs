@@ -34,6 +34,7 @@ use jiff::Timestamp;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
+use super::api::log::shorten;
 use super::budget::{self, Allowance, Budget, Meter};
 use super::dispatch::EventRun;
 use super::errors::{Fault, Trouble, failure, local_failure};
@@ -43,8 +44,6 @@ use super::thread::Mail;
 use crate::contract::Route;
 use crate::rest;
 
-/// Calls of one script that wait for an answer; one more raises `too_many_calls`.
-pub(super) const PENDING_CALLS: usize = 4096;
 /// Finished coroutines that are kept for the next handler.
 const POOL: usize = 64;
 
@@ -71,12 +70,16 @@ pub(super) enum Wait {
     Event(u64),
     /// A module that another coroutine loads.
     Module,
+    /// An answer of voice.
+    Voice,
+    /// The end of a track, which may be hours away.
+    Track,
     /// Nothing any more.
     Over,
 }
 
 impl Wait {
-    /// Whether it is one of the [`PENDING_CALLS`].
+    /// Whether it is one of the [`crate::limits::PENDING_CALLS`].
     fn is_call(&self) -> bool {
         matches!(self, Wait::Call { .. } | Wait::Outside)
     }
@@ -87,7 +90,7 @@ struct Waiting {
     wait: Wait,
     behalf: Option<Behalf>,
     timer: Option<TimerKey>,
-    /// A handler that waits for an event.
+    /// A handler that waits for an event or a track.
     idle: bool,
 }
 
@@ -123,6 +126,8 @@ pub(super) enum Purpose {
     Handler(Rc<EventRun>),
     /// A run of a repeating timer.
     Every(u64),
+    /// A handler of something in voice.
+    Voice,
 }
 
 struct Root {
@@ -175,7 +180,7 @@ pub(super) struct Scheduler {
     serial: u64,
     calls: usize,
     handlers: usize,
-    /// Handlers among them that wait for an event.
+    /// Handlers among them that wait for an event or a track.
     idle: usize,
     /// On whose behalf the running coroutine runs.
     current: Option<Behalf>,
@@ -194,10 +199,20 @@ impl Scheduler {
         self.serial
     }
 
-    /// Handlers that have begun and not finished. Those that wait for an event do not count: they must
+    /// Handlers that have begun and not finished. Those that wait for an event (or a track) do not count: they must
     /// not keep it from coming, nor the script from ending.
     pub(super) fn handlers(&self) -> usize {
         self.handlers.saturating_sub(self.idle)
+    }
+
+    /// Coroutines that wait or are scheduled.
+    pub(super) fn held(&self) -> usize {
+        self.tickets.len() + self.scheduled.len() + self.preempted.len()
+    }
+
+    /// Repeating timers.
+    pub(super) fn repeating(&self) -> usize {
+        self.every.len()
     }
 
     /// Calls that wait for their answer.
@@ -232,7 +247,7 @@ impl Scheduler {
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
         let behalf = self.current.clone();
-        let idle = matches!(wait, Wait::Event(_))
+        let idle = matches!(wait, Wait::Event(_) | Wait::Track)
             && matches!(self.roots.get(&key(&thread)),
                 Some(root) if matches!(root.purpose, Purpose::Handler(_)));
         self.idle += usize::from(idle);
@@ -445,7 +460,7 @@ impl Guest {
         let (event, allowance) = match &purpose {
             Purpose::Handler(run) => (Some(Rc::clone(run)), Allowance::Event),
             Purpose::Top => (None, Allowance::Load),
-            Purpose::Every(_) => (None, Allowance::Event),
+            Purpose::Every(_) | Purpose::Voice => (None, Allowance::Event),
         };
         let behalf = Behalf {
             event,
@@ -525,10 +540,11 @@ impl Guest {
             Err(error) if matches!(&root, Some(root) if matches!(root.purpose, Purpose::Top)) => {
                 self.failed(self.read_error(error));
             }
-            Err(error) if news || !ended => self.report(error, behalf.event.as_deref()),
+            Err(error) if news => self.ended(&self.read_error(error), behalf.event.as_deref()),
+            Err(error) if !ended => self.report(error, behalf.event.as_deref()),
             Ok(()) if news => {
                 let message = "a run was ended for its use of CPU time (limits.cpu_per_event)";
-                self.trouble(&Trouble::plain(message), behalf.event.as_deref());
+                self.ended(&Trouble::plain(message), behalf.event.as_deref());
             }
             _ => {}
         }
@@ -618,6 +634,7 @@ impl Guest {
     fn over(&self, purpose: Purpose) {
         match purpose {
             Purpose::Top => self.loaded(),
+            Purpose::Voice => {}
             Purpose::Handler(run) => {
                 self.scheduler.borrow_mut().handlers -= 1;
                 run.finished();
@@ -774,9 +791,15 @@ impl Guest {
 
     /// Runs what was put off to the end of the turn; what is put off meanwhile waits for the next.
     pub(super) fn run_deferred(&self) {
+        /// So that a flood of them leaves the rest of the script its turn.
+        const MOST: Duration = Duration::from_millis(2);
+        let begun = Instant::now();
         // One by one: what starts may cancel what comes after it.
         let due = self.scheduler.borrow().deferred.len();
-        for _ in 0..due {
+        for index in 0..due {
+            if index % 16 == 15 && begun.elapsed() > MOST {
+                return;
+            }
             let start = self.scheduler.borrow_mut().deferred.pop_front();
             let Some(start) = start else { return };
             let behalf = start.behalf.clone();
@@ -856,7 +879,9 @@ impl Guest {
     }
 
     fn read_error(&self, error: &mlua::Error) -> Trouble {
-        Trouble::read(error, |file, line| self.source_line(file, line))
+        let mut trouble = Trouble::read(error, |file, line| self.source_line(file, line));
+        trouble.message = shorten(trouble.message.as_bytes());
+        trouble
     }
 
     /// Drops every Luau value, so that the VM can be closed.

@@ -16,12 +16,13 @@
 //! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
-//! ([`super::scheduler::PENDING_CALLS`]) and the host's few commands. Nothing Luau is ever in it.
+//! ([`crate::limits::PENDING_CALLS`]), the events of voice (bounded where they are posted) and the
+//! host's few commands. Nothing Luau is ever in it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use mlua::Lua;
 use tokio::sync::{oneshot, watch};
 
 use super::Trouble;
+use super::api::voice::VoiceMail;
 use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
@@ -53,6 +55,8 @@ const HELD_WARNING: Duration = Duration::from_secs(60);
 pub(super) enum Mail {
     /// The answer to a call.
     Answer(u64, Result<Bytes, rest::Error>),
+    /// Something of voice.
+    Voice(VoiceMail),
     /// What other work for the script came to.
     Outcome(u64, Outcome),
     /// Events may be handed out.
@@ -85,6 +89,8 @@ pub(super) struct Mailbox {
     mail: Mutex<VecDeque<Mail>>,
     thread: OnceLock<Thread>,
     alarm: OnceLock<Arc<Alarm>>,
+    /// The top level has ended well.
+    loaded: AtomicBool,
 }
 
 impl Mailbox {
@@ -97,6 +103,11 @@ impl Mailbox {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
+    }
+
+    /// Whether the top level has ended well.
+    pub(super) fn has_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
     }
 
     /// Ends whatever Luau the thread runs, with an error at its next safepoint.
@@ -224,6 +235,7 @@ impl Turns<'_> {
         for mail in mail {
             match mail {
                 Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
+                Mail::Voice(mail) => self.guest.voice_mail(self.lua, mail),
                 Mail::Outcome(ticket, outcome) => self.guest.came_out(self.lua, ticket, outcome),
                 // What it says is in `Shared::open`.
                 Mail::Open => {}
@@ -331,8 +343,10 @@ impl Turns<'_> {
             return Err(trouble);
         }
         self.guest.publish(self.place.as_ref());
+        self.guest.account(self.lua);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
+            self.mailbox.loaded.store(true, Ordering::Release);
             self.state.send_replace(State::Loaded);
         }
         Ok(())

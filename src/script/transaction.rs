@@ -33,6 +33,7 @@ use super::version::Version;
 use crate::fetch;
 use crate::inbox::Inbox;
 use crate::rest;
+use crate::voice;
 
 /// What versions are made of, and where they go.
 pub(super) struct Stage {
@@ -41,6 +42,7 @@ pub(super) struct Stage {
     pub(super) runtime: runtime::Handle,
     pub(super) shared: Arc<Shared>,
     pub(super) scripts: Register,
+    pub(super) voice: Option<voice::Host>,
     /// How long the handlers of a replaced version may go on.
     pub(super) drain: Duration,
 }
@@ -217,6 +219,7 @@ impl Stage {
                 load_time: script.options.load_time,
             },
             permissions: script.options.permissions.clone(),
+            voice: self.voice.clone(),
         }
     }
 

@@ -64,6 +64,11 @@ impl Version {
         self.state.borrow().clone()
     }
 
+    /// Whether its top level has ended well.
+    pub(super) fn has_loaded(&self) -> bool {
+        self.mailbox.has_loaded()
+    }
+
     /// The files, to keep beyond the version.
     pub(super) fn files(&self) -> Files {
         Arc::clone(&self.files)

@@ -3,8 +3,8 @@
 //!
 //! The crate parses; retry, resume and budget are not its business here (its own retry would take
 //! `ready` for the last event id). What else it does, and what is done about it:
-//! - It collects one event without a bound: [`size_guard`] notices and the connection is closed. An
-//!   event that completes below the guard's mark and above [`size_guard::EVENT_BYTES`] is the
+//! - It collects one event without a bound: [`allocator`] notices and the connection is closed. An
+//!   event that completes below the guard's mark and above [`allocator::EVENT_BYTES`] is the
 //!   runner's to skip.
 //! - After bytes that are not UTF-8 it never completes an event again, and says nothing: the state
 //!   machine's limit on the time without an event ends that connection.
@@ -32,7 +32,7 @@ use serde::Deserialize;
 
 use super::ending::Ending;
 use super::settings::{Settings, Timings};
-use super::size_guard;
+use crate::allocator;
 use crate::config::is_loopback;
 use crate::contract;
 
@@ -184,7 +184,7 @@ impl Connection {
         // (see `panicked`), else it is dropped.
         let source = self.source.as_mut();
         let (polled, large) =
-            size_guard::watch(|| catch_unwind(AssertUnwindSafe(|| source.poll_next(cx))));
+            allocator::watch(|| catch_unwind(AssertUnwindSafe(|| source.poll_next(cx))));
         let Ok(polled) = polled else {
             return Poll::Ready(self.panicked());
         };

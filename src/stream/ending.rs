@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::size_guard::EVENT_BYTES;
+use crate::allocator::EVENT_BYTES;
 use crate::contract;
 
 /// Why a connection, or the attempt to make one, ended. `Display` is the reason in the log.

@@ -8,7 +8,7 @@
 //! - An event that comes twice reaches the inbox once; one that comes out of order reaches it (`dedupe`).
 //! - After a break the stream resumes: the platform's own position, and the last real event's id for a
 //!   server that goes by that (`machine`).
-//! - A stream that is silent, deaf (`deaf`), unreadable or too large (`connection`, `size_guard`) is
+//! - A stream that is silent, deaf (`deaf`), unreadable or too large (`connection`, `allocator`) is
 //!   noticed, reported and replaced.
 //! - Interactions of other bots are left out (`ownership`). Everything else passes as it came: unknown
 //!   types, unknown fields, connection events, also payloads that are no JSON, which the scripts report.
@@ -16,7 +16,7 @@
 //!   needs it: `ready` for the log, interactions for their owner.
 //! - When the inbox is full the stream stops reading its socket and the platform keeps what comes.
 //!
-//! An event may have 8 MiB. The crate that parses has no such bound; `size_guard` says how memory is
+//! An event may have 8 MiB. The crate that parses has no such bound; `allocator` says how memory is
 //! bounded all the same, at some 20 MiB for each of the parser's buffers.
 //!
 //! A stream has a thread of its own (of some 30 KiB, one for each bot) rather than a task on the shared
@@ -34,7 +34,6 @@ mod ownership;
 mod runner;
 mod settings;
 mod shared;
-mod size_guard;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};

@@ -3,7 +3,7 @@
 //! Each connection has a single-threaded runtime of its own on this thread. Dropping the runtime drops
 //! the HTTP client's connection task and closes its socket before the next connection is thought of, so
 //! that there are never two; and nothing can fill the parser while it is polled (see
-//! [`super::size_guard`]). It is the cheaper way as well: reading, parsing and appending an event
+//! [`crate::allocator`]). It is the cheaper way as well: reading, parsing and appending an event
 //! cross no thread.
 
 use std::future::{Future, pending};
@@ -22,7 +22,7 @@ use super::machine::{Machine, Next};
 use super::ownership::Owner;
 use super::settings::{Host, Settings, State};
 use super::shared::{Shared, Sign};
-use super::size_guard::EVENT_BYTES;
+use crate::allocator::EVENT_BYTES;
 use crate::inbox::{Event, Inbox, Place};
 
 /// An append that takes longer than this was held up by a full inbox.

@@ -57,6 +57,7 @@ async fn main() {
             dir: dir.path().to_owned(),
             scripts: BTreeMap::new(),
             default: ScriptSettings::default(),
+            voice: None,
         };
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client, Arc::clone(&inbox), runtime)

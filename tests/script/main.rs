@@ -2,12 +2,14 @@
 //! through the real client to a local server. Scripts tell what they see with `print`; each test uses
 //! script names of its own, because all share the process's log.
 
+mod bounds;
 mod budget;
 mod coroutines;
 mod events;
 mod http;
 mod lifecycle;
 mod modules;
+mod natives;
 mod permissions;
 mod platform;
 mod support;

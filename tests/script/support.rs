@@ -226,6 +226,7 @@ impl Bot {
                 load_time,
                 ..default
             },
+            voice: None,
         };
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client.clone(), Arc::clone(&inbox), runtime)

@@ -90,7 +90,7 @@ impl Process {
             .clone()
     }
 
-    /// Its process id.
+    /// The child's process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

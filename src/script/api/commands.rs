@@ -7,6 +7,7 @@ use mlua::{Lua, Table, Value};
 
 use super::{Kit, function, wrong};
 use crate::contract;
+use crate::limits::COMMANDS;
 use crate::rest;
 use crate::script::commands::CommandSpec;
 use crate::script::dispatch::Kind;
@@ -57,12 +58,17 @@ fn register(guest: &Guest, lua: &Lua, definition: &Table) -> Result<(), Fault> {
             "argon.command: this script has registered /{name} already"
         )));
     }
+    if guest.commands() >= COMMANDS {
+        return Err(Fault::text(format!(
+            "argon.command: the script has {COMMANDS} commands already"
+        )));
+    }
     let kind = Kind::Command {
         function: run,
         name: name.clone(),
         space: space.clone(),
     };
-    guest.wants("commandInteraction");
+    guest.wants("commandInteraction")?;
     guest.handlers.borrow_mut().add("commandInteraction", kind);
     guest.has_command(CommandSpec {
         script: guest.name.clone(),

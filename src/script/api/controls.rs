@@ -31,7 +31,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
         let call = kit.function(move |guest, lua, (id, handler): (Value, Value)| {
             let pattern = Pattern::new(text(&id, &format!("argon.{name}: the id"))?);
             let function = function(handler, &format!("argon.{name}: the handler"))?;
-            guest.wants(event);
+            guest.wants(event)?;
             let kind = Kind::Identified {
                 function,
                 field,

@@ -19,7 +19,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 let function = function(handler, &format!("argon.{name}: the handler"))?;
                 let options = table(options, &format!("argon.{name}: the options"))?;
                 let own = own(options, name)?;
-                guest.wants(&event);
+                guest.wants(&event)?;
                 let handler = Kind::Event {
                     function,
                     own,
@@ -42,7 +42,8 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 Value::Nil => None,
                 other => Some(seconds(&other, "argon.waitFor: the timeout", 0.0)?),
             };
-            guest.wants(&event);
+            guest.may_wait()?;
+            guest.wants(&event)?;
             let kind = Kind::Wait {
                 ticket: Cell::new(0),
                 predicate,
@@ -66,7 +67,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
 /// adds events over time.
 fn event_type(guest: &Guest, value: &Value, name: &str) -> Result<String, Fault> {
     let event = text(value, &format!("argon.{name}: the event type"))?;
-    if event != "*" && contract::event(&event).is_none() {
+    if event != "*" && contract::event(&event).is_none() && guest.may_log(event.len()) {
         let known = contract::EVENTS.iter().map(|event| event.name);
         let hint = nearest(&event, known)
             .map(|near| format!("; did you mean {near}?"))

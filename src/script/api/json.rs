@@ -3,6 +3,7 @@
 use mlua::Value;
 
 use super::Kit;
+use crate::limits::JSON_BYTES;
 use crate::script::errors::Fault;
 use crate::script::json::DecodeError;
 
@@ -23,6 +24,12 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 &text,
             ));
         };
+        let length = text.as_bytes().len();
+        if length > JSON_BYTES {
+            return Err(Fault::text(format!(
+                "argon.json.decode: the text has {length} bytes, and it may have {JSON_BYTES}"
+            )));
+        }
         // The codec must not hold a borrow of the VM's memory while it allocates there.
         let text = text.as_bytes().to_vec();
         guest

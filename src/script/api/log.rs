@@ -1,14 +1,14 @@
 //! `argon.log.debug/info/warn/error(message, fields?)` and `print`, to the host's log.
 //!
-//! A line has at most [`MOST`] bytes of a script's text; what is more is counted and left out.
+//! A line has at most [`MOST`] bytes of a script's text, and a script has so many lines and bytes
+//! ([`crate::limits`]); what is more is counted and left out.
 
 use mlua::{LuaString, Value};
 
 use super::Kit;
+use crate::limits::LOG_LINE_BYTES as MOST;
 use crate::script::errors::Fault;
-
-/// The most bytes of a message, and of its fields, that are logged.
-const MOST: usize = 16 << 10;
+use crate::script::guest::Guest;
 
 pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let log = kit.lua.create_table()?;
@@ -19,7 +19,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 .map(|fields| guest.codec.encode_any(&Value::Table(fields)))
                 .transpose()
                 .map_err(|error| Fault::text(format!("argon.log.{level}: the fields: {error}")))?;
-            write(level, &guest.name, &message, fields.as_deref());
+            write(level, guest, &message, fields.as_deref());
             Ok(())
         })?;
         log.raw_set(level, kit.guest.tools.log.call::<mlua::Function>(call)?)?;
@@ -28,15 +28,19 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     kit.globals
         .raw_set("print", kit.guest.tools.print.clone())?;
     let print = kit.plain_for_prelude(|guest, _, text: LuaString| {
-        write("info", &guest.name, &text, None);
+        write("info", guest, &text, None);
         Ok(())
     })?;
     kit.host.raw_set("print", print)
 }
 
-fn write(level: &str, script: &str, message: &LuaString, fields: Option<&str>) {
+fn write(level: &str, guest: &Guest, message: &LuaString, fields: Option<&str>) {
+    let script = &*guest.name;
     let message = &*shorten(&message.as_bytes());
     let fields = fields.map(|fields| shorten(fields.as_bytes()));
+    if !guest.may_log(message.len() + fields.as_ref().map_or(0, String::len)) {
+        return;
+    }
     // A level is part of an event's static description, so each has its own.
     macro_rules! at {
         ($level:ident) => {
@@ -57,7 +61,7 @@ fn write(level: &str, script: &str, message: &LuaString, fields: Option<&str>) {
 }
 
 /// As much of a text as is logged.
-fn shorten(text: &[u8]) -> String {
+pub(in crate::script) fn shorten(text: &[u8]) -> String {
     let Some(more) = text.len().checked_sub(MOST).filter(|&more| more > 0) else {
         return String::from_utf8_lossy(text).into_owned();
     };

@@ -1,7 +1,7 @@
 //! What a script sees: one file for each library, and the one list of them.
 //!
 //! A library is a function that puts its names into the VM. It runs once, before the sandbox makes
-//! everything read-only. Where later libraries go (`argon.kv`, `argon.voice`): a
+//! everything read-only. Where later libraries go (`argon.kv`): a
 //! file here and a line in [`LIBRARIES`].
 
 mod commands;
@@ -10,7 +10,7 @@ mod event;
 mod events;
 mod http;
 mod json;
-mod log;
+pub(super) mod log;
 pub(super) mod require;
 mod routes;
 mod script;
@@ -18,6 +18,7 @@ mod standard;
 mod task;
 mod time;
 mod timers;
+pub(super) mod voice;
 
 use std::rc::Rc;
 
@@ -26,6 +27,7 @@ use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table, Value};
 use super::errors::Fault;
 use super::guest::Guest;
 use super::vm::raw;
+use crate::limits::SHORT_TEXT_BYTES;
 
 type Install = fn(&Kit) -> mlua::Result<()>;
 
@@ -37,6 +39,7 @@ const LIBRARIES: &[(&str, Install)] = &[
     ("argon.command", commands::install),
     ("argon.onControl, onSelect, onModal", controls::install),
     ("argon.every, cron", timers::install),
+    ("argon.voice, argon.calls.answer", voice::install),
     ("argon.http", http::install),
     ("argon.json", json::install),
     ("argon.time", time::install),
@@ -134,9 +137,15 @@ impl Kit<'_> {
     }
 }
 
-/// An argument that must be text.
+/// An argument that must be a short text.
 fn text(value: &Value, what: &str) -> Result<String, Fault> {
     match value {
+        Value::String(text) if text.as_bytes().len() > SHORT_TEXT_BYTES => {
+            Err(Fault::text(format!(
+                "{what} has {} bytes, and it may have {SHORT_TEXT_BYTES}",
+                text.as_bytes().len()
+            )))
+        }
         Value::String(text) => Ok(text.to_string_lossy()),
         other => Err(wrong(what, "a string", other)),
     }
@@ -209,6 +218,10 @@ fn only(table: &Table, what: &str, known: &[&str]) -> Result<(), Fault> {
 
 /// The known name that was probably meant.
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is so long is no slip of the keyboard, and comparing costs its length.
+    if name.len() > 64 {
+        return None;
+    }
     known
         .into_iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))

@@ -12,10 +12,11 @@ use mlua::{Lua, Table, Value};
 
 use super::Kit;
 use crate::contract::{self, Route};
+use crate::limits::PENDING_CALLS;
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
-use crate::script::scheduler::{Finish, PENDING_CALLS, Wait};
+use crate::script::scheduler::{Finish, Wait};
 use crate::script::thread::Mail;
 
 /// The JSON parameters of a call.

@@ -24,6 +24,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     })?;
     task.raw_set("spawn", spawn)?;
     let defer = kit.function(|guest, lua, (what, arguments): (Value, MultiValue)| {
+        guest.may_wait()?;
         let thread = coroutine(lua, what, "task.defer", true)?;
         guest
             .scheduler
@@ -34,6 +35,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     task.raw_set("defer", defer)?;
     let delay = kit.function(
         |guest, lua, (after, what, arguments): (Value, Value, MultiValue)| {
+            guest.may_wait()?;
             let after = time(&after, "task.delay: the delay")?;
             let thread = coroutine(lua, what, "task.delay", true)?;
             guest
@@ -45,6 +47,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     )?;
     task.raw_set("delay", delay)?;
     let wait = kit.waiting(|guest, lua, after: Value| {
+        guest.may_wait()?;
         let after = time(&after, "task.wait: the time")?;
         let wait = Wait::Sleep(Instant::now());
         Ok(guest.scheduler.borrow_mut().ticket(lua, wait, Some(after)))

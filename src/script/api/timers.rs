@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
 use super::{Kit, function, only, seconds, table, text};
+use crate::limits::TIMERS;
 use crate::script::errors::Fault;
 use crate::script::guest::Guest;
 use crate::script::rhythm::Rhythm;
@@ -60,6 +61,11 @@ fn zone(name: &Value) -> Result<TimeZone, Fault> {
 
 /// Starts the timer. The table that comes back ends it with `off()`.
 fn repeat(guest: &Guest, lua: &Lua, rhythm: Rhythm, function: Function) -> Result<Table, Fault> {
+    if guest.scheduler.borrow().repeating() >= TIMERS {
+        return Err(Fault::text(format!(
+            "the script has {TIMERS} repeating timers already: end some with their off function first"
+        )));
+    }
     let id = guest.scheduler.borrow_mut().every(rhythm, function);
     let scheduler = guest.scheduler.clone();
     let off = guest.tools.function(lua, move |_, _: MultiValue| {

@@ -22,6 +22,7 @@
 //! read once a [`watch::TICK`] at most, so a run's sum is exact to a tick for each of its slices.
 
 mod clock;
+mod log;
 mod meter;
 mod watch;
 
@@ -37,6 +38,7 @@ use mlua::{Lua, Thread, ffi};
 
 use super::errors::PRELUDE;
 pub(super) use clock::lower_priority;
+pub(super) use log::{Line, LogQuota};
 pub(super) use meter::{Allowance, Meter};
 pub(super) use watch::Alarm;
 
@@ -69,6 +71,8 @@ pub(super) struct Budget {
     collect_at: Cell<usize>,
     /// Bytes allocated since the flag was raised for them.
     fresh: Cell<usize>,
+    /// The tick at which the usage was told last.
+    told: Cell<u64>,
 }
 
 /// What runs.
@@ -76,8 +80,8 @@ struct Running {
     meter: Rc<Meter>,
     /// The coroutine that may be preempted, or null.
     coroutine: *const ffi::lua_State,
-    /// The watchdog's tick at the beginning of the slice.
-    tick: u64,
+    /// The thread's CPU clock at the beginning of the slice, up to a tick early.
+    begun: Duration,
 }
 
 /// What a safepoint does.
@@ -114,6 +118,7 @@ impl Budget {
             preempted: Cell::new(false),
             clock: Cell::new((Duration::ZERO, u64::MAX)),
             fresh: Cell::new(0),
+            told: Cell::new(u64::MAX),
         }))
     }
 
@@ -146,8 +151,10 @@ impl Budget {
     /// if it calls a function.
     pub(super) fn enter(&self, meter: &Rc<Meter>, coroutine: *const ffi::lua_State) -> Entered<'_> {
         let preemptible = meter.allowance == Allowance::Event;
-        let tick = watch::ticks();
-        if tick != self.clock.get().1 {
+        let outermost = self.running.borrow().is_none();
+        // While the watchdog slept, no tick told how old the reading is.
+        let woken = outermost && self.alarm.begin();
+        if woken || watch::ticks() != self.clock.get().1 {
             let used = self.since_last_read();
             if let Some(outer) = &*self.running.borrow() {
                 outer.meter.charge(used);
@@ -156,12 +163,9 @@ impl Budget {
         let outer = self.running.replace(Some(Running {
             meter: Rc::clone(meter),
             coroutine: if preemptible { coroutine } else { ptr::null() },
-            tick,
+            begun: self.clock.get().0,
         }));
         let other = CURRENT.replace(self);
-        if outer.is_none() {
-            self.alarm.begin();
-        }
         if meter.is_exhausted() {
             self.alarm.set(true);
         }
@@ -175,6 +179,15 @@ impl Budget {
     /// Whether the coroutine that was resumed last has been preempted; asked once.
     pub(super) fn take_preempted(&self) -> bool {
         self.preempted.take()
+    }
+
+    /// The thread's CPU time and the bytes of the heap, if a tick has passed since this was asked last.
+    pub(super) fn usage(&self, lua: &Lua) -> Option<(Duration, usize)> {
+        let tick = watch::ticks();
+        if self.told.replace(tick) == tick {
+            return None;
+        }
+        Some((clock::thread_cpu(), lua.used_memory()))
     }
 
     /// CPU time of the thread since this was asked last.
@@ -195,8 +208,6 @@ impl Budget {
         let Some(running) = &*running else {
             return Verdict::GoOn;
         };
-        let slice = watch::TICK
-            .saturating_mul(u32::try_from(watch::ticks() - running.tick).unwrap_or(u32::MAX));
         if running.meter.charge(self.since_last_read()) {
             self.alarm.set(true);
             let meter = &running.meter;
@@ -205,6 +216,7 @@ impl Budget {
         if let Some(reason) = self.look_at_memory(state) {
             return Verdict::Raise(reason);
         }
+        let slice = self.clock.get().0.saturating_sub(running.begun);
         if slice > watch::TICK && ptr::eq(running.coroutine, state) && may_yield(state) {
             self.preempted.set(true);
             return Verdict::Yield;

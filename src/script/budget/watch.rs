@@ -78,17 +78,16 @@ impl Alarm {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// The VM begins to run Luau.
-    pub(super) fn begin(&self) {
+    /// The VM begins to run Luau. Answers whether that woke the watchdog.
+    pub(super) fn begin(&self) -> bool {
         // Only the VM's own thread writes it.
         let turn = self.turn.load(Ordering::Relaxed);
         self.turn.store(turn | 1, Ordering::SeqCst);
-        if PARKED.load(Ordering::SeqCst)
-            && PARKED.swap(false, Ordering::SeqCst)
-            && let Some(watchdog) = &*WATCHDOG
-        {
+        let woken = PARKED.load(Ordering::SeqCst) && PARKED.swap(false, Ordering::SeqCst);
+        if woken && let Some(watchdog) = &*WATCHDOG {
             watchdog.unpark();
         }
+        woken
     }
 
     /// The VM runs no Luau any more.

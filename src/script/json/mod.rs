@@ -51,7 +51,7 @@ use crate::contract::{Route, Shape, Type};
 pub const MAX_DEPTH: usize = 128;
 
 /// The most JSON that is encoded from one value, in bytes: as much as one event may have.
-pub const MAX_BYTES: usize = 8 << 20;
+pub const MAX_BYTES: usize = crate::limits::JSON_BYTES;
 
 /// The codec of one VM: caches the contract's words as interned strings and learns the order of the
 /// platform's fields. Every call must pass the VM it was made for.

@@ -1,5 +1,6 @@
-//! A bound on what one event can take, where the event source has none.
+//! The process's allocator: mimalloc, with a mark for very large requests (and, in tests, a count of all).
 //!
+//! The mark is a bound on what one event of the stream can take, where the event source has none.
 //! `reqwest-eventsource` collects an event in contiguous buffers of its own (the line, the data, the
 //! bytes that are not yet UTF-8) without a limit, and shows neither the bytes nor the buffers. But a
 //! buffer cannot grow past a size without asking the allocator for at least that size in one piece.
@@ -27,6 +28,8 @@ pub const SUSPICIOUS: usize = 2 * EVENT_BYTES + (4 << 20);
 
 thread_local! {
     static MARK: Cell<bool> = const { Cell::new(false) };
+    #[cfg(test)]
+    static REQUESTS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The allocator, which leaves a mark for a very large request.
@@ -37,6 +40,8 @@ static ALLOCATOR: Marking = Marking;
 
 #[inline]
 fn note(bytes: usize) {
+    #[cfg(test)]
+    let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
     if bytes >= SUSPICIOUS {
         // A constant `Cell` has neither initialiser nor destructor: this cannot allocate. During the
         // thread's end there is nobody to tell.
@@ -70,6 +75,8 @@ unsafe impl GlobalAlloc for Marking {
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        #[cfg(test)]
+        note(0);
         // SAFETY: as for `realloc`.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
@@ -80,6 +87,14 @@ pub fn watch<T>(work: impl FnOnce() -> T) -> (T, bool) {
     MARK.set(false);
     let result = work();
     (result, MARK.get())
+}
+
+/// Runs `work`; beside its result, how often this thread asked for memory or gave some back.
+#[cfg(test)]
+pub fn count<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = REQUESTS.get();
+    let result = work();
+    (result, REQUESTS.get() - before)
 }
 
 #[cfg(test)]

@@ -1,0 +1,504 @@
+//! The voice connections of one bot.
+//!
+//! [`Host`] owns them, by script and room; a [`Client`] is one version of one script. What happens in a
+//! connection is told to every version of its script that is there (the old one, while it drains, and
+//! the new one); what a handler hears, only to the version that it belongs to.
+//!
+//! Bounds: [`MOST_CONNECTIONS`] for a script. A bot speaks once in a room: a second script that joins the
+//! same room gets an error.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rtrb::RingBuffer;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+use super::connection::{Connection, Ids, Parts, Phase, Room};
+use super::encoder::Settings;
+use super::engine::Engine;
+use super::loudness;
+use super::pacer::Lane;
+use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
+use super::session::dial::{Endpoint, Grant};
+use super::session::line::Intake;
+use super::session::{Session, Tokens};
+use super::source::path;
+use super::stats::Counters;
+use super::{Error, Event, Happening};
+use crate::config::Secret;
+use crate::contract;
+use crate::rest::{Call, Caller, Client as Rest};
+
+/// Connections of one script.
+pub const MOST_CONNECTIONS: usize = 100;
+
+/// Where a script's events go. Must not wait.
+pub type Post = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// The voice of one bot. A cheap handle.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+pub(super) struct Inner {
+    engine: Engine,
+    rest: Rest,
+    runtime: runtime::Handle,
+    root: PathBuf,
+    ids: Ids,
+    loudness: loudness::Cache,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connections: Vec<Connection>,
+    scripts: HashMap<String, Script>,
+    /// No more connections: the bot ends.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Script {
+    versions: Vec<(u64, Post)>,
+    caller: Option<Caller>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host")
+            .field("root", &self.0.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// No connection. Files are those inside `root`, the bot's folder.
+    pub fn new(engine: Engine, rest: Rest, runtime: runtime::Handle, root: &Path) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            rest,
+            runtime,
+            // A folder that is not there has no files.
+            root: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
+            ids: Ids::default(),
+            loudness: loudness::Cache::default(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// A version of a script: its events go to `post` until the client is dropped.
+    pub fn client(&self, script: &str, caller: Caller, post: Post) -> Client {
+        let id = self.0.ids.next();
+        let mut state = self.0.state();
+        let entry = state.scripts.entry(script.to_owned()).or_default();
+        entry.versions.push((id, post));
+        entry.caller = Some(caller);
+        drop(state);
+        Client {
+            host: Arc::clone(&self.0),
+            script: script.to_owned(),
+            caller,
+            id,
+        }
+    }
+
+    /// Ends the connections of a script that is gone for good.
+    pub fn close_script(&self, script: &str) {
+        for connection in self.0.of(|connection| connection.script() == script) {
+            connection.close();
+        }
+    }
+
+    /// Every connection.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.0.of(|_| true)
+    }
+
+    /// Ends every connection, and lets no new one begin. Comes back when the servers know, or do not
+    /// answer.
+    pub async fn close(&self) {
+        self.0.state().closed = true;
+        let mut leaving = tokio::task::JoinSet::new();
+        for connection in self.connections() {
+            leaving.spawn(async move { connection.leave().await });
+        }
+        leaving.join_all().await;
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, which: impl Fn(&Connection) -> bool) -> Vec<Connection> {
+        self.state()
+            .connections
+            .iter()
+            .filter(|one| which(one))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.next()
+    }
+
+    pub(super) fn forget(&self, connection: u64) {
+        self.state()
+            .connections
+            .retain(|known| known.id() != connection);
+    }
+
+    /// Tells the versions of a script.
+    pub(super) fn tell(&self, script: &str, connection: u64, what: Happening) {
+        let posts: Vec<Post> = {
+            let state = self.state();
+            let Some(script) = state.scripts.get(script) else {
+                return;
+            };
+            let concerned = |id: u64| match &what {
+                Happening::Heard(heard) => heard.owner == id,
+                _ => true,
+            };
+            script
+                .versions
+                .iter()
+                .filter(|(id, _)| concerned(*id))
+                .map(|(_, post)| Arc::clone(post))
+                .collect()
+        };
+        for post in posts {
+            post(Event {
+                connection,
+                what: what.clone(),
+            });
+        }
+    }
+
+    /// A file to play.
+    pub(super) async fn existing(&self, source: &str) -> Result<PathBuf, Error> {
+        self.path(source, path::existing).await
+    }
+
+    /// A file to write.
+    pub(super) async fn writable(&self, file: &str) -> Result<PathBuf, Error> {
+        self.path(file, path::writable).await
+    }
+
+    async fn path(
+        &self,
+        named: &str,
+        resolve: fn(&Path, &str) -> Result<PathBuf, path::Error>,
+    ) -> Result<PathBuf, Error> {
+        let (root, named) = (self.root.clone(), named.to_owned());
+        let resolved = self
+            .runtime
+            .spawn_blocking(move || resolve(&root, &named))
+            .await;
+        let resolved = resolved.map_err(|error| Error::new("host", error.to_string()))?;
+        resolved.map_err(|error| Error::new("file", error.to_string()))
+    }
+
+    /// The factor that brings a file to a loudness.
+    pub(super) async fn gain_to(
+        self: &Arc<Self>,
+        path: &Path,
+        source: &str,
+        target: f64,
+    ) -> Result<f32, Error> {
+        let (host, path) = (Arc::clone(self), path.to_owned());
+        let measured = self
+            .runtime
+            .spawn_blocking(move || host.loudness.of(&path))
+            .await;
+        let measured = measured.map_err(|error| Error::new("host", error.to_string()))?;
+        let measured = measured.map_err(|error| {
+            Error::new("source", format!("{source:?} cannot be measured: {error}"))
+        })?;
+        Ok(measured.gain_to(target))
+    }
+
+    /// Tokens for a channel, on a script's account.
+    pub(super) fn tokens(&self, script: &str, space: &str, channel: &str) -> Tokens {
+        let caller = self
+            .state()
+            .scripts
+            .get(script)
+            .and_then(|script| script.caller);
+        Tokens::Channel {
+            client: self.rest.clone(),
+            caller: caller.unwrap_or(Caller::HOST),
+            space: space.to_owned(),
+            channel: channel.to_owned(),
+        }
+    }
+
+    pub(super) async fn hang_up(&self, script: &str, call: &str) {
+        let caller = self
+            .state()
+            .scripts
+            .get(script)
+            .and_then(|script| script.caller);
+        let mut params = Map::new();
+        params.insert("callId".into(), Value::from(call));
+        let route = contract::route("ICalls", "Reject").expect("the contract has it");
+        let Ok(request) = Call::new(route, params) else {
+            return;
+        };
+        if let Err(error) = self
+            .rest
+            .call(request.caller(caller.unwrap_or(Caller::HOST)))
+            .await
+        {
+            tracing::debug!("voice: the call was not ended at the server: {error}");
+        }
+    }
+}
+
+/// One version of a script. Dropped, its handlers end; its connections do not.
+pub struct Client {
+    host: Arc<Inner>,
+    script: String,
+    caller: Caller,
+    id: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    token: String,
+    caller_id: String,
+    audio_base_url: String,
+}
+
+impl Client {
+    /// Identity, as the owner of handlers.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A number for a handler of [`Connection::listen`].
+    pub fn new_listener(&self) -> u64 {
+        self.host.next_id()
+    }
+
+    /// The script's connection in that channel or call.
+    pub fn get(&self, room: &str) -> Option<Connection> {
+        let mine = |one: &Connection| {
+            one.script() == self.script && one.room().id().eq_ignore_ascii_case(room)
+        };
+        self.host
+            .of(|one| mine(one) && one.phase() != Phase::Over && one.phase() != Phase::Joining)
+            .pop()
+    }
+
+    /// Joins a voice channel. The script's connection there, if it has one already.
+    ///
+    /// # Errors
+    /// When the platform refuses, or the voice server does not answer.
+    pub fn join(
+        &self,
+        space: String,
+        channel: String,
+        settings: Settings,
+    ) -> impl Future<Output = Result<Connection, Error>> + Send + use<> {
+        let known = self.get(&channel);
+        let tokens = Tokens::Channel {
+            client: self.host.rest.clone(),
+            caller: self.caller,
+            space: space.clone(),
+            channel: channel.clone(),
+        };
+        let (host, script) = (Arc::clone(&self.host), self.script.clone());
+        async move {
+            match known {
+                Some(known) => Ok(known),
+                None => {
+                    host.connect(script, Room::Channel { space, channel }, tokens, settings)
+                        .await
+                }
+            }
+        }
+    }
+
+    /// Accepts a call that rings.
+    ///
+    /// # Errors
+    /// When the platform refuses, or the voice server does not answer.
+    pub fn answer(
+        &self,
+        call: String,
+        settings: Settings,
+    ) -> impl Future<Output = Result<Connection, Error>> + Send + use<> {
+        let (host, script, caller) = (Arc::clone(&self.host), self.script.clone(), self.caller);
+        async move {
+            let mut params = Map::new();
+            params.insert("callId".into(), Value::from(call.as_str()));
+            let route = contract::route("ICalls", "Accept").expect("the contract has it");
+            let answer = host
+                .rest
+                .call(Call::new(route, params)?.caller(caller))
+                .await?;
+            let accepted: Accepted = serde_json::from_slice(&answer).map_err(|error| {
+                Error::new("invalid_response", format!("ICalls/Accept: {error}"))
+            })?;
+            let grant = Grant {
+                base: accepted.audio_base_url,
+                token: Secret::new(accepted.token),
+            };
+            let room = Room::Call {
+                call,
+                caller: accepted.caller_id,
+            };
+            host.connect(script, room, Tokens::Call(grant), settings)
+                .await
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let mut state = self.host.state();
+        if let Some(script) = state.scripts.get_mut(&self.script) {
+            script.versions.retain(|(id, _)| *id != self.id);
+        }
+        drop(state);
+        for connection in self.host.of(|one| one.script() == self.script) {
+            connection.forget(self.id, None);
+        }
+    }
+}
+
+impl Inner {
+    async fn connect(
+        self: Arc<Self>,
+        script: String,
+        room: Room,
+        tokens: Tokens,
+        settings: Settings,
+    ) -> Result<Connection, Error> {
+        let (commands, from_handle) = sync_channel(COMMANDS);
+        let counters = Arc::new(Counters::default());
+        let connection = Connection::new(Parts {
+            id: self.next_id(),
+            script,
+            room,
+            settings,
+            counters: Arc::clone(&counters),
+            host: Arc::downgrade(&self),
+            runtime: self.runtime.clone(),
+            commands,
+        });
+        self.admit(&connection)?;
+        // From here on the connection is forgotten by its session's end, or here.
+        let started = self.start(&connection, from_handle, tokens);
+        let first = started.inspect_err(|_| self.forget(connection.id()))?;
+        // If whoever waits goes away, so does `first`, and the session ends.
+        first.await.unwrap_or_else(|_| Err(Error::closed()))?;
+        Ok(connection)
+    }
+
+    /// Takes a connection in, unless there are too many, or one in the room.
+    fn admit(&self, connection: &Connection) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Error::new("closed", "the bot is being stopped"));
+        }
+        let room = connection.room().id();
+        let rival = state
+            .connections
+            .iter()
+            .find(|one| one.room().id().eq_ignore_ascii_case(room));
+        if let Some(rival) = rival {
+            let whose = if rival.script() == connection.script() {
+                "this script is joining it already".to_owned()
+            } else {
+                format!(
+                    "the script {} is there already, and a bot speaks once in a room",
+                    rival.script()
+                )
+            };
+            return Err(Error::new(
+                "already_joined",
+                format!("{room} cannot be joined: {whose}"),
+            ));
+        }
+        let mine = state
+            .connections
+            .iter()
+            .filter(|one| one.script() == connection.script());
+        if mine.count() >= MOST_CONNECTIONS {
+            let message = format!(
+                "a script has at most {MOST_CONNECTIONS} voice connections: leave one first"
+            );
+            return Err(Error::new("too_many_connections", message));
+        }
+        state.connections.push(connection.clone());
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        connection: &Connection,
+        commands: std::sync::mpsc::Receiver<super::mixer::Command>,
+        tokens: Tokens,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let (to_session, events) = RingBuffer::new(EVENTS);
+        let (to_pacer, frames) = RingBuffer::new(FRAMES);
+        let (intake, outlet) = Intake::new(events);
+        let line = Arc::clone(&intake.line);
+        let counters = connection.counters();
+        let settings = *connection.settings();
+        let ends = Ends {
+            commands,
+            events: to_session,
+            frames: to_pacer,
+            wake: Box::new(move || line.ring()),
+            counters: Arc::clone(counters),
+        };
+        let id = connection.id();
+        let program = Program::new(id, settings, ends)
+            .map_err(|error| Error::new("opus", error.to_string()))?;
+        let lane = |maker| Lane {
+            id,
+            frames,
+            outlet,
+            maker,
+            counters: Arc::clone(counters),
+        };
+        let seat = self.engine.seat(program, lane);
+        connection.take_seat(
+            seat.map_err(|error| Error::new("host", format!("no threads for voice: {error}")))?,
+        );
+        let (endpoint, ear) = match connection.room() {
+            Room::Channel { .. } => (Endpoint::Connect(settings), None),
+            Room::Call { caller, .. } => {
+                let ear = connection.caller_ear(caller)?;
+                (Endpoint::Duplex(settings, caller.clone()), Some(ear))
+            }
+        };
+        let (for_reports, for_opening) = (connection.clone(), connection.clone());
+        let session = Session {
+            endpoint,
+            tokens,
+            intake: Some(intake),
+            ear,
+            stop: connection.stop_signal(),
+            report: Box::new(move |report| for_reports.report(report)),
+            opened: Box::new(move || {
+                for_opening.is_connected();
+                for_opening.wake();
+            }),
+            counters: Arc::clone(counters),
+        };
+        let (sender, first) = oneshot::channel();
+        self.runtime.spawn(session.run(sender));
+        Ok(first)
+    }
+}

@@ -1,0 +1,283 @@
+//! What is heard of one participant: for handlers, recordings, and whether they speak.
+//!
+//! [`Ear`] belongs to the session that receives; [`Hearing`] is shared with the connection's handle.
+//! Packets reach a handler in order. A handler that is [`MOST_PENDING`] packets behind misses the
+//! newest, counted in `unheard`. Decoded audio of a handler is without short gaps: up to [`CONCEALED`]
+//! are made up by libopus, the last frame of them from the next packet's forward error correction where
+//! it has it. Longer gaps are told by the time stamp.
+
+pub mod recorder;
+pub mod speech;
+pub mod timeline;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use opus::{Channels, Decoder};
+
+use super::Happening;
+use super::packet::{self, LONGEST, RATE};
+use super::stats::Counters;
+use recorder::Recorder;
+use speech::Detector;
+use timeline::Timeline;
+
+/// Packets that wait for a handler of a script: 5 s of 20 ms.
+const MOST_PENDING: usize = 256;
+/// Samples of a gap that are made up: 60 ms.
+const CONCEALED: u64 = RATE as u64 * 60 / 1000;
+
+/// Where what is heard goes. Must not wait.
+pub type Notify = Arc<dyn Fn(Happening) + Send + Sync>;
+
+/// How a handler wants to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As it came.
+    Opus,
+    /// Decoded: signed 16 bit, 48 kHz, one channel.
+    Pcm,
+}
+
+/// A handler of a script.
+struct Listener {
+    owner: u64,
+    id: u64,
+    format: Format,
+    notify: Notify,
+    pending: Arc<AtomicUsize>,
+}
+
+/// A packet for a handler; dropped, it makes room for another.
+#[derive(Debug)]
+pub struct Heard {
+    /// Whose handler it is for.
+    pub owner: u64,
+    /// Which of them.
+    pub listener: u64,
+    /// Who said it.
+    pub user: Arc<str>,
+    /// The packet, or samples.
+    pub data: Bytes,
+    /// Its length at 48 kHz.
+    pub samples: u32,
+    /// Samples since the first packet.
+    pub at: u64,
+    pending: Arc<AtomicUsize>,
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[derive(Default)]
+struct Lists {
+    listeners: Vec<Listener>,
+    recorders: Vec<Recorder>,
+}
+
+/// Who wants to hear one participant.
+pub struct Hearing {
+    /// The participant.
+    pub user: Arc<str>,
+    lists: Mutex<Lists>,
+}
+
+impl Hearing {
+    /// Nobody listens yet.
+    pub fn new(user: &str) -> Self {
+        Self {
+            user: user.into(),
+            lists: Mutex::default(),
+        }
+    }
+
+    fn lists(&self) -> std::sync::MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a handler of an owner.
+    pub fn listen(&self, owner: u64, id: u64, format: Format, notify: Notify) {
+        self.lists().listeners.push(Listener {
+            owner,
+            id,
+            format,
+            notify,
+            pending: Arc::default(),
+        });
+    }
+
+    /// Ends the handlers of an owner, or one of them.
+    pub fn forget(&self, owner: u64, id: Option<u64>) {
+        let gone =
+            |listener: &Listener| listener.owner == owner && id.is_none_or(|id| listener.id == id);
+        self.lists().listeners.retain(|listener| !gone(listener));
+    }
+
+    /// Whether nobody listens and nothing is recorded.
+    pub fn is_unused(&self) -> bool {
+        let mut lists = self.lists();
+        lists.recorders.retain(|recorder| !recorder.is_stopped());
+        lists.listeners.is_empty() && lists.recorders.is_empty()
+    }
+
+    /// Adds a recording.
+    pub fn record(&self, recorder: Recorder) {
+        self.lists().recorders.push(recorder);
+    }
+
+    /// Ends every recording: what was said so far is in the files.
+    pub fn close(&self) {
+        *self.lists() = Lists::default();
+    }
+}
+
+/// The receiving end for one participant.
+pub struct Ear {
+    hearing: Arc<Hearing>,
+    counters: Arc<Counters>,
+    /// Tells everybody that somebody speaks.
+    tell: Notify,
+    decoder: Decoder,
+    timeline: Timeline,
+    speech: Detector,
+    samples: Box<[f32]>,
+}
+
+impl Ear {
+    /// An ear that has heard nothing.
+    ///
+    /// # Errors
+    /// When libopus has no memory.
+    pub fn new(
+        hearing: Arc<Hearing>,
+        counters: Arc<Counters>,
+        tell: Notify,
+    ) -> Result<Self, opus::Error> {
+        Ok(Self {
+            decoder: Decoder::new(RATE, Channels::Mono)?,
+            hearing,
+            counters,
+            tell,
+            timeline: Timeline::default(),
+            speech: Detector::default(),
+            samples: vec![0.0; LONGEST as usize].into(),
+        })
+    }
+
+    /// A packet has come.
+    pub fn hear(&mut self, data: &Bytes, now: Instant) {
+        self.counters.received.add(1);
+        // What is no packet is worth nothing to anybody.
+        let Ok(layout) = packet::parse(data) else {
+            return;
+        };
+        let samples = layout.samples();
+        let gap = self.timeline.place(now, samples);
+        let at = self.timeline.end() - u64::from(samples);
+        let dtx = layout.is_dtx();
+        let kept = (!dtx).then_some(data);
+        let hearing = Arc::clone(&self.hearing);
+        let mut lists = hearing.lists();
+        lists
+            .recorders
+            .retain_mut(|recorder| recorder.push(gap, kept, samples));
+        if !dtx {
+            self.deliver(&lists, Format::Opus, data, samples, at);
+        }
+        if gap > 0 && gap <= CONCEALED {
+            self.conceal(&lists, data, gap as u32, layout.frame_samples, at - gap);
+        }
+        self.decode(&lists, data, samples, at, false);
+        drop(lists);
+        let heard = self.speech.hear(&self.samples[..samples as usize], now);
+        self.spoke(heard);
+    }
+
+    /// Makes up what is missing.
+    fn conceal(&mut self, lists: &Lists, next: &Bytes, gap: u32, frame: u32, from: u64) {
+        let mut done = 0;
+        while done < gap {
+            let length = frame.min(gap - done);
+            // The last one may be in the next packet.
+            let last = done + length == gap && length == frame;
+            let data = if last { next.clone() } else { Bytes::new() };
+            self.decode(lists, &data, length, from + u64::from(done), true);
+            done += length;
+        }
+    }
+
+    fn decode(&mut self, lists: &Lists, data: &Bytes, samples: u32, at: u64, lost: bool) {
+        let room = &mut self.samples[..samples as usize];
+        if self
+            .decoder
+            .decode_float(data, room, lost && !data.is_empty())
+            .is_err()
+        {
+            room.fill(0.0);
+        }
+        if lists
+            .listeners
+            .iter()
+            .any(|listener| listener.format == Format::Pcm)
+        {
+            let pcm: Vec<u8> = room
+                .iter()
+                .flat_map(|sample| to_s16(*sample).to_le_bytes())
+                .collect();
+            self.deliver(lists, Format::Pcm, &Bytes::from(pcm), samples, at);
+        }
+    }
+
+    fn deliver(&self, lists: &Lists, format: Format, data: &Bytes, samples: u32, at: u64) {
+        for listener in lists
+            .listeners
+            .iter()
+            .filter(|listener| listener.format == format)
+        {
+            if listener.pending.fetch_add(1, Ordering::AcqRel) >= MOST_PENDING {
+                listener.pending.fetch_sub(1, Ordering::AcqRel);
+                self.counters.unheard.add(1);
+                continue;
+            }
+            (listener.notify)(Happening::Heard(Arc::new(Heard {
+                owner: listener.owner,
+                listener: listener.id,
+                user: Arc::clone(&self.hearing.user),
+                data: data.clone(),
+                samples,
+                at,
+                pending: Arc::clone(&listener.pending),
+            })));
+        }
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, now: Instant) {
+        let ended = self.speech.wait(now);
+        self.spoke(ended);
+    }
+
+    /// When [`Self::wait`] is to be called, if nothing comes before.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.speech.deadline()
+    }
+
+    fn spoke(&self, change: Option<bool>) {
+        if let Some(speaking) = change {
+            (self.tell)(Happening::Speaking(
+                Arc::clone(&self.hearing.user),
+                speaking,
+            ));
+        }
+    }
+}
+
+/// A sample as a signed number of 16 bits.
+fn to_s16(sample: f32) -> i16 {
+    (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
+}

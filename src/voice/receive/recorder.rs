@@ -1,0 +1,193 @@
+//! Writes what somebody says into an Ogg Opus file, on a thread of its own.
+//!
+//! Packets go in as they came; gaps become silence of the same length. The queue takes [`QUEUE`]
+//! items; when the disk is so slow that it is full, what is lost becomes silence. A recording ends when
+//! it is stopped, when the connection is over, or at its longest length; then the file is whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::voice::ogg::Writer;
+use crate::voice::packet::RATE;
+
+/// Packets and gaps that wait for the disk: 10 s of 20 ms.
+const QUEUE: usize = 512;
+/// The longest recording unless the script says otherwise, seconds; and at most.
+pub const SECONDS: (f64, f64) = (3_600.0, 86_400.0);
+/// Samples of silence, and the packets for them: CELT, full band, an empty frame.
+const SILENCE: [(u64, [u8; 3]); 4] = [
+    (960, [0xf8, 0xff, 0xfe]),
+    (480, [0xf0, 0xff, 0xfe]),
+    (240, [0xe8, 0xff, 0xfe]),
+    (120, [0xe0, 0xff, 0xfe]),
+];
+
+enum Item {
+    Packet(Bytes, u32),
+    Gap(u64),
+}
+
+/// How a recording stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It goes on.
+    Running,
+    /// The file is whole.
+    Done,
+    /// The disk.
+    Failed(String),
+}
+
+/// A handle for the script.
+#[derive(Clone)]
+pub struct Recording {
+    shared: Arc<Shared>,
+    state: watch::Receiver<State>,
+}
+
+struct Shared {
+    samples: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Recording {
+    /// Samples in the file.
+    pub fn samples(&self) -> u64 {
+        self.shared.samples.load(Ordering::Relaxed)
+    }
+
+    /// Ends it; [`Self::done`] tells when the file is whole.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Release);
+    }
+
+    /// Waits until the file is whole.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn done(mut self) -> Result<u64, String> {
+        let shared = self.shared;
+        match self
+            .state
+            .wait_for(|state| *state != State::Running)
+            .await
+            .as_deref()
+        {
+            Ok(State::Failed(error)) => Err(error.clone()),
+            Ok(_) | Err(_) => Ok(shared.samples.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// The receiving end's side of a recording.
+pub struct Recorder {
+    items: SyncSender<Item>,
+    shared: Arc<Shared>,
+    /// Samples that could not be queued.
+    owed: u64,
+    /// Samples left until the longest length.
+    left: u64,
+}
+
+impl Recorder {
+    /// Creates the file and starts the thread.
+    ///
+    /// # Errors
+    /// When the file cannot be created, or the system has no more threads.
+    pub fn start(path: &Path, seconds: f64) -> io::Result<(Self, Recording)> {
+        let file = BufWriter::new(File::create(path)?);
+        // What comes may be mono or stereo, packet by packet: a stereo header suits both.
+        let writer = Writer::begin(file, 2, rand::random())?;
+        let (items, queue) = sync_channel(QUEUE);
+        let (sender, state) = watch::channel(State::Running);
+        let shared = Arc::new(Shared {
+            samples: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let of_thread = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("voice:record".into())
+            .spawn(move || {
+                sender.send_replace(match write(writer, &queue, &of_thread) {
+                    Ok(()) => State::Done,
+                    Err(error) => State::Failed(error.to_string()),
+                });
+            })?;
+        let recorder = Self {
+            items,
+            shared: Arc::clone(&shared),
+            owed: 0,
+            left: (seconds * f64::from(RATE)) as u64,
+        };
+        Ok((recorder, Recording { shared, state }))
+    }
+
+    /// Adds a packet behind that many samples of nothing. False when the recording is over.
+    pub fn push(&mut self, gap: u64, packet: Option<&Bytes>, samples: u32) -> bool {
+        if self.shared.stopped.load(Ordering::Acquire) || self.left < gap + u64::from(samples) {
+            return false;
+        }
+        self.left -= gap + u64::from(samples);
+        self.owed += gap;
+        let Some(packet) = packet else {
+            self.owed += u64::from(samples);
+            return true;
+        };
+        if self.owed > 0 {
+            match self.items.try_send(Item::Gap(self.owed)) {
+                Ok(()) => self.owed = 0,
+                Err(TrySendError::Full(_)) => {
+                    self.owed += u64::from(samples);
+                    return true;
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+        }
+        match self.items.try_send(Item::Packet(packet.clone(), samples)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.owed += u64::from(samples);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// Whether the script has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::Acquire)
+    }
+}
+
+fn write(
+    mut writer: Writer<BufWriter<File>>,
+    queue: &Receiver<Item>,
+    shared: &Shared,
+) -> io::Result<()> {
+    for item in queue {
+        match item {
+            Item::Packet(packet, samples) => writer.write(packet, samples)?,
+            Item::Gap(mut left) => {
+                for (samples, packet) in &SILENCE {
+                    while left >= *samples {
+                        writer.write(Bytes::from_static(packet), *samples as u32)?;
+                        left -= samples;
+                    }
+                }
+            }
+        }
+        shared.samples.store(writer.samples(), Ordering::Relaxed);
+    }
+    let file = writer
+        .finish()?
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()
+}

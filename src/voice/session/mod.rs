@@ -1,0 +1,480 @@
+//! One voice socket for as long as its connection lasts: open, ready, lost, opened again.
+//!
+//! * A socket that is lost is opened again, at once and then with growing pauses, each time with a fresh
+//!   token; meanwhile the mixer stands still, so that the audio goes on where it was.
+//! * Before a token's two hours are over, a second socket is opened beside the first and takes over.
+//! * What the server ends on purpose (`error` after `ready`: kicked, the call is over, replaced) stays
+//!   ended: the script is told, and may join again.
+//! * A server that says nothing for [`SILENT`] (it pings every 30 s) is gone.
+
+pub mod dial;
+pub mod line;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::Error;
+use super::mixer::Event;
+use super::receive::Ear;
+use crate::config::Secret;
+use crate::contract;
+use crate::rest::{Call, Caller, Client};
+use dial::{Endpoint, Failure, Grant, Socket, Status, dial};
+use line::Intake;
+
+/// How long the server may say nothing at all.
+const SILENT: Duration = Duration::from_secs(75);
+/// When a fresh token is asked for: ten minutes before the old one ends.
+const RENEW: Duration = Duration::from_secs(110 * 60);
+/// The pause before another attempt to renew.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
+/// How long a packet may take to be written.
+const WRITE: Duration = Duration::from_secs(10);
+/// How long the server has to answer a close frame.
+const CLOSE: Duration = Duration::from_secs(2);
+/// Attempts of a join before the script is told.
+const FIRST_ATTEMPTS: u32 = 3;
+/// Attempts in a row that a refused token is worth.
+const REFUSED_ATTEMPTS: u32 = 5;
+/// The second pause between attempts, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// A connection that lasted so long was a good one: the next attempt is made at once.
+const GOOD: Duration = Duration::from_secs(20);
+
+/// Where a session gets its tokens.
+pub enum Tokens {
+    /// A voice channel: a fresh one each time.
+    Channel {
+        /// To ask with.
+        client: Client,
+        /// On whose account.
+        caller: Caller,
+        /// The space.
+        space: String,
+        /// The voice channel.
+        channel: String,
+    },
+    /// A call: the one that accepting it gave.
+    Call(Grant),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamToken {
+    token: String,
+    ingress_url: String,
+}
+
+impl Tokens {
+    async fn grant(&self) -> Result<Grant, Error> {
+        match self {
+            Tokens::Call(grant) => Ok(grant.clone()),
+            Tokens::Channel {
+                client,
+                caller,
+                space,
+                channel,
+            } => {
+                let route = contract::route("IVoice", "StreamToken").expect("the contract has it");
+                let mut params = Map::new();
+                params.insert("spaceId".into(), Value::from(space.as_str()));
+                params.insert("channelId".into(), Value::from(channel.as_str()));
+                let call = Call::new(route, params)?.caller(*caller);
+                let answer = client.call(call).await?;
+                let answer: StreamToken = serde_json::from_slice(&answer).map_err(|error| {
+                    Error::new("invalid_response", format!("IVoice/StreamToken: {error}"))
+                })?;
+                Ok(Grant {
+                    base: answer.ingress_url,
+                    token: Secret::new(answer.token),
+                })
+            }
+        }
+    }
+
+    fn is_renewable(&self) -> bool {
+        matches!(self, Tokens::Channel { .. })
+    }
+}
+
+/// What a session tells its connection.
+pub enum Report {
+    /// The socket was lost; the session tries to open it again.
+    Lost(String),
+    /// It is open again.
+    Back,
+    /// The participant who is heard has left.
+    TargetLeft,
+    /// Something of the mixer.
+    Mixer(Event),
+    /// It is over. Without a reason, because it was asked to end.
+    Over(Option<String>),
+}
+
+/// A session.
+pub struct Session {
+    /// What the socket is for.
+    pub endpoint: Endpoint,
+    /// Its tokens.
+    pub tokens: Tokens,
+    /// What it sends.
+    pub intake: Option<Intake>,
+    /// What it hears.
+    pub ear: Option<Ear>,
+    /// Turns true when it is to end.
+    pub stop: watch::Receiver<bool>,
+    /// Told in order. Must not wait.
+    pub report: Box<dyn Fn(Report) + Send + Sync>,
+    /// Called when packets are wanted.
+    pub opened: Box<dyn Fn() + Send + Sync>,
+    /// What is counted.
+    pub counters: Arc<super::stats::Counters>,
+}
+
+/// How a socket ended.
+enum End {
+    Asked,
+    Lost(String),
+    Ended(String),
+}
+
+impl Session {
+    /// Runs until it is over. `first` is told when the first socket is ready, or why it never will be.
+    pub async fn run(mut self, first: oneshot::Sender<Result<(), Error>>) {
+        let over = self.keep(first).await;
+        self.set_open(false);
+        self.drain(true);
+        (self.report)(Report::Over(over));
+    }
+
+    /// Answers why it is over.
+    async fn keep(&mut self, first: oneshot::Sender<Result<(), Error>>) -> Option<String> {
+        let mut first = Some(first);
+        let mut failed = 0;
+        loop {
+            let opened = {
+                let mut opening = std::pin::pin!(open(&self.tokens, &self.endpoint));
+                loop {
+                    tokio::select! {
+                        opened = &mut opening => break opened,
+                        () = stopped(&mut self.stop) => return None,
+                        () = attend(&mut self.intake, &self.report) => {}
+                    }
+                }
+            };
+            let (error, fatal) = match opened {
+                Ok(socket) => {
+                    match first.take() {
+                        // Whoever asked may have gone: then nobody will ever leave.
+                        Some(first) => {
+                            if first.send(Ok(())).is_err() {
+                                return None;
+                            }
+                        }
+                        None => {
+                            self.counters.reconnects.add(1);
+                            (self.report)(Report::Back);
+                        }
+                    }
+                    let began = Instant::now();
+                    match self.talk(socket).await {
+                        End::Asked => return None,
+                        End::Ended(reason) => return Some(reason),
+                        End::Lost(reason) => {
+                            failed = if began.elapsed() >= GOOD {
+                                0
+                            } else {
+                                failed + 1
+                            };
+                            (self.report)(Report::Lost(reason));
+                        }
+                    }
+                    (None, false)
+                }
+                Err(Opening::Token(error)) => {
+                    let fatal = match &error {
+                        Error::Rest(error) => !error.may_pass_by_waiting(),
+                        Error::Voice { .. } => true,
+                    };
+                    (Some(error), fatal)
+                }
+                Err(Opening::Socket(failure)) => {
+                    let refused =
+                        matches!(failure, Failure::Refused(_)) && failed + 1 >= REFUSED_ATTEMPTS;
+                    let fatal = refused || !failure.may_pass();
+                    (Some(Error::new("voice_server", failure.to_string())), fatal)
+                }
+            };
+            if let Some(error) = error {
+                failed += 1;
+                if fatal || (first.is_some() && failed >= FIRST_ATTEMPTS) {
+                    let reason = error.to_string();
+                    if let Some(first) = first.take() {
+                        // Fails when whoever asked has gone.
+                        let _ = first.send(Err(error));
+                    }
+                    return Some(reason);
+                }
+                tracing::debug!("voice: {error}; trying again");
+            }
+            let pause = pause(failed, rand::random());
+            let until = Instant::now() + pause;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => break,
+                    () = stopped(&mut self.stop) => return None,
+                    () = attend(&mut self.intake, &self.report) => {}
+                }
+            }
+        }
+    }
+
+    fn set_open(&self, open: bool) {
+        if let Some(intake) = &self.intake {
+            intake.line.set_open(open);
+        }
+        if open {
+            (self.opened)();
+        }
+    }
+
+    /// Tells the mixer's events; drops packets if there is no socket for them.
+    fn drain(&mut self, packets: bool) {
+        if let Some(intake) = &mut self.intake {
+            drain(intake, &self.report, packets);
+        }
+    }
+
+    async fn talk(&mut self, mut socket: Socket) -> End {
+        self.set_open(true);
+        let end = self.exchange(&mut socket).await;
+        self.set_open(false);
+        if matches!(end, End::Asked) {
+            // What was due is still sent. If that fails, there is nobody to say goodbye to.
+            let _ = send(&mut self.intake, &self.report, &mut socket).await;
+        }
+        self.drain(true);
+        if matches!(end, End::Asked) {
+            close(socket).await;
+        }
+        end
+    }
+
+    async fn exchange(&mut self, socket: &mut Socket) -> End {
+        let Self {
+            endpoint,
+            tokens,
+            intake,
+            ear,
+            stop,
+            report,
+            ..
+        } = self;
+        let mut heard = Instant::now();
+        let mut renew = heard + RENEW;
+        let mut renewing = None;
+        loop {
+            let quiet = ear.as_ref().and_then(Ear::deadline).map(Instant::from_std);
+            tokio::select! {
+                () = has_something(intake) => {
+                    if let Err(reason) = send(intake, report, socket).await {
+                        return End::Lost(reason);
+                    }
+                }
+                message = socket.next() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(message)) => if let Some(end) = read(ear, report, message) {
+                            return end;
+                        },
+                        Some(Err(error)) => return End::Lost(error.to_string()),
+                        None => return End::Lost("the server closed the connection".into()),
+                    }
+                }
+                () = tokio::time::sleep_until(heard + SILENT) => {
+                    return End::Lost("the server has gone silent".into());
+                }
+                () = sleep_until(quiet) => {
+                    if let Some(ear) = ear {
+                        ear.wait(std::time::Instant::now());
+                    }
+                }
+                () = tokio::time::sleep_until(renew), if renewing.is_none() && tokens.is_renewable() => {
+                    renewing = Some(Box::pin(open(tokens, endpoint)));
+                }
+                opened = pending(&mut renewing) => {
+                    renewing = None;
+                    match opened {
+                        Ok(newer) => {
+                            tokio::spawn(close(std::mem::replace(socket, newer)));
+                            renew = Instant::now() + RENEW;
+                        }
+                        Err(error) => {
+                            tracing::debug!("voice: the token is not renewed yet: {error}");
+                            renew = Instant::now() + RENEW_AGAIN;
+                        }
+                    }
+                }
+                () = stopped(stop) => return End::Asked,
+            }
+        }
+    }
+}
+
+async fn send(
+    intake: &mut Option<Intake>,
+    report: &(dyn Fn(Report) + Send + Sync),
+    socket: &mut Socket,
+) -> Result<(), String> {
+    let Some(intake) = intake else {
+        return Ok(());
+    };
+    while let Ok(packet) = intake.packets.pop() {
+        match timeout(WRITE, socket.send(Message::Binary(packet))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err("the server does not take the packets".into()),
+        }
+    }
+    drain(intake, report, false);
+    Ok(())
+}
+
+/// A message of the server; answers how the socket ends, if it does.
+fn read(
+    ear: &mut Option<Ear>,
+    report: &(dyn Fn(Report) + Send + Sync),
+    message: Message,
+) -> Option<End> {
+    match message {
+        Message::Binary(data) => {
+            if let Some(ear) = ear {
+                ear.hear(&data, std::time::Instant::now());
+            }
+        }
+        Message::Text(text) => match Status::parse(&text) {
+            Some(Status::Error(reason)) => return Some(End::Ended(reason)),
+            Some(Status::TargetLeft) => report(Report::TargetLeft),
+            Some(Status::Ready | Status::Waiting | Status::Subscribed | Status::Other(_))
+            | None => {}
+        },
+        Message::Close(frame) => {
+            let reason = frame.map_or_else(String::new, |frame| format!(" ({})", frame.code));
+            return Some(End::Lost(format!(
+                "the server closed the connection{reason}"
+            )));
+        }
+        // The library answers pings.
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+    }
+    None
+}
+
+/// Why a socket was not opened.
+#[derive(Debug, thiserror::Error)]
+enum Opening {
+    #[error(transparent)]
+    Token(Error),
+    #[error(transparent)]
+    Socket(Failure),
+}
+
+async fn open(tokens: &Tokens, endpoint: &Endpoint) -> Result<Socket, Opening> {
+    let grant = tokens.grant().await.map_err(Opening::Token)?;
+    dial(&grant, endpoint).await.map_err(Opening::Socket)
+}
+
+/// The pause before an attempt after so many failures; up to a fifth longer or shorter by `roll`, 0 to 1.
+fn pause(failed: u32, roll: f64) -> Duration {
+    match failed {
+        0 => Duration::ZERO,
+        failed => {
+            let pause = PAUSE
+                .0
+                .saturating_mul(2u32.saturating_pow(failed - 1))
+                .min(PAUSE.1);
+            pause.mul_f64(0.8 + 0.4 * roll)
+        }
+    }
+}
+
+fn drain(intake: &mut Intake, report: &dyn Fn(Report), packets: bool) {
+    while packets && intake.packets.pop().is_ok() {}
+    while let Ok(event) = intake.events.pop() {
+        report(Report::Mixer(event));
+    }
+}
+
+/// Keeps the mixer's events flowing while there is no socket. Comes back when something was there.
+async fn attend(intake: &mut Option<Intake>, report: &(dyn Fn(Report) + Send + Sync)) {
+    has_something(intake).await;
+    if let Some(intake) = intake {
+        drain(intake, report, true);
+    }
+}
+
+async fn has_something(intake: &mut Option<Intake>) {
+    match intake {
+        Some(intake) => intake.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the connection was forgotten, which ends the session, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pending<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Closes a socket as the protocol asks.
+async fn close(mut socket: Socket) {
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: Bytes::new().try_into().unwrap_or_default(),
+    };
+    let goodbye = async {
+        if socket.close(Some(frame)).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    // A server that does not answer is left alone.
+    let _ = timeout(CLOSE, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause;
+
+    #[test]
+    fn pauses_grow_from_nothing_to_half_a_minute() {
+        let seconds: Vec<f64> = (0..10)
+            .map(|failed| pause(failed, 0.5).as_secs_f64())
+            .collect();
+        assert_eq!(seconds[..4], [0.0, 0.25, 0.5, 1.0]);
+        assert_eq!(seconds[9], 30.0);
+        assert!(pause(1, 0.0) < pause(1, 1.0));
+    }
+}

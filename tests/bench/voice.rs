@@ -1,0 +1,174 @@
+//! How punctual the pacer is, and what mixing and encoding cost, without sockets:
+//! `cargo bench --bench voice -- pass 500 60` (connections, seconds) sends an Ogg Opus file untouched,
+//! `-- mix 100 60` decodes, mixes and encodes it in stereo at complexity 5.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use argon_host::voice::encoder::Settings;
+use argon_host::voice::engine::{Engine, Seat};
+use argon_host::voice::mixer::{Command, Options, Track, View};
+use argon_host::voice::pacer::{Lane, Outlet};
+use argon_host::voice::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
+use argon_host::voice::source::feed::{self, Plan};
+use argon_host::voice::stats::Counters;
+use bytes::Bytes;
+use rtrb::RingBuffer;
+
+/// Notes how late each packet is, microseconds.
+struct Watch(Arc<Mutex<Vec<u32>>>);
+
+impl Outlet for Watch {
+    fn send(&mut self, _: Bytes, late: Duration) -> bool {
+        // Only this thread writes while the benchmark runs.
+        if let Ok(mut late_by) = self.0.try_lock() {
+            late_by.push(late.as_micros().min(u128::from(u32::MAX)) as u32);
+        }
+        true
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+}
+
+struct Connection {
+    _seat: Seat,
+    commands: SyncSender<Command>,
+    counters: Arc<Counters>,
+    late: Arc<Mutex<Vec<u32>>>,
+}
+
+fn connect(engine: &Engine, id: u64, settings: Settings, seconds: usize) -> Connection {
+    let (commands, from_handle) = sync_channel(COMMANDS);
+    let (to_session, _) = RingBuffer::new(EVENTS);
+    let (to_pacer, frames) = RingBuffer::new(FRAMES);
+    let counters = Arc::new(Counters::default());
+    let late = Arc::new(Mutex::new(Vec::with_capacity(seconds * 60)));
+    let ends = Ends {
+        commands: from_handle,
+        events: to_session,
+        frames: to_pacer,
+        wake: Box::new(|| {}),
+        counters: Arc::clone(&counters),
+    };
+    let program = Program::new(id, settings, ends).expect("settings that libopus takes");
+    let lane = |maker| Lane {
+        id,
+        frames,
+        outlet: Box::new(Watch(Arc::clone(&late))),
+        maker,
+        counters: Arc::clone(&counters),
+    };
+    let seat = engine.seat(program, lane).expect("threads");
+    Connection {
+        _seat: seat,
+        commands,
+        counters,
+        late,
+    }
+}
+
+/// CPU time of this process so far, by the system.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    let mix = arguments.first().is_some_and(|mode| mode == "mix");
+    let number = |at: usize, usual: usize| {
+        arguments
+            .get(at)
+            .and_then(|word| word.parse().ok())
+            .unwrap_or(usual)
+    };
+    let (connections, seconds) = (number(1, 1), number(2, 10));
+    let path = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/scripts/audio/morning.opus"
+    ));
+    let settings = Settings {
+        complexity: 5,
+        ..Settings::new(true)
+    };
+    let engine = Engine::default();
+    let all: Vec<Connection> = (0..connections)
+        .map(|id| connect(&engine, id as u64, settings, seconds))
+        .collect();
+    for (id, connection) in all.iter().enumerate() {
+        let (sender, opened) = sync_channel(1);
+        let plan = Plan {
+            path: path.clone(),
+            channels: settings.channels(),
+            start: 0,
+            looped: true,
+        };
+        feed::open(plan, move |opened| drop(sender.send(opened))).expect("a thread");
+        let opened = opened.recv().expect("an answer").expect("the file");
+        let options = Options {
+            volume: if mix { 0.5 } else { 1.0 },
+            normal: 1.0,
+            fade_in: 0,
+            crossfade: 0,
+            duck: None,
+            start: 0,
+        };
+        let view = Arc::new(View::new(None));
+        let track = Track::new(id as u64, view, Box::new(opened.feed), options);
+        assert!(
+            connection
+                .commands
+                .send(Command::Play(Box::new(track)))
+                .is_ok()
+        );
+    }
+    let (begun, before) = (Instant::now(), cpu());
+    std::thread::sleep(Duration::from_secs(seconds as u64));
+    let (wall, used) = (begun.elapsed(), cpu() - before);
+    let mut late: Vec<u32> = Vec::new();
+    let (mut missed, mut encoded, mut time, mut least) = (0, 0, 0, 10);
+    for connection in &all {
+        late.extend(
+            connection
+                .late
+                .lock()
+                .expect("the pacer does not panic")
+                .iter(),
+        );
+        missed += connection.counters.missed.get();
+        encoded += connection.counters.encoded.get();
+        time += connection.counters.encode_time.get();
+        least = least.min(connection.counters.complexity.get());
+    }
+    late.sort_unstable();
+    let at = |part: f64| {
+        late.get(((late.len() as f64 - 1.0) * part) as usize)
+            .copied()
+            .unwrap_or(0)
+    };
+    println!(
+        "{connections} connections, {:.1} s, {} packets: late by {} µs (median), {} (p99), {} (p99.9), {} (most); {missed} missed",
+        wall.as_secs_f64(),
+        late.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0),
+    );
+    let per = used.as_secs_f64() / wall.as_secs_f64() / connections as f64 * 1e6;
+    println!(
+        "CPU: {:.1} % of a core, {per:.0} µs for each connection and second",
+        used.as_secs_f64() / wall.as_secs_f64() * 100.0
+    );
+    if let Some(each) = time.checked_div(encoded) {
+        let each = each / 1000;
+        println!("{encoded} frames encoded in {each} µs each; complexity {least} at the end");
+    }
+}

@@ -1,0 +1,74 @@
+//! Sockets that are lost.
+
+use serde_json::json;
+
+use crate::stage::{SILENCE, Stage, data, packets_of};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_socket_is_opened_again_and_the_song_goes_on_where_it_was() {
+    let stage = Stage::start(
+        "stereo = true",
+        "local lost, back = 0, 0
+        voice:on('disconnected', function(e)
+            assert(not e.final)
+            lost += 1
+        end)
+        voice:on('reconnected', function() back += 1 end)
+        local track = voice:play('audio/tone.opus', { loop = true })
+        argon.messages.send{ channelId = event.channelId, text = 'playing' }
+        while back == 0 do task.wait(0.01) end
+        task.wait(0.5)
+        assert(lost == 1 and back == 1 and voice:stats().reconnects == 1 and voice.state == 'connected')
+        track:stop()
+        assert(track:wait() == 'stopped')",
+    )
+    .await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "playing", "{}", stage.process.output());
+    stage
+        .world
+        .act("fault", json!({ "kind": "voiceCut", "count": 1 }))
+        .await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "done", "{}", stage.process.output());
+
+    // What was heard is the file again and again, in order; only what was on the wire is missing.
+    let song = packets_of(&data().join("tone.opus"));
+    let (_, heard) = stage.heard().await;
+    let places: Vec<usize> = heard
+        .iter()
+        .filter(|packet| *packet != SILENCE)
+        .filter_map(|packet| song.iter().position(|known| known == packet))
+        .collect();
+    assert!(places.len() > 20, "{places:?}");
+    let missing: usize = places
+        .windows(2)
+        .map(|pair| (pair[1] + song.len() - pair[0] - 1) % song.len())
+        .sum();
+    assert!(missing <= 12, "{missing} packets are missing: {places:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_is_put_out_stays_out_and_says_so() {
+    let mut stage = Stage::start(
+        "",
+        "voice:on('disconnected', function(e) print('out', e.final, e.reason) end)
+        voice:play('audio/tone.opus', { loop = true })
+        argon.messages.send{ channelId = event.channelId, text = 'playing' }
+        while voice.state ~= 'closed' do task.wait(0.01) end
+        assert(argon.voice.get(channelId) == nil)",
+    )
+    .await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    events.bot_message().await;
+    stage
+        .world
+        .act("fault", json!({ "kind": "voiceError", "count": 1 }))
+        .await;
+    let out = stage.process.line("out").await;
+    assert!(out.contains("true"), "{out}");
+    assert_eq!(events.bot_message().await["text"], "done");
+}
