@@ -17,6 +17,8 @@
 //! | [`definitions`] | the libraries as a table; type definitions and reference made from it |
 //! | [`voice`] | voice connections: files, mixing, encoding, pacing, sockets, recordings |
 //! | [`sim`] | the embedded Argon server and its playground |
+//! | [`admin`] | health, status and reload over local HTTP |
+//! | [`guard`] | who may use the local HTTP servers; depends on nothing |
 //! | `allocator` | the process's allocator; depends on nothing |
 //! | [`observe`] | logs, on stderr and for the playground |
 //! | [`cli`] | one file per subcommand |
@@ -32,6 +34,7 @@
 //! - `stream` to `script`, and either of them to the other's inside;
 //! - `sim` to `rest` or `stream` and back: two independent readings of the protocol check each other.
 
+pub mod admin;
 mod allocator;
 pub mod app;
 pub mod check;
@@ -40,6 +43,7 @@ pub mod config;
 pub mod contract;
 pub mod definitions;
 pub mod fetch;
+pub mod guard;
 pub mod inbox;
 pub mod limits;
 pub mod modules;

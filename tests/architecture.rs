@@ -24,7 +24,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("voice", &["allocator", "config", "contract", "rest"]),
-    ("sim", &["config", "contract"]),
+    ("sim", &["config", "contract", "guard"]),
+    ("admin", &["guard"]),
+    ("guard", &[]),
     ("observe", &[]),
     // `sim` for the faults that a configuration names.
     (

@@ -313,18 +313,6 @@ fn a_route_in_the_wrong_interface_is_sent_home() {
 }
 
 #[test]
-fn what_belongs_to_later_versions_is_an_error() {
-    finds(
-        "\nscript.state.x = 1\nscript.onUnload(print)\nargon.voice.join{}\nargon.voice.streamToken{ spaceId = \"1\", channelId = \"2\" }\n",
-        &[
-            "2:8 script.state is not in this version yet",
-            "3:8 script.onUnload is not in this version yet",
-            "4:13 argon.voice.join is not in this version yet",
-        ],
-    );
-}
-
-#[test]
 fn a_module_of_std_is_known_and_a_misspelt_one_is_found() {
     accepts("local lru = require(\"@std/lru\")\nprint(lru)\n");
     finds(

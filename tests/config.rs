@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argon_host::config::{self, Config, Intents, Problem, ServerUrl, Severity, keys};
+use argon_host::config::{self, Config, Intents, Problem, ServerUrl, keys};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LXNlY3JldC1zZWNyZXQ";
 
@@ -164,22 +164,6 @@ listen = "127.0.0.1:7450"
     assert_eq!(config.script("other").limits, config.limits);
     assert!(config.state.dir.ends_with("data"));
     assert_eq!(config.admin.listen.map(|at| at.port()), Some(7450));
-}
-
-#[test]
-fn what_has_no_effect_yet_is_said_when_it_is_set() {
-    let (config, _) =
-        good("[limits]\nmemory = \"64MiB\"\nhandlers = 5\n[admin]\nlisten = \"127.0.0.1:0\"\n");
-    assert_eq!(
-        places(&config.not_yet()),
-        ["5:1 \"listen\" in [admin] has no effect in this version yet",]
-    );
-    assert!(
-        config
-            .not_yet()
-            .iter()
-            .all(|problem| problem.severity == Severity::Warning)
-    );
 }
 
 #[test]

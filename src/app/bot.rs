@@ -12,8 +12,10 @@ use tokio::runtime;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::admin::Subject;
 use super::hub::Hub;
 use super::{SHUTDOWN_DRAIN, Shutdown};
+use crate::admin::Roll;
 use crate::check;
 use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
@@ -74,11 +76,14 @@ pub(super) async fn run(
     connection: Connection,
     engine: voice::Engine,
     shutdown: Shutdown,
+    roll: Roll,
 ) -> Result<(), Error> {
     tokio::select! {
         started = start(&config, connection, engine) => {
             let bot = started?;
+            roll.enter(&config.bot.name, Arc::new(bot.subject()));
             let result = bot.live(&config, &shutdown).await;
+            roll.leave(&config.bot.name);
             bot.stop().await;
             result
         }
@@ -87,6 +92,7 @@ pub(super) async fn run(
 }
 
 struct Bot {
+    username: String,
     inbox: Arc<Inbox>,
     client: Client,
     hub: Arc<Hub>,
@@ -161,7 +167,7 @@ async fn start(
 
     scripts.open(script::Identity {
         user_id: profile.user_id.clone(),
-        username: profile.username,
+        username: profile.username.clone(),
     });
     let stream = stream::spawn(
         stream::Settings {
@@ -170,7 +176,7 @@ async fn start(
             user_id: profile.user_id,
             timings: stream::Timings::default(),
         },
-        inbox.clone(),
+        Arc::clone(&inbox),
         past,
         intents_seen,
         hub.clone(),
@@ -184,6 +190,7 @@ async fn start(
     let announce = announce_live(begun, *intents.borrow(), state.clone(), hub.clone());
     tokio::spawn(announce.in_current_span());
     Ok(Bot {
+        username: profile.username,
         inbox,
         client,
         hub,
@@ -197,6 +204,17 @@ async fn start(
 }
 
 impl Bot {
+    /// What the admin server shows of it.
+    fn subject(&self) -> Subject {
+        Subject {
+            username: self.username.clone(),
+            state: self.state.clone(),
+            hub: Arc::clone(&self.hub),
+            inbox: Arc::clone(&self.inbox),
+            scripts: self.scripts.handle(),
+        }
+    }
+
     /// Follows the scripts until the end is asked for or the platform refuses the bot.
     async fn live(&self, config: &Config, shutdown: &Shutdown) -> Result<(), Error> {
         tokio::select! {
@@ -204,6 +222,21 @@ impl Bot {
             () = self.hub.unauthorized() => Err(Error::TokenRefused),
             error = self.stream_over() => Err(error),
             never = self.follow_registrations(config) => match never {},
+            never = self.follow_reloads(shutdown) => match never {},
+        }
+    }
+
+    /// Reloads every script when that is asked for.
+    async fn follow_reloads(&self, shutdown: &Shutdown) -> Infallible {
+        let mut reloads = shutdown.reloads();
+        loop {
+            if reloads.changed().await.is_err() {
+                // Nobody can ask.
+                std::future::pending::<()>().await;
+            }
+            if let Err(error) = self.scripts.reload(None).await {
+                tracing::warn!("{error}");
+            }
         }
     }
 
@@ -321,6 +354,11 @@ fn script_settings(config: &Config, voice: voice::Host) -> script::Settings {
             .map(|(name, script)| (name.clone(), of(script)))
             .collect(),
         default: of(&config.script("")),
+        reload: script::ReloadSettings {
+            watch: config.scripts.reload.then_some(script::Watch::Notified),
+            drain: config.scripts.drain,
+            rollback: config.scripts.rollback,
+        },
         voice: Some(voice),
     }
 }
@@ -395,7 +433,7 @@ fn announce_scripts(scripts: &script::Host) {
     let mut loaded = Vec::new();
     for report in scripts.reports() {
         match report.state {
-            script::State::Failed(_) => {}
+            script::State::Failed(_) | script::State::Paused(_) => {}
             script::State::Loading | script::State::Loaded => loaded.push(report.name),
         }
     }

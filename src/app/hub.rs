@@ -51,6 +51,11 @@ impl Hub {
         self.stream().take()
     }
 
+    /// What the stream has done so far.
+    pub(super) fn stream_stats(&self) -> Option<stream::Stats> {
+        self.stream().as_ref().map(stream::Handle::stats)
+    }
+
     /// The bot's commands: uses of others are another bot's.
     pub(super) fn set_commands(&self, ids: impl IntoIterator<Item = String>) {
         if let Some(stream) = &*self.stream() {

@@ -7,6 +7,7 @@
 //! the stream, so that no event arrives before somebody can handle it. Shutdown goes the other way:
 //! the stream closes first, running handlers finish, then everything else.
 
+mod admin;
 mod bot;
 mod hub;
 mod notices;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::admin::Roll;
 use crate::config::{Config, Foreign, Problem, Secret, ServerUrl};
 use crate::observe;
 use crate::{sim, voice};
@@ -37,6 +39,9 @@ pub enum Error {
     /// The embedded server did not start.
     #[error(transparent)]
     Embedded(#[from] sim::Error),
+    /// The admin server did not start.
+    #[error(transparent)]
+    Admin(#[from] crate::admin::Error),
     /// A fault of the embedded server is none; `check` and `run` say so before they come here.
     #[error("{problem}")]
     Fault {
@@ -59,6 +64,7 @@ pub enum Error {
 /// An embedded server could not start, or a bot failed; the others went on until the end.
 pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> {
     let mut servers = Servers::for_bots(&configs);
+    let admins = Admins::start(&configs).await?;
     let mut bots = JoinSet::new();
     // One clock for the voice of every bot.
     let engine = voice::Engine::default();
@@ -67,10 +73,11 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
         let connection = servers.connect(&config).await?;
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
+        let roll = admins.roll(&config);
         let engine = engine.clone();
         bots.spawn(
             async move {
-                let result = bot::run(config, connection, engine, shutdown).await;
+                let result = bot::run(config, connection, engine, shutdown, roll).await;
                 if let Err(error) = &result {
                     tracing::error!("{error}");
                 }
@@ -89,6 +96,38 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
     match failed {
         0 => Ok(()),
         failed => Err(Error::Bots { failed, all }),
+    }
+}
+
+/// The admin servers of the process: bots with the same address share one.
+struct Admins(HashMap<SocketAddr, (Roll, crate::admin::Server)>);
+
+impl Admins {
+    async fn start(configs: &[Config]) -> Result<Self, Error> {
+        let mut admins = HashMap::new();
+        for config in configs {
+            let Some(listen) = config.admin.listen else {
+                continue;
+            };
+            let (roll, _) = match admins.entry(listen) {
+                Entry::Occupied(running) => running.into_mut(),
+                Entry::Vacant(place) => {
+                    let roll = Roll::default();
+                    let server = crate::admin::Server::start(listen, roll.clone()).await?;
+                    tracing::info!(bot = %config.bot.name, "admin at http://{}/", server.address());
+                    place.insert((roll, server))
+                }
+            };
+            roll.expect(&config.bot.name);
+        }
+        Ok(Self(admins))
+    }
+
+    /// Where a bot is entered.
+    fn roll(&self, config: &Config) -> Roll {
+        let admin = config.admin.listen.and_then(|listen| self.0.get(&listen));
+        // Nobody reads the other one.
+        admin.map_or_else(Roll::default, |(roll, _)| roll.clone())
     }
 }
 

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     requested: watch::Receiver<bool>,
+    /// How often a reload was asked for.
+    reloads: watch::Receiver<u64>,
 }
 
 impl Shutdown {
@@ -14,20 +16,27 @@ impl Shutdown {
     /// Must be called inside the runtime.
     pub fn on_signals() -> Self {
         let (sender, requested) = watch::channel(false);
+        let (reload, reloads) = watch::channel(0);
         tokio::spawn(async move {
-            if let Err(error) = listen(&sender).await {
+            if let Err(error) = listen(&sender, &reload).await {
                 tracing::warn!("signals cannot be handled, Ctrl-C ends at once: {error}");
                 // Without the sender, waiting would end; the process should go on.
                 std::future::pending::<()>().await;
             }
         });
-        Self { requested }
+        Self { requested, reloads }
     }
 
     /// A shutdown that the returned sender asks for with `true`, for hosts inside another program.
     pub fn manual() -> (watch::Sender<bool>, Self) {
         let (sender, requested) = watch::channel(false);
-        (sender, Self { requested })
+        let (_, reloads) = watch::channel(0);
+        (sender, Self { requested, reloads })
+    }
+
+    /// Tells each time that a reload of every script was asked for (SIGHUP).
+    pub(super) fn reloads(&self) -> watch::Receiver<u64> {
+        self.reloads.clone()
     }
 
     /// Completes when the end was asked for.
@@ -41,7 +50,7 @@ impl Shutdown {
     }
 }
 
-async fn listen(sender: &watch::Sender<bool>) -> std::io::Result<()> {
+async fn listen(sender: &watch::Sender<bool>, reload: &watch::Sender<u64>) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -50,7 +59,8 @@ async fn listen(sender: &watch::Sender<bool>) -> std::io::Result<()> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: reloading scripts is not in this version; restart instead");
+                tracing::info!("SIGHUP: reloading every script");
+                reload.send_modify(|asked| *asked += 1);
                 continue;
             }
         }

@@ -20,7 +20,7 @@ use super::permissions::{self, Uses};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Problem, Severity, Source};
 use crate::contract::{self, EVENTS, Route};
-use crate::definitions::libraries::{self, GLOBALS, NOT_YET, WITHHELD};
+use crate::definitions::libraries::{self, GLOBALS, WITHHELD};
 use crate::modules;
 
 /// What the walk over a script brings.
@@ -158,11 +158,6 @@ impl Linter<'_, '_> {
             return;
         }
         if !matches!(parent.split('.').next(), Some("argon" | "script" | "task")) {
-            return;
-        }
-        if NOT_YET.contains(&path.as_str()) {
-            let message = format!("{path} is not in this version yet");
-            self.notes.error(at, message, None);
             return;
         }
         let known = libraries::children(parent);

@@ -57,6 +57,10 @@ pub const fn key(
 
 impl Key {
     /// The same key, without effect so far.
+    #[expect(
+        dead_code,
+        reason = "every key has its effect now; the next one may come before its own"
+    )]
     const fn not_yet(mut self) -> Self {
         self.not_yet = true;
         self
@@ -161,15 +165,19 @@ pub static SCRIPTS: SectionKeys = SectionKeys {
             "boolean",
             "true",
             "Whether a changed script is loaded again by itself.",
-        )
-        .not_yet(),
+        ),
         key(
             "drain",
             "duration",
             "\"10s\"",
             "How long handlers of a replaced version may go on.",
-        )
-        .not_yet(),
+        ),
+        key(
+            "rollback",
+            "integer",
+            "3",
+            "How many of a new version's first 20 events must fail for the version before to come back, if none of its last 20 did; 0 is never.",
+        ),
     ],
 };
 
@@ -286,7 +294,12 @@ pub static STATE: SectionKeys = SectionKeys {
 pub static ADMIN: SectionKeys = SectionKeys {
     name: "admin",
     doc: "Health, metrics and dashboard over local HTTP.",
-    keys: &[key("listen", "address", "", "Where to listen; off when absent.").not_yet()],
+    keys: &[key(
+        "listen",
+        "address",
+        "",
+        "Where to listen; off when absent. Who reaches it can reload scripts: keep it on this machine.",
+    )],
 };
 
 /// Every section, in the order of the reference.

@@ -19,6 +19,8 @@ use super::{
 };
 use crate::contract::{self, INTENTS, ROUTES};
 
+/// The first events of a version by which it is judged.
+const MOST_ROLLBACK: i64 = 20;
 /// The least backlog: a few of the largest events.
 const LEAST_BACKLOG: u64 = 32 << 20;
 /// The least key-value store: one value of the largest.
@@ -120,9 +122,14 @@ fn read<'t>(
     let section = reader.section(root, &keys::STATE);
     let state = state(reader, &section, folder);
     let section = reader.section(root, &keys::ADMIN);
-    let admin = Admin {
-        listen: reader.read(&section, "listen", Reader::address),
-    };
+    let listen = reader.read(&section, "listen", Reader::address);
+    if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        let message =
+            "\"listen\" in [admin] lets other machines see the bots and reload their scripts";
+        let help = "use 127.0.0.1, unless something in front of it decides who may".to_owned();
+        reader.warn(section.span("listen"), message, Some(help));
+    }
+    let admin = Admin { listen };
     Config {
         path: path.to_owned(),
         bot,
@@ -347,10 +354,20 @@ fn scripts<'t>(
     }
     let reload = reader.read(&section, "reload", Reader::boolean);
     let drain = reader.read(&section, "drain", Reader::duration);
+    let rollback = reader.read(&section, "rollback", |reader, what, node| {
+        let value = reader.integer(what, node)?;
+        let fits = (0..=MOST_ROLLBACK).contains(&value);
+        if !fits {
+            let message = format!("{what} must be from 0 (never) to {MOST_ROLLBACK}");
+            reader.error(node.span(), message, None);
+        }
+        usize::try_from(value).ok().filter(|_| fits)
+    });
     Scripts {
         dir,
         reload: reload.unwrap_or(true),
         drain: drain.unwrap_or(Duration::from_secs(10)),
+        rollback: rollback.unwrap_or(3),
     }
 }
 

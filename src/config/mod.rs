@@ -183,6 +183,9 @@ pub struct Scripts {
     pub reload: bool,
     /// How long handlers of a replaced version may go on; default 10 s.
     pub drain: Duration,
+    /// How many of a new version's first events must fail for the one before to come back; default 3,
+    /// 0 is never.
+    pub rollback: usize,
 }
 
 /// `[limits]`, or `[script.NAME.limits]` over it.

@@ -202,7 +202,7 @@ fn commands(out: &mut String) {
     }
     out.push_str(
         "\nExit codes: 0 done, 1 the work failed (a check found errors, the token was refused), 2 wrong usage or config, 130 ended at once by a second Ctrl-C.\n\n\
-         Results go to stdout, logs to stderr. `--log FILTER`, or else the variable `RUST_LOG`, chooses what is logged (`debug`, `argon_host::rest=debug`); `--log-format json` makes each line of the log one JSON object. SIGHUP has no effect in this version yet. `HTTP_PROXY` and `HTTPS_PROXY` are heeded, except for servers on this machine.\n",
+         Results go to stdout, logs to stderr. `--log FILTER`, or else the variable `RUST_LOG`, chooses what is logged (`debug`, `argon_host::rest=debug`); `--log-format json` makes each line of the log one JSON object. SIGHUP loads every script again. `HTTP_PROXY` and `HTTPS_PROXY` are heeded, except for servers on this machine.\n",
     );
 }
 

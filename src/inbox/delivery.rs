@@ -20,6 +20,7 @@ pub struct Delivery {
     event: Arc<Event>,
     ledger: Ledger,
     replayed: bool,
+    again: bool,
     recorded: Vec<Recorded>,
     done: bool,
 }
@@ -34,9 +35,31 @@ impl Delivery {
                 script: taken.script,
             },
             replayed: taken.replayed,
+            again: false,
             recorded: taken.ready.calls,
             done: false,
         }
+    }
+
+    /// An event that a script is given once more; it is not kept.
+    pub(super) fn again(core: Arc<Core>, event: Arc<Event>, script: ScriptId) -> Self {
+        Self {
+            event,
+            ledger: Ledger {
+                core,
+                seq: 0,
+                script,
+            },
+            replayed: false,
+            again: true,
+            recorded: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// Whether it is one that the script is given once more.
+    pub fn is_again(&self) -> bool {
+        self.again
     }
 
     /// The event, to keep.
@@ -117,6 +140,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// One in which nothing is written down, for what is no event.
+    pub fn of_nothing(kv: &Kv) -> Self {
+        Self {
+            core: Arc::clone(&kv.core),
+            seq: 0,
+            script: 0,
+        }
+    }
+
     /// The event's number in this bot's journal; 0 for one that is not kept.
     pub fn number(&self) -> u64 {
         self.seq

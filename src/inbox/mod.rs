@@ -405,6 +405,11 @@ impl Subscription {
         self.seat.core.take_dropped(self.seat.script)
     }
 
+    /// An event that is handed out once more, to this script alone.
+    pub fn again(&self, event: Arc<Event>) -> Delivery {
+        Delivery::again(Arc::clone(&self.seat.core), event, self.seat.script)
+    }
+
     /// The next event, if there is one and this is the place's taker. Never waits.
     pub fn take(&self) -> Option<Delivery> {
         let core = &self.seat.core;

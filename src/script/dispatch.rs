@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mlua::{FromLua, Function, Lua, Table, Value};
@@ -19,9 +20,10 @@ use mlua::{FromLua, Function, Lua, Table, Value};
 use super::api::controls::Pattern;
 use super::guest::Guest;
 use super::position;
+use super::rollback::Tally;
 use super::scheduler::Purpose;
 use crate::contract;
-use crate::inbox::{Delivery, Ledger, Recorded};
+use crate::inbox::{Delivery, Kv, Ledger, Recorded};
 
 /// One event in the hands of a script's handlers.
 pub(super) struct EventRun {
@@ -42,10 +44,12 @@ pub(super) struct EventRun {
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
+    /// Where it is noted how it went; none for what is no event.
+    tally: Option<Arc<Tally>>,
 }
 
 impl EventRun {
-    fn new(mut delivery: Delivery, script: &str) -> Rc<Self> {
+    fn new(mut delivery: Delivery, script: &str, tally: &Arc<Tally>) -> Rc<Self> {
         Rc::new(Self {
             id: delivery.id.clone(),
             kind: delivery.kind.clone(),
@@ -56,12 +60,29 @@ impl EventRun {
             errors: RefCell::default(),
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
+            tally: Some(Arc::clone(tally)),
         })
     }
 
     /// Whether the event comes again when its handlers do not come to an end.
     pub(super) fn is_kept(&self) -> bool {
         self.ledger.number() > 0
+    }
+
+    /// The end of the script, which is waited for like an event.
+    pub(super) fn unload(script: &str, kv: &Kv) -> Rc<Self> {
+        Rc::new(Self {
+            id: String::new(),
+            kind: "unload".into(),
+            script: script.to_owned(),
+            ledger: Ledger::of_nothing(kv),
+            recorded: RefCell::default(),
+            reads: RefCell::default(),
+            errors: RefCell::default(),
+            delivery: Cell::new(None),
+            remaining: Cell::new(1),
+            tally: None,
+        })
     }
 
     /// A handler failed with an error that nobody caught.
@@ -76,7 +97,11 @@ impl EventRun {
         if remaining == 0
             && let Some(delivery) = self.delivery.take()
         {
-            match self.errors.take() {
+            let errors = self.errors.take();
+            if let Some(tally) = &self.tally {
+                tally.note(!errors.is_empty());
+            }
+            match errors {
                 errors if errors.is_empty() => delivery.done(),
                 errors => delivery.failed(errors, self.reads.take()),
             }
@@ -250,7 +275,7 @@ impl Guest {
         } else {
             None
         };
-        let run = EventRun::new(delivery, &self.name);
+        let run = EventRun::new(delivery, &self.name, &self.tally);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
@@ -363,6 +388,9 @@ impl Guest {
         let finish = || {
             event.raw_set(&self.keys.kind, delivery.kind.as_str())?;
             event.raw_set(&self.keys.id, delivery.id.as_str())?;
+            if delivery.is_again() {
+                event.raw_set("synthetic", true)?;
+            }
             if delivery.is_replayed() {
                 event.raw_set(&self.keys.replayed, true)?;
             }

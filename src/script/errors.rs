@@ -22,6 +22,9 @@ use crate::rest;
 /// The chunk name of the prelude; its frames are left out.
 pub(super) const PRELUDE: &str = "[argon]";
 
+/// What an allocation beyond the script's memory raises.
+const NO_MEMORY: &str = "out of memory";
+
 /// Why a binding refuses.
 pub(super) enum Fault {
     /// A mistake in how it was called.
@@ -158,6 +161,11 @@ impl Trouble {
             place: None,
             traceback: Vec::new(),
         }
+    }
+
+    /// Whether the script's memory was used up.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.message == NO_MEMORY
     }
 
     /// Reads what mlua makes of an error: the message, then the traceback of the coroutine that died.
@@ -300,7 +308,7 @@ fn texts(error: &mlua::Error) -> (String, String) {
             }
             (texts(root).0, traceback.clone())
         }
-        mlua::Error::MemoryError(_) => ("out of memory".to_owned(), String::new()),
+        mlua::Error::MemoryError(_) => (NO_MEMORY.to_owned(), String::new()),
         other => (other.to_string(), String::new()),
     }
 }

@@ -25,7 +25,10 @@ use super::errors::{Fault, Trouble};
 use super::json::Codec;
 use super::registry::{Own, Shared, Status};
 use super::repeats::Repeats;
+use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
+use super::scripts::Files;
+use super::state::{self, Copies, Snapshot};
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
@@ -35,9 +38,17 @@ use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 use crate::voice;
 
-/// What the host gives a script.
+/// What the host gives a version of a script.
 pub(super) struct Birth {
     pub(super) name: String,
+    /// Counts the versions of this script from 1.
+    pub(super) version: u64,
+    /// Where it notes its files.
+    pub(super) files: Files,
+    /// What its `script.state` begins with.
+    pub(super) state: Snapshot,
+    /// Where it notes how its handlers do.
+    pub(super) tally: Arc<Tally>,
     /// The scripts folder, canonical.
     pub(super) root: PathBuf,
     /// The script's own file, canonical.
@@ -88,6 +99,14 @@ impl Keys {
 /// The state of one script.
 pub(super) struct Guest {
     pub(super) name: String,
+    version: u64,
+    pub(super) tally: Arc<Tally>,
+    /// `script.state`.
+    pub(super) state: Table,
+    /// What it began with, and the tables made of that; until this version's turn.
+    first: RefCell<Option<(Snapshot, Copies)>>,
+    /// What `script.onUnload` was given.
+    pub(super) unload: RefCell<Vec<Function>>,
     pub(super) config: serde_json::Value,
     pub(super) rest: rest::Client,
     pub(super) caller: rest::Caller,
@@ -135,10 +154,17 @@ impl Guest {
         weak.raw_set("__mode", "k")?;
         let replies = lua.create_table()?;
         replies.set_metatable(Some(weak))?;
+        let state = lua.create_table()?;
+        let copies = birth.state.put(&lua, &state)?;
         let voices = Voices::new(&lua, birth.voice, &birth.name, birth.caller, &birth.mailbox)?;
         let guest = Rc::new(Self {
             repeats: Repeats::new(&birth.name, birth.runtime.clone()),
             name: birth.name,
+            version: birth.version,
+            tally: birth.tally,
+            state,
+            first: RefCell::new(Some((birth.state, copies))),
+            unload: RefCell::default(),
             config: birth.config,
             rest: birth.rest,
             caller: birth.caller,
@@ -160,7 +186,7 @@ impl Guest {
             handlers: Rc::default(),
             modals: RefCell::default(),
             voices,
-            modules: RefCell::new(Modules::new(birth.root, birth.entry)),
+            modules: RefCell::new(Modules::new(birth.root, birth.entry, birth.files)),
             bad_types: RefCell::default(),
             log: RefCell::new(LogQuota::new(Instant::now())),
             own: RefCell::default(),
@@ -220,6 +246,9 @@ impl Guest {
     /// Logs an error that nobody caught, with the event that caused it; one that repeats as a count.
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
+        if trouble.is_out_of_memory() {
+            self.strike("out of memory");
+        }
         let text = shorten(trouble.to_string().as_bytes());
         if let Some(run) = run {
             run.failed(text.to_string());
@@ -229,10 +258,21 @@ impl Guest {
         }
     }
 
+    /// The host had to end something of the script's: a handler beyond its budget, an allocation beyond its
+    /// memory. What is repeated leads into quarantine.
+    pub(super) fn strike(&self, why: &str) {
+        self.status.strike(why.to_owned());
+        self.shared.news.notify_one();
+    }
+
     /// Logs that a run was ended, whatever else is logged.
     pub(super) fn ended(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
-        self.say(trouble, &shorten(trouble.to_string().as_bytes()), run);
+        let text = shorten(trouble.to_string().as_bytes());
+        if let Some(run) = run {
+            run.failed(text.to_string());
+        }
+        self.say(trouble, &text, run);
     }
 
     fn say(&self, trouble: &Trouble, text: &str, run: Option<&EventRun>) {
@@ -316,10 +356,59 @@ impl Guest {
     }
 
     /// Tells the host and the inbox what the script registered, if that has changed.
-    pub(super) fn publish(&self, inbox: &Subscription) {
+    pub(super) fn publish(&self, place: Option<&Subscription>) {
         if self.own_changed.replace(false) {
-            inbox.want(self.own.borrow().events.iter().map(String::as_str));
-            self.shared.publish(&self.name, self.own.borrow().clone());
+            if let Some(place) = place {
+                self.want_events(place);
+            }
+            self.shared
+                .publish(&self.name, self.version, self.own.borrow().clone());
+        }
+    }
+
+    /// Tells the inbox which events the script wants.
+    pub(super) fn want_events(&self, place: &Subscription) {
+        place.want(self.own.borrow().events.iter().map(String::as_str));
+    }
+
+    /// This version's turn begins: what changed in the old version's state since this one was born.
+    pub(super) fn inherit(&self, lua: &Lua, last: Option<&Snapshot>) {
+        let first = self.first.borrow_mut().take();
+        if let (Some((first, copies)), Some(last)) = (first, last)
+            && let Err(error) = state::hand_over(lua, &self.state, &first, last, &copies)
+        {
+            tracing::error!(target: "script", script = %self.name,
+                "script.state of the version before could not be taken over whole: {error}");
+        }
+    }
+
+    /// A copy of `script.state`. What it leaves out is said if `loud`.
+    pub(super) fn copy_state(&self, loud: bool) -> Snapshot {
+        match Snapshot::take(&self.state) {
+            Ok((snapshot, left_out)) => {
+                if let Some(left_out) = left_out.text().filter(|_| loud) {
+                    tracing::warn!(target: "script", script = %self.name,
+                        "not handed to the next version, because it is no plain data or too much: {left_out}");
+                }
+                snapshot
+            }
+            Err(error) => {
+                tracing::error!(target: "script", script = %self.name,
+                    "script.state cannot be copied for the next version: {error}");
+                Snapshot::default()
+            }
+        }
+    }
+
+    /// This version's turn is over: nothing begins any more but what it wanted done at its end.
+    pub(super) fn retire(&self, lua: &Lua) {
+        let tickets = self.scheduler.borrow_mut().retire();
+        for ticket in tickets {
+            self.abandon(ticket);
+        }
+        for function in self.unload.take() {
+            let run = EventRun::unload(&self.name, &self.kv);
+            self.begin(lua, &function, (), Purpose::Handler(run, "unload".into()));
         }
     }
 
@@ -337,6 +426,8 @@ impl Guest {
         self.repeats.flush();
         self.clear_scheduler();
         self.handlers.take();
+        self.unload.take();
+        self.first.take();
         self.voices.clear();
         self.modules.borrow_mut().clear();
     }

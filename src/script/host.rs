@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,23 +10,27 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 
-use super::Trouble;
-use super::budget::Allowed;
 use super::commands::Registered;
-use super::guest::Birth;
-use super::registry::{Identity, Registrations, Shared, State, Status};
-use super::thread::{self, Mail, Mailbox};
+use super::keeper::{Keeper, Reloaded, Request};
+use super::registry::{Identity, Registrations, Shared, State};
+use super::reload::Watch;
+use super::scripts::Register;
+use super::thread::Mail;
+use super::transaction::Stage;
 use crate::config::{Hosts, Permissions};
-use crate::fetch;
 use crate::inbox::Inbox;
-use crate::modules::{Found, chunk_name, discover};
+use crate::modules::discover;
 use crate::rest;
 use crate::voice;
 
 /// How long [`Host::stop`] waits beyond the drain time for a thread that does not come back.
 const GRACE: Duration = Duration::from_secs(1);
+/// Requests that wait for the keeper; further ones wait to be accepted.
+const REQUESTS: usize = 16;
 
 /// How the scripts of a bot are set up.
 #[derive(Debug, Clone)]
@@ -38,6 +43,36 @@ pub struct Settings {
     pub default: ScriptSettings,
     /// The bot's voice; without it, scripts have none.
     pub voice: Option<voice::Host>,
+    /// How versions are replaced.
+    pub reload: ReloadSettings,
+}
+
+impl Settings {
+    /// The settings of a script.
+    pub(super) fn of(&self, script: &str) -> &ScriptSettings {
+        self.scripts.get(script).unwrap_or(&self.default)
+    }
+}
+
+/// How versions of scripts are replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// How changes of the folder are noticed; `None` leaves it to those who ask for a reload.
+    pub watch: Option<Watch>,
+    /// How long the handlers of a replaced version may go on.
+    pub drain: Duration,
+    /// How many of a new version's first events must fail for the version before to come back; 0 is never.
+    pub rollback: usize,
+}
+
+impl Default for ReloadSettings {
+    fn default() -> Self {
+        Self {
+            watch: None,
+            drain: Duration::from_secs(10),
+            rollback: 3,
+        }
+    }
 }
 
 /// How one script is set up.
@@ -96,12 +131,22 @@ pub struct Report {
     pub name: String,
     /// Its file.
     pub path: PathBuf,
+    /// The version that runs; 0 when none does.
+    pub version: u64,
     /// Where it stands.
     pub state: State,
+    /// Why the last load failed, if it did; an older version may run all the same.
+    pub failure: Option<super::Trouble>,
     /// Events that its handlers began to work on.
     pub events: u64,
     /// Errors that it did not catch.
     pub errors: u64,
+    /// Events that wait to be taken.
+    pub waiting: u64,
+    /// Old versions whose handlers still run.
+    pub leaving: usize,
+    /// For a paused script, when it is tried again.
+    pub paused_until: Option<Instant>,
     /// Runs that were ended because they used more CPU time than they may.
     pub ended: u64,
     /// CPU time of its thread; a little late.
@@ -112,26 +157,34 @@ pub struct Report {
     pub commands: Vec<String>,
 }
 
-struct Script {
-    name: String,
-    path: PathBuf,
-    load_time: Duration,
-    mailbox: Arc<Mailbox>,
-    status: Arc<Status>,
-    state: watch::Receiver<State>,
-}
-
 /// The loaded scripts of one bot, a thread each.
 pub struct Host {
-    scripts: Vec<Script>,
+    handle: Handle,
+    keeper: JoinHandle<()>,
+}
+
+/// Asks about the scripts of a bot, and for reloads. Cheap to clone; it does not keep them running.
+#[derive(Clone)]
+pub struct Handle {
+    scripts: Register,
     shared: Arc<Shared>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Deref for Host {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl Host {
     /// Loads every script of the folder that is not disabled, and waits until each top level has ended
     /// or failed, at most [`ScriptSettings::load_time`]: a script that takes longer counts as loaded, and what
     /// it registers later is added then. A script that fails does not keep the others from loading; see
-    /// [`Host::reports`].
+    /// [`Host::reports`]. From then on the scripts are looked after: as [`ReloadSettings`] says, those
+    /// that change are replaced.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -154,101 +207,31 @@ impl Host {
             }
         }
         let shared = Shared::new();
-        let mut scripts = Vec::new();
-        for script in found {
-            let options = settings
-                .scripts
-                .get(&script.name)
-                .unwrap_or(&settings.default);
-            if !options.enabled {
-                tracing::debug!(target: "script", script = %script.name, "disabled");
-                continue;
-            }
-            let mailbox = Arc::new(Mailbox::default());
-            let status = Arc::new(Status::default());
-            let (sender, state) = watch::channel(State::Loading);
-            scripts.push(Script {
-                name: script.name.clone(),
-                path: script.path.clone(),
-                load_time: options.load_time,
-                mailbox: Arc::clone(&mailbox),
-                status: Arc::clone(&status),
-                state,
-            });
-            if let Some(rival) = script.rivals.first() {
-                sender.send_replace(State::Failed(rivals(&root, &script, rival)));
-                continue;
-            }
-            let birth = Birth {
-                http: fetch::Client::new(&script.name, options.http.clone()),
-                name: script.name,
-                root: root.clone(),
-                entry: script.path,
-                config: options.config.clone(),
-                rest: rest.clone(),
-                caller: rest.caller(options.rate_share),
-                runtime: runtime.clone(),
-                mailbox,
-                shared: Arc::clone(&shared),
-                status,
-                handlers: options.handlers,
-                allowed: Allowed {
-                    memory: options.memory,
-                    cpu_per_event: options.cpu_per_event,
-                    load_time: options.load_time,
-                },
-                permissions: options.permissions.clone(),
-                kv: inbox.kv(),
-                voice: settings.voice.clone(),
-            };
-            let failed = sender.clone();
-            if let Err(error) = thread::spawn(birth, Arc::clone(&inbox), sender) {
-                let trouble = Trouble::plain(format!("its thread cannot be started: {error}"));
-                failed.send_replace(State::Failed(trouble));
-            }
-        }
-        let host = Self { scripts, shared };
-        host.wait_for_loading().await;
-        Ok(host)
+        let scripts = Register::default();
+        let stage = Stage {
+            rest,
+            inbox,
+            runtime,
+            shared: Arc::clone(&shared),
+            scripts: scripts.clone(),
+            voice: settings.voice.clone(),
+            drain: settings.reload.drain,
+        };
+        let mut keeper = Keeper::new(settings, root, stage);
+        keeper.load_all(found).await;
+        let (requests, wishes) = mpsc::channel(REQUESTS);
+        let keeper = tokio::spawn(keeper.run(wishes).in_current_span());
+        let handle = Handle {
+            scripts,
+            shared,
+            requests,
+        };
+        Ok(Self { handle, keeper })
     }
 
-    async fn wait_for_loading(&self) {
-        let begun = tokio::time::Instant::now();
-        for script in &self.scripts {
-            let deadline = begun + script.load_time;
-            let mut state = script.state.clone();
-            let loaded = state.wait_for(|state| *state != State::Loading);
-            if tokio::time::timeout_at(deadline, loaded).await.is_err() {
-                tracing::warn!(target: "script", script = %script.name,
-                    "its top level still runs after {} s; going on without waiting for it",
-                    script.load_time.as_secs_f64());
-            }
-        }
-    }
-
-    /// How each script is doing, by name.
-    pub fn reports(&self) -> Vec<Report> {
-        let registrations = self.shared.registrations();
-        let registrations = registrations.borrow();
-        self.scripts
-            .iter()
-            .map(|script| Report {
-                name: script.name.clone(),
-                path: script.path.clone(),
-                state: script.state.borrow().clone(),
-                events: script.status.events.load(Ordering::Relaxed),
-                errors: script.status.errors.load(Ordering::Relaxed),
-                ended: script.status.ended.load(Ordering::Relaxed),
-                cpu: Duration::from_micros(script.status.cpu.load(Ordering::Relaxed)),
-                memory: script.status.memory.load(Ordering::Relaxed),
-                commands: registrations
-                    .commands
-                    .iter()
-                    .filter(|command| command.script == script.name)
-                    .map(|command| command.name.clone())
-                    .collect(),
-            })
-            .collect()
+    /// A handle that can be given away.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Lets the scripts have events from now on. The identity is needed to leave out the bot's own
@@ -256,8 +239,10 @@ impl Host {
     pub fn open(&self, identity: Identity) {
         self.shared.set_identity(identity);
         self.shared.open.store(true, Ordering::Release);
-        for script in &self.scripts {
-            script.mailbox.post(Mail::Open);
+        for script in self.scripts.lock().all.values() {
+            if let Some(version) = &script.active {
+                version.post(Mail::Open);
+            }
         }
     }
 
@@ -277,40 +262,118 @@ impl Host {
     pub async fn stop(mut self, drain: Duration) {
         let now = Instant::now();
         let end = now.checked_add(drain).unwrap_or(now);
-        for script in &self.scripts {
-            script.mailbox.post(Mail::Stop(end));
+        self.keeper.abort();
+        // A load that was under way ends with it.
+        let _ = (&mut self.keeper).await;
+        let versions: Vec<_> = {
+            let mut scripts = self.scripts.lock();
+            let active = scripts
+                .all
+                .iter_mut()
+                .filter_map(|(name, script)| Some((name.clone(), script.active.take()?)));
+            let mut versions: Vec<_> = active.collect();
+            let leaving = scripts.leaving.drain(..);
+            versions.extend(leaving.map(|leaving| (leaving.script, leaving.version)));
+            versions
+        };
+        for (_, version) in &versions {
+            version.stop(end);
         }
         let deadline = tokio::time::Instant::from_std(end) + GRACE;
-        for mut script in std::mem::take(&mut self.scripts) {
-            // The thread drops the sender when it ends.
-            let ended = async { while script.state.changed().await.is_ok() {} };
-            tokio::pin!(ended);
-            if tokio::time::timeout_at(deadline, &mut ended).await.is_ok() {
+        for (name, version) in versions {
+            if version.ended(deadline).await {
                 continue;
             }
-            script.mailbox.end();
-            if tokio::time::timeout(GRACE, ended).await.is_err() {
-                tracing::warn!(target: "script", script = %script.name,
+            version.cut_off();
+            let last = tokio::time::Instant::now() + GRACE;
+            if !version.ended(last).await {
+                tracing::warn!(target: "script", script = %name,
                     "the script does not come to an end; it is left behind");
             }
         }
     }
 }
 
-impl Drop for Host {
-    /// Ends the threads without waiting for anything.
-    fn drop(&mut self) {
-        for script in &self.scripts {
-            script.mailbox.post(Mail::Stop(Instant::now()));
-        }
+impl Handle {
+    /// How each script is doing, by name.
+    pub fn reports(&self) -> Vec<Report> {
+        let registrations = self.shared.registrations();
+        let registrations = registrations.borrow();
+        let scripts = self.scripts.lock();
+        scripts
+            .all
+            .iter()
+            .map(|(name, script)| Report {
+                name: name.clone(),
+                path: script
+                    .tried
+                    .as_ref()
+                    .map(|tried| tried.path.clone())
+                    .unwrap_or_default(),
+                version: script.active.as_ref().map_or(0, |version| version.number),
+                state: script.state(),
+                failure: script.failure.clone(),
+                events: script.status.events.load(Ordering::Relaxed),
+                errors: script.status.errors.load(Ordering::Relaxed),
+                waiting: script.place.as_ref().map_or(0, |place| place.waiting()),
+                leaving: scripts
+                    .leaving
+                    .iter()
+                    .filter(|leaving| leaving.script == *name && !leaving.version.has_ended())
+                    .count(),
+                paused_until: script.quarantine.pause().map(|pause| pause.until),
+                ended: script.status.ended.load(Ordering::Relaxed),
+                cpu: Duration::from_micros(script.status.cpu.load(Ordering::Relaxed)),
+                memory: script.status.memory.load(Ordering::Relaxed),
+                commands: registrations
+                    .commands
+                    .iter()
+                    .filter(|command| command.script == *name)
+                    .map(|command| command.name.clone())
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Loads a script again, or every script, whether or not its files have changed. Completes when the new
+    /// versions run, or have failed.
+    ///
+    /// # Errors
+    /// A sentence: there is no such script, or the scripts have ended.
+    pub async fn reload(&self, script: Option<&str>) -> Result<Vec<Reloaded>, String> {
+        self.ask(|reply| Request::Reload(script.map(str::to_owned), reply))
+            .await
+    }
+
+    /// Lets a script run again that was paused.
+    ///
+    /// # Errors
+    /// A sentence: the script is not paused, there is none of that name, or the scripts have ended.
+    pub async fn resume(&self, script: &str) -> Result<Vec<Reloaded>, String> {
+        self.ask(|reply| Request::Resume(script.to_owned(), reply))
+            .await
+    }
+
+    async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<Vec<Reloaded>, String>>) -> Request,
+    ) -> Result<Vec<Reloaded>, String> {
+        let ended = || "the scripts have ended".to_owned();
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
     }
 }
 
-fn rivals(root: &std::path::Path, script: &Found, rival: &std::path::Path) -> Trouble {
-    Trouble::plain(format!(
-        "{} and {} are both called {:?}: rename one of them",
-        chunk_name(root, rival),
-        chunk_name(root, &script.path),
-        script.name
-    ))
+impl Drop for Host {
+    /// Ends the threads without waiting for anything.
+    fn drop(&mut self) {
+        self.keeper.abort();
+        let mut scripts = self.scripts.lock();
+        scripts.all.clear();
+        scripts.leaving.clear();
+    }
 }

@@ -14,32 +14,53 @@
 //!
 //! # Where things are
 //!
-//! `host` is the outside. `thread` has a script's loop, `guest` its state, `vm` the sandbox and the
+//! `host` is the outside, `keeper` the task behind it that loads, replaces and ends scripts; `version` is
+//! what both know of a thread. `thread` has a version's loop, `guest` its state, `vm` the sandbox and the
 //! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
 //! due, `budget` what it may use of the CPU and of memory, `natives` Luau's own functions with an end, `dispatch` its handlers, `errors` the errors,
 //! `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
-//! script sees.
+//! script sees. `reload` knows when to look at the folder, `graph` what a version was made of, `state`
+//! how `script.state` gets from one version to the next, `rollback` when the old one was better.
+//!
+//! # A script and its versions
+//!
+//! A *script* is a name: its settings, its place in the inbox, its share of the rate limits. What runs is
+//! a *version* of it, with a thread and a VM of its own. A new version is loaded beside the old one, and
+//! only if its top level ends well do they change places, between two events: each event is handled by
+//! exactly one version. A load that fails leaves the old version alone.
 
+mod aftercare;
 mod api;
 mod budget;
 pub mod commands;
 mod dispatch;
 mod errors;
+mod graph;
 mod guest;
 mod host;
 pub mod json;
+mod keeper;
 mod natives;
 mod position;
+mod quarantine;
 mod registry;
+mod reload;
 mod repeats;
 mod rhythm;
+mod rollback;
 mod schedule;
 mod scheduler;
+mod scripts;
+mod state;
 mod thread;
+mod transaction;
+mod version;
 mod vm;
 
 pub use commands::{CommandKey, CommandSpec, Registered};
 pub use errors::{Place, Trouble};
-pub use host::{Host, LoadError, Report, ScriptSettings, Settings};
+pub use host::{Handle, Host, LoadError, ReloadSettings, Report, ScriptSettings, Settings};
+pub use keeper::{Outcome, Reloaded};
 pub use registry::{Conflict, Identity, Registrations, State};
+pub use reload::Watch;

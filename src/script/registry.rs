@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::commands::{CommandKey, CommandSpec, Registered};
 use crate::contract;
@@ -19,8 +19,7 @@ pub struct Identity {
     pub username: String,
 }
 
-/// What one script has registered. Event types are never taken back: an intent that was asked for
-/// once stays, because changing it costs a reconnect.
+/// What one version of a script has registered. Event types are not taken back while it runs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Own {
     pub(super) events: BTreeSet<String>,
@@ -83,6 +82,8 @@ pub enum State {
     Loaded,
     /// It could not be loaded, or the host had to end it.
     Failed(super::Trouble),
+    /// It failed again and again, and is left alone for a while; the text says why.
+    Paused(String),
 }
 
 /// What a script's thread tells about itself.
@@ -98,6 +99,25 @@ pub(super) struct Status {
     pub(super) cpu: AtomicU64,
     /// Bytes of its VM, garbage included; a little late.
     pub(super) memory: AtomicU64,
+    /// What the host had to end it for, since the keeper last looked.
+    strikes: Mutex<Vec<String>>,
+}
+
+/// The most strikes that are kept for the keeper: more change nothing.
+const MOST_STRIKES: usize = 16;
+
+impl Status {
+    /// The host had to end something of the script's, for a reason that counts against it.
+    pub(super) fn strike(&self, why: String) {
+        let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
+        if strikes.len() < MOST_STRIKES {
+            strikes.push(why);
+        }
+    }
+
+    pub(super) fn take_strikes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.strikes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What every script of a bot can see.
@@ -107,8 +127,28 @@ pub(super) struct Shared {
     pub(super) open: AtomicBool,
     /// Commands by the id that the platform gave them.
     command_ids: RwLock<Arc<HashMap<String, CommandKey>>>,
-    scripts: Mutex<BTreeMap<String, Own>>,
+    book: Mutex<Book>,
     registrations: watch::Sender<Registrations>,
+    /// Woken when a script's thread has something for the keeper to look at.
+    pub(super) news: Notify,
+}
+
+/// What the versions of all scripts have registered.
+#[derive(Default)]
+struct Book {
+    versions: BTreeMap<(String, u64), Own>,
+    /// The version of each script that counts.
+    active: BTreeMap<String, u64>,
+}
+
+impl Book {
+    fn union(&self) -> Registrations {
+        let active = self
+            .active
+            .iter()
+            .filter_map(|(script, version)| self.versions.get(&(script.clone(), *version)));
+        union(active)
+    }
 }
 
 impl Shared {
@@ -117,8 +157,9 @@ impl Shared {
             identity: RwLock::default(),
             open: AtomicBool::new(false),
             command_ids: RwLock::default(),
-            scripts: Mutex::default(),
+            book: Mutex::default(),
             registrations: watch::channel(Registrations::default()).0,
+            news: Notify::new(),
         })
     }
 
@@ -158,27 +199,57 @@ impl Shared {
         self.registrations.subscribe()
     }
 
-    fn scripts(&self) -> MutexGuard<'_, BTreeMap<String, Own>> {
-        self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A script's registrations have changed.
-    pub(super) fn publish(&self, script: &str, own: Own) {
-        let mut scripts = self.scripts();
-        scripts.insert(script.to_owned(), own);
-        self.send(&scripts);
+    /// A version begins to load.
+    pub(super) fn enlist(&self, script: &str, version: u64) {
+        let key = (script.to_owned(), version);
+        self.book().versions.insert(key, Own::default());
     }
 
-    /// A script is gone before it could do anything.
-    pub(super) fn withdraw(&self, script: &str) {
-        let mut scripts = self.scripts();
-        if scripts.remove(script).is_some() {
-            self.send(&scripts);
+    /// The registrations of a script's version have changed. They count once the version is active;
+    /// those of a version that was withdrawn do not.
+    pub(super) fn publish(&self, script: &str, version: u64, own: Own) {
+        let mut book = self.book();
+        let Some(known) = book.versions.get_mut(&(script.to_owned(), version)) else {
+            return;
+        };
+        *known = own;
+        if book.active.get(script) == Some(&version) {
+            self.send(&book);
         }
     }
 
-    fn send(&self, scripts: &BTreeMap<String, Own>) {
-        let union = union(scripts);
+    /// From now on these versions count, in one step, and those before them are of the past; without a
+    /// version the script has nothing.
+    pub(super) fn activate<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<u64>)>) {
+        let mut book = self.book();
+        for (script, version) in changes {
+            match version {
+                Some(version) => book.active.insert(script.to_owned(), version),
+                None => book.active.remove(script),
+            };
+            book.versions.retain(|(name, number), _| {
+                name != script || version.is_some_and(|version| *number >= version)
+            });
+        }
+        self.send(&book);
+    }
+
+    /// A version will not have its turn, or has failed in it.
+    pub(super) fn withdraw(&self, script: &str, version: u64) {
+        let mut book = self.book();
+        book.versions.remove(&(script.to_owned(), version));
+        if book.active.get(script) == Some(&version) {
+            book.active.remove(script);
+            self.send(&book);
+        }
+    }
+
+    fn send(&self, book: &Book) {
+        let union = book.union();
         self.registrations.send_if_modified(|known| {
             let changed = *known != union;
             if changed {
@@ -194,9 +265,9 @@ impl Shared {
     }
 }
 
-fn union(scripts: &BTreeMap<String, Own>) -> Registrations {
+fn union<'a>(scripts: impl Iterator<Item = &'a Own>) -> Registrations {
     let mut all = Registrations::default();
-    for own in scripts.values() {
+    for own in scripts {
         all.events.extend(own.events.iter().cloned());
         for command in &own.commands {
             let known = all
@@ -237,23 +308,57 @@ mod tests {
         }
     }
 
+    /// The first versions of these scripts are active.
+    fn active(scripts: &[&str]) -> Arc<Shared> {
+        let shared = Shared::new();
+        for script in scripts {
+            shared.enlist(script, 1);
+        }
+        shared.activate(scripts.iter().map(|&script| (script, Some(1))));
+        shared
+    }
+
+    #[test]
+    fn what_a_version_registers_counts_from_its_turn_on() {
+        let shared = active(&["a", "b"]);
+        let mut seen = shared.registrations();
+        shared.publish("a", 1, own(&["messageCreate"], &[("a", "roll")]));
+        shared.publish("b", 1, own(&[], &[("b", "flip")]));
+        seen.borrow_and_update();
+        shared.publish("a", 2, own(&["messageEdit"], &[]));
+        assert!(!seen.has_changed().unwrap(), "nobody knows of it");
+        shared.enlist("a", 2);
+        shared.publish("a", 2, own(&["reactionAdd"], &[("a", "dice")]));
+        assert!(!seen.has_changed().unwrap(), "not its turn yet");
+        shared.activate([("a", Some(2)), ("b", None)]);
+        let now = seen.borrow_and_update().clone();
+        assert_eq!(now.events, BTreeSet::from(["reactionAdd".to_owned()]));
+        assert_eq!(now.commands.len(), 1);
+        assert_eq!(now.commands[0].name, "dice");
+        shared.publish("a", 1, own(&["memberJoin"], &[]));
+        shared.withdraw("a", 1);
+        assert!(!seen.has_changed().unwrap(), "the old one is of the past");
+        shared.withdraw("a", 2);
+        assert!(seen.borrow().commands.is_empty());
+    }
+
     #[test]
     fn intents_follow_from_the_events_that_have_handlers() {
-        let shared = Shared::new();
+        let shared = active(&["a", "b", "c"]);
         let seen = shared.registrations();
-        shared.publish("a", own(&["messageCreate", "ready"], &[]));
+        shared.publish("a", 1, own(&["messageCreate", "ready"], &[]));
         assert_eq!(seen.borrow().intents(), 1);
-        shared.publish("b", own(&["*"], &[]));
+        shared.publish("b", 1, own(&["*"], &[]));
         assert_eq!(seen.borrow().intents(), 12253);
-        shared.publish("c", own(&["presenceUpdate"], &[]));
+        shared.publish("c", 1, own(&["presenceUpdate"], &[]));
         assert_eq!(seen.borrow().intents(), 12253 | 32);
     }
 
     #[test]
     fn a_command_of_two_scripts_goes_to_the_first_and_names_both() {
-        let shared = Shared::new();
-        shared.publish("b", own(&[], &[("b", "roll")]));
-        shared.publish("a", own(&[], &[("a", "roll"), ("a", "flip")]));
+        let shared = active(&["a", "b"]);
+        shared.publish("b", 1, own(&[], &[("b", "roll")]));
+        shared.publish("a", 1, own(&[], &[("a", "roll"), ("a", "flip")]));
         let seen = shared.registrations();
         let seen = seen.borrow();
         let owners: Vec<_> = seen

@@ -123,6 +123,11 @@ impl Behalf {
         }
     }
 
+    /// Whether somebody runs on behalf of an event.
+    fn is_of_event(behalf: Option<&Self>) -> bool {
+        behalf.is_some_and(|behalf| behalf.event.is_some())
+    }
+
     /// The same after a wait.
     fn after_wait(&self, budget: &Budget) -> Self {
         Self {
@@ -199,6 +204,8 @@ pub(super) struct Scheduler {
     idle: usize,
     /// On whose behalf the running coroutine runs.
     current: Option<Behalf>,
+    /// The script's turn is over: what does not run on behalf of an event is not woken any more.
+    retired: bool,
 }
 
 /// A coroutine's identity while somebody holds it.
@@ -267,6 +274,7 @@ impl Scheduler {
         let thread = lua.current_thread();
         let ticket = self.next_serial();
         let timer = patience
+            .filter(|_| self.may_wait())
             .and_then(|patience| Instant::now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
@@ -315,7 +323,10 @@ impl Scheduler {
     /// Starts `thread` after a while.
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
         let behalf = self.beginning(&thread);
-        if let Some(at) = Instant::now().checked_add(after) {
+        if let Some(at) = Instant::now()
+            .checked_add(after)
+            .filter(|_| self.may_wait())
+        {
             let coroutine = key(&thread);
             let start = Start {
                 thread,
@@ -364,6 +375,9 @@ impl Scheduler {
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
     pub(super) fn every(&mut self, rhythm: Rhythm, function: Function) -> u64 {
         let id = self.next_serial();
+        if self.retired {
+            return id;
+        }
         let at = rhythm.first(Instant::now(), Timestamp::now());
         let timer = self.set_timer(at, Timer::Every(id));
         self.every.insert(
@@ -385,8 +399,31 @@ impl Scheduler {
         }
     }
 
-    /// Ends what only time would begin. For a script that is about to end.
-    pub(super) fn stop_timers(&mut self) {
+    /// Whether the running coroutine is woken by time: one that runs on behalf of an event always is.
+    fn may_wait(&self) -> bool {
+        !self.retired || Behalf::is_of_event(self.current.as_ref())
+    }
+
+    /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
+    /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
+    pub(super) fn retire(&mut self) -> Vec<u64> {
+        self.retired = true;
+        self.stop_timers();
+        let over = |waiting: &Waiting| match &waiting.wait {
+            Wait::Event(_) => true,
+            wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),
+        };
+        let mut tickets: Vec<u64> = self
+            .tickets
+            .iter()
+            .filter(|(_, waiting)| over(waiting))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
+    fn stop_timers(&mut self) {
         self.every.clear();
         let roots = &self.roots;
         self.timers.retain(|_, timer| match timer {
@@ -591,6 +628,7 @@ impl Guest {
         let news = behalf.meter.is_news();
         if news {
             self.status.ended.fetch_add(1, Ordering::Relaxed);
+            self.strike("a handler used more CPU time than it may");
             let left = self.scheduler.borrow().threads_of(&behalf.meter);
             for thread in left {
                 self.end(&thread);

@@ -1,4 +1,10 @@
-//! The thread of one script and its loop.
+//! The thread of one version of a script, and its loop.
+//!
+//! A version runs its top level, then waits for its **turn** ([`Mail::Begin`]), which gives it the script's
+//! place in the inbox and the last state of the version before. It has the turn until [`Mail::Retire`]:
+//! then it takes no more events, its timers and `waitFor`s end, what `script.onUnload` was given runs,
+//! its state goes out, and its handlers may finish. The version that follows begins after that, so that
+//! events start in their order across versions.
 //!
 //! A turn of the loop: answers that have come → timers that are due → what was deferred → one event of
 //! the inbox, while fewer handlers run than allowed → one slice of what was preempted → otherwise the thread parks until the next timer.
@@ -16,14 +22,14 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mlua::Lua;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::Trouble;
 use super::api::voice::VoiceMail;
@@ -31,7 +37,8 @@ use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use super::scheduler::Outcome;
-use crate::inbox::{Delivery, Inbox, Subscription};
+use super::state::Snapshot;
+use crate::inbox::{Delivery, Event, Subscription};
 use crate::rest;
 
 /// Stack of a script's thread, bytes of address space (pages that are not touched cost nothing). Luau
@@ -54,8 +61,26 @@ pub(super) enum Mail {
     Outcome(u64, Outcome),
     /// Events may be handed out.
     Open,
-    /// Take no more events; end when the handlers are over, at the latest then.
-    Stop(Instant),
+    /// A copy of `script.state` is wanted.
+    Copy(oneshot::Sender<Snapshot>),
+    /// It is this version's turn.
+    Begin(Turn),
+    /// The turn is over: take no more events; end when the handlers are over, at the latest then.
+    Retire {
+        until: Instant,
+        /// Who gets the last state.
+        state: Option<oneshot::Sender<Snapshot>>,
+    },
+}
+
+/// What a version gets when its turn begins.
+pub(super) struct Turn {
+    /// The script's place in the inbox; the version becomes its taker.
+    pub(super) place: Subscription,
+    /// The last state of the version before.
+    pub(super) state: Option<Snapshot>,
+    /// The stream's last `ready`, for a version that comes when the bot is connected already.
+    pub(super) ready: Option<Arc<Event>>,
 }
 
 /// Where a thread gets its mail.
@@ -64,6 +89,8 @@ pub(super) struct Mailbox {
     mail: Mutex<VecDeque<Mail>>,
     thread: OnceLock<Thread>,
     alarm: OnceLock<Arc<Alarm>>,
+    /// The top level has ended well.
+    loaded: AtomicBool,
 }
 
 impl Mailbox {
@@ -78,6 +105,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether the top level has ended well.
+    pub(super) fn has_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
     /// Ends whatever Luau the thread runs, with an error at its next safepoint.
     pub(super) fn end(&self) {
         if let Some(alarm) = self.alarm.get() {
@@ -90,28 +122,21 @@ impl Mailbox {
     }
 }
 
-/// Starts a script's thread. The sender tells how far it is, and is dropped when the thread ends.
-pub(super) fn spawn(
-    birth: Birth,
-    inbox: Arc<Inbox>,
-    state: watch::Sender<State>,
-) -> std::io::Result<()> {
+/// Starts a version's thread. The sender tells how far it is, and is dropped when the thread ends.
+pub(super) fn spawn(birth: Birth, state: watch::Sender<State>) -> std::io::Result<()> {
     let name = format!("script:{}", birth.name);
     let builder = thread::Builder::new().name(name).stack_size(STACK);
     // What is logged on the thread belongs to the bot whose span this is.
     let span = tracing::Span::current();
     builder.spawn(move || {
         let _of_bot = span.enter();
-        let script = birth.name.clone();
-        super::budget::lower_priority(&script);
+        super::budget::lower_priority(&birth.name);
         let shared = Arc::clone(&birth.shared);
         let fail = |trouble: Trouble| {
-            tracing::error!(target: "script", script = %script, "the script has failed: {trouble}");
-            shared.withdraw(&script);
             state.send_replace(State::Failed(trouble));
         };
         // A panic is a mistake of the host's: it ends this script and no other.
-        match catch_unwind(AssertUnwindSafe(|| run(birth, &inbox, &state))) {
+        match catch_unwind(AssertUnwindSafe(|| run(birth, &state))) {
             Ok(Ok(())) => {}
             Ok(Err(trouble)) => fail(trouble),
             Err(panic) => {
@@ -125,15 +150,15 @@ pub(super) fn spawn(
                 )));
             }
         }
+        shared.news.notify_one();
     })?;
     Ok(())
 }
 
-fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result<(), Trouble> {
+fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
     // The thread is known before the mailbox is read, so that no mail is left lying.
     let mailbox = Arc::clone(&birth.mailbox);
     mailbox.thread.get_or_init(thread::current);
-    let inbox = inbox.subscribe(&birth.name, thread::current());
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
     mailbox.alarm.get_or_init(|| guest.budget.alarm());
@@ -141,7 +166,7 @@ fn run(birth: Birth, inbox: &Arc<Inbox>, state: &watch::Sender<State>) -> Result
         lua: &lua,
         guest: &guest,
         mailbox: &mailbox,
-        inbox: &inbox,
+        place: None,
         state,
         stop: None,
         loaded: false,
@@ -160,7 +185,8 @@ struct Turns<'a> {
     lua: &'a Lua,
     guest: &'a Rc<Guest>,
     mailbox: &'a Mailbox,
-    inbox: &'a Subscription,
+    /// Where events are taken while it is this version's turn.
+    place: Option<Subscription>,
     state: &'a watch::Sender<State>,
     /// When the thread ends, whatever still runs.
     stop: Option<Instant>,
@@ -213,27 +239,57 @@ impl Turns<'_> {
                 Mail::Outcome(ticket, outcome) => self.guest.came_out(self.lua, ticket, outcome),
                 // What it says is in `Shared::open`.
                 Mail::Open => {}
-                Mail::Stop(at) => {
-                    self.guest.scheduler.borrow_mut().stop_timers();
-                    self.stop = Some(at);
+                Mail::Copy(reply) => {
+                    // Nobody waits any more: the load was given up.
+                    let _ = reply.send(self.guest.copy_state(false));
                 }
+                Mail::Begin(turn) => self.begin(turn),
+                Mail::Retire { until, state } => self.retire(until, state),
             }
         }
         any
     }
 
+    fn begin(&mut self, turn: Turn) {
+        if self.stop.is_some() {
+            return;
+        }
+        let place = turn.place.pass_to(thread::current());
+        self.guest.want_events(&place);
+        self.guest.inherit(self.lua, turn.state.as_ref());
+        if let Some(ready) = turn.ready {
+            self.guest.dispatch(self.lua, place.again(ready));
+        }
+        self.place = Some(place);
+    }
+
+    fn retire(&mut self, until: Instant, state: Option<oneshot::Sender<Snapshot>>) {
+        self.place = None;
+        let first = self.stop.is_none();
+        self.stop = Some(self.stop.map_or(until, |before| before.min(until)));
+        if first {
+            self.guest.retire(self.lua);
+        }
+        if let Some(reply) = state {
+            // Nobody waits any more: the next version began without it.
+            let _ = reply.send(self.guest.copy_state(true));
+        }
+    }
+
     fn take_event(&mut self, now: Instant) -> bool {
-        if self.stop.is_some() || !self.guest.shared.open.load(Ordering::Acquire) {
+        let open = self.guest.shared.open.load(Ordering::Acquire);
+        let Some(place) = self.place.as_ref().filter(|_| open) else {
             self.held.due = None;
             return false;
-        }
+        };
         if self.guest.scheduler.borrow().handlers() >= self.guest.most_handlers {
-            self.hold(now);
+            let waiting = place.waiting();
+            self.hold(now, waiting);
             return false;
         }
         self.held.since = None;
         self.held.due = None;
-        match self.inbox.take() {
+        match place.take() {
             Some(delivery) if self.is_early(&delivery) => {
                 self.early.push(delivery);
                 true
@@ -262,8 +318,7 @@ impl Turns<'_> {
     }
 
     /// No handler may begin. Says so when events wait for one.
-    fn hold(&mut self, now: Instant) {
-        let waiting = self.inbox.waiting();
+    fn hold(&mut self, now: Instant, waiting: u64) {
         if waiting == 0 {
             return;
         }
@@ -287,10 +342,11 @@ impl Turns<'_> {
         if let Some(trouble) = self.guest.take_failure() {
             return Err(trouble);
         }
-        self.guest.publish(self.inbox);
+        self.guest.publish(self.place.as_ref());
         self.guest.account(self.lua);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
+            self.mailbox.loaded.store(true, Ordering::Release);
             self.state.send_replace(State::Loaded);
         }
         Ok(())
@@ -300,7 +356,7 @@ impl Turns<'_> {
         let Some(stop) = self.stop else { return false };
         let scheduler = self.guest.scheduler.borrow();
         let (handlers, calls) = (scheduler.handlers(), scheduler.calls());
-        if handlers == 0 && calls == 0 && !scheduler.is_ready() {
+        if handlers == 0 && calls == 0 && !scheduler.is_ready() && self.early.is_empty() {
             return true;
         }
         if now >= stop {

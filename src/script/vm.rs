@@ -63,7 +63,12 @@ pub(super) fn create() -> mlua::Result<Lua> {
 
 /// Inlining and the like, with line numbers for tracebacks.
 fn compiler() -> Compiler {
-    Compiler::new().set_optimization_level(1).set_debug_level(1)
+    Compiler::new()
+        .set_optimization_level(1)
+        .set_debug_level(1)
+        // Otherwise `script.state.count` would be looked up once, when the chunk is loaded.
+        .add_mutable_global("script")
+        .add_mutable_global("_G")
 }
 
 fn keep_only(globals: &Table, library: &str, names: &[&str]) -> mlua::Result<()> {

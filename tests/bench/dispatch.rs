@@ -9,7 +9,7 @@ use argon_host::config::Secret;
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Place};
 use argon_host::rest;
-use argon_host::script::{Host, Identity, ScriptSettings, Settings};
+use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
 
 const PAYLOAD: &str = include_str!("data/message_create.json");
 const EVENTS: u64 = 200_000;
@@ -53,6 +53,7 @@ async fn main() {
         .expect("a client");
         let inbox = Inbox::new();
         let settings = Settings {
+            reload: ReloadSettings::default(),
             dir: dir.path().to_owned(),
             scripts: BTreeMap::new(),
             default: ScriptSettings::default(),

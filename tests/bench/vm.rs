@@ -14,7 +14,7 @@ use argon_host::config::Secret;
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Place};
 use argon_host::rest;
-use argon_host::script::{Host, Identity, ScriptSettings, Settings};
+use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 const PAYLOAD: &str = include_str!("data/message_create.json");
@@ -43,6 +43,7 @@ async fn host(
     .expect("a client");
     let inbox = Inbox::new();
     let settings = Settings {
+        reload: ReloadSettings::default(),
         voice: None,
         dir: dir.path().to_owned(),
         scripts: BTreeMap::new(),

@@ -9,7 +9,7 @@ use argon_host::config::{Permissions, Secret};
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Place, Progress};
 use argon_host::rest;
-use argon_host::script::{Host, Identity, ScriptSettings, Settings};
+use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -220,6 +220,7 @@ impl Bot {
         let settings = Settings {
             dir: dir.path().to_owned(),
             scripts: BTreeMap::new(),
+            reload: ReloadSettings::default(),
             default: ScriptSettings {
                 config: json!({"list": ["one", "two"]}),
                 load_time,

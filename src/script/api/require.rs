@@ -8,13 +8,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mlua::thread::ThreadStatus;
 use mlua::{Function, Lua, MultiValue, Thread, Value};
 
 use super::Kit;
-use crate::modules::{chunk_name, resolve, standard};
+use crate::modules::{chunk_name, standard};
 use crate::script::errors::{Fault, Trouble, line_of};
+use crate::script::graph::Graph;
 use crate::script::guest::Guest;
 use crate::script::scheduler::Wait;
 use crate::script::vm;
@@ -62,12 +64,14 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
 pub(in crate::script) struct Modules {
     root: PathBuf,
     entry: PathBuf,
+    /// What was read and looked for, which the host sees.
+    graph: Arc<Mutex<Graph>>,
     all: HashMap<String, Module>,
 }
 
 struct Module {
     path: PathBuf,
-    source: Vec<u8>,
+    source: Arc<[u8]>,
     state: State,
     /// The module that this one is asking for right now.
     asks_for: Option<String>,
@@ -89,7 +93,7 @@ enum State {
 /// Why a file cannot be loaded.
 pub(in crate::script) enum Problem {
     Unreadable(String),
-    Syntax(mlua::Error, Vec<u8>),
+    Syntax(mlua::Error, Arc<[u8]>),
 }
 
 impl Problem {
@@ -102,10 +106,11 @@ impl Problem {
 }
 
 impl Modules {
-    pub(in crate::script) fn new(root: PathBuf, entry: PathBuf) -> Self {
+    pub(in crate::script) fn new(root: PathBuf, entry: PathBuf, graph: Arc<Mutex<Graph>>) -> Self {
         Self {
             root,
             entry,
+            graph,
             all: HashMap::new(),
         }
     }
@@ -113,7 +118,7 @@ impl Modules {
     /// The script's own file, compiled.
     pub(in crate::script) fn entry(&mut self, lua: &Lua) -> Result<Function, Problem> {
         let path = self.entry.clone();
-        let (name, source, function) = compile(lua, &self.root, &path)?;
+        let (name, source, function) = self.compile(lua, &path)?;
         self.all.insert(
             name,
             Module {
@@ -166,20 +171,31 @@ impl Modules {
         Some(chain.join(" → "))
     }
 
+    fn resolve(&self, from: &Path, wanted: &str) -> Result<PathBuf, String> {
+        let mut graph = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
+        graph.resolve(&self.root, from, wanted)
+    }
+
+    fn compile(&self, lua: &Lua, path: &Path) -> Result<Chunk, Problem> {
+        let name = chunk_name(&self.root, path);
+        let mut graph = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = graph
+            .read(path)
+            .map_err(|error| Problem::Unreadable(format!("{name} cannot be read: {error}")))?;
+        drop(graph);
+        load(lua, name, source)
+    }
+
     /// Drops every Luau value.
     pub(in crate::script) fn clear(&mut self) {
         self.all.clear();
     }
 }
 
-fn compile(lua: &Lua, root: &Path, path: &Path) -> Result<(String, Vec<u8>, Function), Problem> {
-    let name = chunk_name(root, path);
-    let source = std::fs::read(path)
-        .map_err(|error| Problem::Unreadable(format!("{name} cannot be read: {error}")))?;
-    load(lua, name, source)
-}
+/// A chunk's name, its text, and its function.
+type Chunk = (String, Arc<[u8]>, Function);
 
-fn load(lua: &Lua, name: String, source: Vec<u8>) -> Result<(String, Vec<u8>, Function), Problem> {
+fn load(lua: &Lua, name: String, source: Arc<[u8]>) -> Result<Chunk, Problem> {
     match vm::load(lua, &name, &source) {
         Ok(function) => Ok((name, source, function)),
         Err(error) => Err(Problem::Syntax(error, source)),
@@ -201,7 +217,7 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
     let (name, path) = match std {
         Some(module) => (module.chunk_name(), PathBuf::from(module.chunk_name())),
         None => {
-            let path = resolve(&modules.root, from_path, wanted).map_err(refuse)?;
+            let path = modules.resolve(from_path, wanted).map_err(refuse)?;
             (chunk_name(&modules.root, &path), path)
         }
     };
@@ -234,8 +250,8 @@ fn find(guest: &Guest, lua: &Lua, wanted: &str) -> Result<MultiValue, Fault> {
         None => {}
     }
     let compiled = match std {
-        Some(module) => load(lua, name, module.source.into()),
-        None => compile(lua, &modules.root, &path),
+        Some(module) => load(lua, name, module.source.as_bytes().into()),
+        None => modules.compile(lua, &path),
     };
     let (name, source, function) = compiled.map_err(|problem| {
         // The message of a syntax error begins with its own file and line.

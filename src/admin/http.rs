@@ -1,0 +1,145 @@
+//! The routes.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /healthz` | 200 while the process works |
+//! | `GET /readyz` | 200 while every bot's stream is live, else 503; which ones are |
+//! | `GET /api/status` | everything about bots, streams and scripts |
+//! | `POST /api/reload?bot=&script=` | loads all scripts again, or one; 422 when a load failed |
+//! | `POST /api/scripts/{name}/resume?bot=` | lets a paused script run again |
+//!
+//! Errors are `{"error": code, "message": sentence}`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::roll::{Bot, Refusal, Roll};
+use crate::guard;
+
+pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
+    let here = move |request: Request, next: Next| async move {
+        match guard::check(request.headers(), address) {
+            Ok(()) => next.run(request).await,
+            Err(message) => refuse(StatusCode::FORBIDDEN, "forbidden", message),
+        }
+    };
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/api/status", get(status))
+        .route("/api/reload", post(reload))
+        .route("/api/scripts/{name}/resume", post(resume))
+        .fallback(|| async {
+            let message = "there is /healthz, /readyz, /api/status, /api/reload and \
+                           /api/scripts/NAME/resume";
+            refuse(StatusCode::NOT_FOUND, "not_found", message)
+        })
+        .layer(middleware::from_fn(here))
+        .with_state(roll)
+}
+
+fn refuse(status: StatusCode, error: &str, message: &str) -> Response {
+    let body = json!({ "error": error, "message": message });
+    (status, Json(body)).into_response()
+}
+
+async fn ready(State(roll): State<Roll>) -> Response {
+    let bots: Map<String, Value> = roll
+        .all()
+        .into_iter()
+        .map(|(name, bot)| (name, bot.is_some_and(|bot| bot.is_live()).into()))
+        .collect();
+    let ready = bots.values().all(|live| *live == true);
+    let status = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(json!({ "ready": ready, "live": bots }))).into_response()
+}
+
+async fn status(State(roll): State<Roll>) -> Json<Value> {
+    let bots: Vec<Value> = roll
+        .all()
+        .into_iter()
+        .map(|(name, bot)| {
+            let mut status = bot.map_or_else(|| json!({ "running": false }), |bot| bot.status());
+            status["name"] = name.into();
+            status
+        })
+        .collect();
+    Json(json!({ "version": env!("CARGO_PKG_VERSION"), "bots": bots }))
+}
+
+/// Which of the bots, and which script.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    bot: Option<String>,
+    script: Option<String>,
+}
+
+/// The bots that run and are meant.
+fn meant(roll: &Roll, which: Option<&str>) -> Vec<(String, Arc<dyn Bot>)> {
+    roll.all()
+        .into_iter()
+        .filter(|(name, _)| which.is_none_or(|which| which == name))
+        .filter_map(|(name, bot)| Some((name, bot?)))
+        .collect()
+}
+
+async fn reload(State(roll): State<Roll>, Query(which): Query<Which>) -> Response {
+    let mut answers = Vec::new();
+    for (name, bot) in meant(&roll, which.bot.as_deref()) {
+        answers.push((name, bot.reload(which.script.as_deref()).await));
+    }
+    outcome(answers)
+}
+
+async fn resume(
+    State(roll): State<Roll>,
+    Path(script): Path<String>,
+    Query(which): Query<Which>,
+) -> Response {
+    let mut answers = Vec::new();
+    for (name, bot) in meant(&roll, which.bot.as_deref()) {
+        answers.push((name, bot.resume(&script).await));
+    }
+    outcome(answers)
+}
+
+/// One answer of all bots': a bot that does not know the script does not matter beside one that does.
+fn outcome(answers: Vec<(String, Result<Vec<Value>, Refusal>)>) -> Response {
+    let mut scripts = Vec::new();
+    let mut refused = None;
+    let mut any = false;
+    for (bot, answer) in answers {
+        match answer {
+            Ok(list) => {
+                any = true;
+                for mut script in list {
+                    script["bot"] = bot.clone().into();
+                    scripts.push(script);
+                }
+            }
+            Err(Refusal(message)) => refused = Some(message),
+        }
+    }
+    if !any {
+        let message = refused.unwrap_or_else(|| "no such bot runs".to_owned());
+        return refuse(StatusCode::NOT_FOUND, "not_found", &message);
+    }
+    let status = match scripts.iter().any(|script| script["outcome"] == "failed") {
+        true => StatusCode::UNPROCESSABLE_ENTITY,
+        false => StatusCode::OK,
+    };
+    (status, Json(json!({ "scripts": scripts }))).into_response()
+}

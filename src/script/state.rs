@@ -1,0 +1,489 @@
+//! `script.state` on its way from one version of a script to the next: plain data, copied out of one VM
+//! and into another.
+//!
+//! A [`Snapshot`] holds no Luau value, so that it can cross threads and outlive its VM. Tables that are
+//! shared, or contain themselves, come out so again. What is no data (functions, coroutines, userdata),
+//! metatables, and what is beyond [`MOST_VALUES`] or [`MOST_BYTES`] is left out, and named with its path.
+//!
+//! # The hand-over
+//!
+//! The new version's top level runs while the old version still works, on a first snapshot. At the swap
+//! comes the final one, and [`hand_over`] brings what changed in between into the new version's tables,
+//! in place, because its top level may have kept references to them. What the new version's top level
+//! itself has changed stays as it made it.
+
+use std::collections::{HashMap, HashSet};
+
+use mlua::{Lua, Table, Value};
+
+/// The most values in a snapshot.
+pub(super) const MOST_VALUES: usize = 1_000_000;
+/// The most bytes of text and buffers in a snapshot.
+pub(super) const MOST_BYTES: usize = 32 << 20;
+/// The most paths that a warning names.
+const MOST_NAMED: usize = 8;
+
+/// A value without Luau.
+#[derive(Debug, Clone, PartialEq)]
+enum Plain {
+    Boolean(bool),
+    Number(f64),
+    Vector([f32; 3]),
+    Text(Box<[u8]>),
+    Buffer(Box<[u8]>),
+    /// Index in [`Snapshot::tables`].
+    Table(usize),
+}
+
+/// A copy of `script.state`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Snapshot {
+    /// The tables; the first is `script.state` itself. Entries in the order of the table.
+    tables: Vec<Vec<(Plain, Plain)>>,
+}
+
+/// What a snapshot had to leave out: paths with the reason, the first few of them.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct LeftOut {
+    named: Vec<String>,
+    more: usize,
+}
+
+impl LeftOut {
+    fn add(&mut self, path: &str, why: &str) {
+        if self.named.len() < MOST_NAMED {
+            self.named.push(format!("{path} ({why})"));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// What was left out, for people; `None` when everything was copied.
+    pub(super) fn text(&self) -> Option<String> {
+        let all = self.named.join(", ");
+        match (self.named.is_empty(), self.more) {
+            (true, _) => None,
+            (false, 0) => Some(all),
+            (false, more) => Some(format!("{all} and {more} more")),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Copies a table and everything in it.
+    pub(super) fn take(root: &Table) -> mlua::Result<(Self, LeftOut)> {
+        let mut taking = Taking::default();
+        let mut tables = Vec::new();
+        taking.number(root, "script.state");
+        while let Some((table, path)) = taking.queue.get(tables.len()).cloned() {
+            let mut entries = Vec::new();
+            // Raw: `pairs` of mlua asks no metamethod.
+            for pair in table.pairs::<Value, Value>() {
+                let (key, value) = pair?;
+                let here = || format!("{path}{}", step(&key));
+                let Some(key) = taking.plain(&key, || format!("a key of {path}")) else {
+                    continue;
+                };
+                if let Some(value) = taking.plain(&value, here) {
+                    entries.push((key, value));
+                }
+            }
+            tables.push(entries);
+        }
+        Ok((Self { tables }, taking.left_out))
+    }
+
+    /// Puts a copy into an empty table.
+    pub(super) fn put(&self, lua: &Lua, root: &Table) -> mlua::Result<Copies> {
+        let mut copies = Copies::default();
+        if !self.tables.is_empty() {
+            copies.made.insert(0, root.clone());
+            self.fill(lua, vec![0], &mut copies)?;
+        }
+        Ok(copies)
+    }
+
+    /// Fills tables that have just been made, and those that they contain.
+    fn fill(&self, lua: &Lua, mut open: Vec<usize>, copies: &mut Copies) -> mlua::Result<()> {
+        while let Some(index) = open.pop() {
+            let Some(table) = copies.made.get(&index).cloned() else {
+                continue;
+            };
+            for (key, value) in &self.tables[index] {
+                let key = self.value(lua, key, &mut open, copies)?;
+                let value = self.value(lua, value, &mut open, copies)?;
+                table.raw_set(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A Luau value; a table that is new comes empty, and into `open`.
+    fn value(
+        &self,
+        lua: &Lua,
+        plain: &Plain,
+        open: &mut Vec<usize>,
+        copies: &mut Copies,
+    ) -> mlua::Result<Value> {
+        Ok(match plain {
+            Plain::Boolean(on) => Value::Boolean(*on),
+            Plain::Number(number) => Value::Number(*number),
+            Plain::Vector([x, y, z]) => Value::Vector(mlua::Vector::new(*x, *y, *z)),
+            Plain::Text(text) => Value::String(lua.create_string(text)?),
+            Plain::Buffer(bytes) => Value::Buffer(lua.create_buffer(bytes)?),
+            Plain::Table(index) => {
+                let table = match copies.made.get(index) {
+                    Some(table) => table.clone(),
+                    None => {
+                        let table = lua.create_table()?;
+                        copies.made.insert(*index, table.clone());
+                        open.push(*index);
+                        table
+                    }
+                };
+                Value::Table(table)
+            }
+        })
+    }
+
+    /// The entries of a table by their keys, those aside whose key is a table: nobody but the version
+    /// that made such a key can look it up.
+    fn by_key(&self, table: usize) -> HashMap<Key<'_>, (&Plain, &Plain)> {
+        self.tables[table]
+            .iter()
+            .filter_map(|(key, value)| Some((Key::of(key)?, (key, value))))
+            .collect()
+    }
+}
+
+/// What makes a key findable.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Boolean(bool),
+    Bits(u64),
+    Text(&'a [u8]),
+}
+
+impl<'a> Key<'a> {
+    fn of(plain: &'a Plain) -> Option<Self> {
+        match plain {
+            Plain::Boolean(on) => Some(Self::Boolean(*on)),
+            Plain::Number(number) => Some(Self::Bits(number.to_bits())),
+            Plain::Text(text) => Some(Self::Text(text)),
+            Plain::Vector(_) | Plain::Buffer(_) | Plain::Table(_) => None,
+        }
+    }
+}
+
+/// The tables that were made of a snapshot's, by index.
+#[derive(Default)]
+pub(super) struct Copies {
+    made: HashMap<usize, Table>,
+}
+
+#[derive(Default)]
+struct Taking {
+    /// Every table met, in the order of its number, with its path.
+    queue: Vec<(Table, String)>,
+    numbers: HashMap<usize, usize>,
+    values: usize,
+    bytes: usize,
+    left_out: LeftOut,
+}
+
+impl Taking {
+    fn number(&mut self, table: &Table, path: &str) -> usize {
+        let next = self.queue.len();
+        let number = *self
+            .numbers
+            .entry(table.to_pointer() as usize)
+            .or_insert(next);
+        if number == next {
+            if table.metatable().is_some() {
+                self.left_out.add(path, "its metatable");
+            }
+            self.queue.push((table.clone(), path.to_owned()));
+        }
+        number
+    }
+
+    fn plain(&mut self, value: &Value, path: impl FnOnce() -> String) -> Option<Plain> {
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            self.left_out.add(&path(), "too many values");
+            return None;
+        }
+        let plain = match value {
+            Value::Boolean(on) => Plain::Boolean(*on),
+            Value::Integer(whole) => Plain::Number(*whole as f64),
+            Value::Number(number) => Plain::Number(*number),
+            Value::Vector(vector) => Plain::Vector([vector.x(), vector.y(), vector.z()]),
+            Value::String(text) => {
+                let text = text.as_bytes();
+                if !self.fits(text.len()) {
+                    self.left_out.add(&path(), "too much text");
+                    return None;
+                }
+                Plain::Text((*text).into())
+            }
+            Value::Buffer(buffer) => {
+                if !self.fits(buffer.len()) {
+                    self.left_out.add(&path(), "too large");
+                    return None;
+                }
+                Plain::Buffer(buffer.to_vec().into())
+            }
+            Value::Table(table) => Plain::Table(self.number(table, &path())),
+            other => {
+                self.left_out.add(&path(), other.type_name());
+                return None;
+            }
+        };
+        Some(plain)
+    }
+
+    fn fits(&mut self, bytes: usize) -> bool {
+        let fits = self.bytes + bytes <= MOST_BYTES;
+        self.bytes += if fits { bytes } else { 0 };
+        fits
+    }
+}
+
+/// One step of a path: `.name`, `["odd name"]`, `[1]`.
+fn step(key: &Value) -> String {
+    match key {
+        Value::String(name) => {
+            let name = name.to_string_lossy();
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty();
+            if plain {
+                format!(".{name}")
+            } else {
+                format!("[{name:?}]")
+            }
+        }
+        Value::Integer(whole) => format!("[{whole}]"),
+        Value::Number(number) => format!("[{number}]"),
+        other => format!("[{}]", other.type_name()),
+    }
+}
+
+/// Brings what changed from `first` to `last` into a new version's tables. `copies` are the tables that
+/// were made of `first`.
+pub(super) fn hand_over(
+    lua: &Lua,
+    root: &Table,
+    first: &Snapshot,
+    last: &Snapshot,
+    copies: &Copies,
+) -> mlua::Result<()> {
+    if first == last || last.tables.is_empty() {
+        return Ok(());
+    }
+    if first.tables.is_empty() {
+        return add_missing(lua, root, last);
+    }
+    let mut fresh = Copies::default();
+    fresh.made.insert(0, root.clone());
+    let mut pairs = vec![(0, 0, root.clone())];
+    let mut seen = HashSet::from([(0, 0)]);
+    let mut open = Vec::new();
+    while let Some((old, new, live)) = pairs.pop() {
+        let (before, after) = (first.by_key(old), last.by_key(new));
+        let vanished = before.iter().filter(|(key, _)| !after.contains_key(key));
+        let keys = after.values().chain(vanished.map(|(_, entry)| entry));
+        for &(key, _) in keys {
+            let of = |entries: &HashMap<Key<'_>, (&'_ Plain, &'_ Plain)>| -> Option<Plain> {
+                let (_, value) = entries.get(&Key::of(key)?)?;
+                Some((*value).clone())
+            };
+            let (before, after) = (of(&before), of(&after));
+            let luau_key = last.value(lua, key, &mut open, &mut fresh)?;
+            let current: Value = live.raw_get(&luau_key)?;
+            if let (Some(Plain::Table(before)), Some(Plain::Table(after)), Value::Table(table)) =
+                (&before, &after, &current)
+                && copies.made.get(before) == Some(table)
+            {
+                fresh.made.entry(*after).or_insert_with(|| table.clone());
+                if seen.insert((*before, *after)) {
+                    pairs.push((*before, *after, table.clone()));
+                }
+                continue;
+            }
+            let untouched = match (&before, &current) {
+                (None, Value::Nil) => true,
+                (Some(Plain::Table(index)), Value::Table(table)) => {
+                    copies.made.get(index) == Some(table)
+                }
+                (Some(before), current) => is(before, current),
+                (None, _) => false,
+            };
+            if untouched {
+                let value = match &after {
+                    Some(after) => last.value(lua, after, &mut open, &mut fresh)?,
+                    None => Value::Nil,
+                };
+                live.raw_set(luau_key, value)?;
+            }
+        }
+    }
+    last.fill(lua, open, &mut fresh)
+}
+
+/// The new version had no first snapshot: what its top level did not set comes from the last.
+fn add_missing(lua: &Lua, root: &Table, last: &Snapshot) -> mlua::Result<()> {
+    let whole = lua.create_table()?;
+    last.put(lua, &whole)?;
+    for pair in whole.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        if root.raw_get::<Value>(&key)?.is_nil() {
+            root.raw_set(key, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a Luau value is this plain one, tables aside.
+fn is(plain: &Plain, value: &Value) -> bool {
+    match (plain, value) {
+        (Plain::Boolean(a), Value::Boolean(b)) => a == b,
+        (Plain::Number(a), Value::Number(b)) => a == b,
+        (Plain::Number(a), Value::Integer(b)) => *a == *b as f64,
+        (Plain::Text(a), Value::String(b)) => **a == *b.as_bytes(),
+        (Plain::Vector(a), Value::Vector(b)) => *a == [b.x(), b.y(), b.z()],
+        (Plain::Buffer(a), Value::Buffer(b)) => **a == *b.to_vec(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eval(lua: &Lua, code: &str) -> Table {
+        lua.load(code).eval().unwrap()
+    }
+
+    fn take(table: &Table) -> Snapshot {
+        let (snapshot, left_out) = Snapshot::take(table).unwrap();
+        assert_eq!(left_out.text(), None);
+        snapshot
+    }
+
+    #[test]
+    fn data_comes_out_in_another_vm_as_it_went_in() {
+        let (here, there) = (Lua::new(), Lua::new());
+        let state = eval(
+            &here,
+            r#"local shared = { "x" }
+            local state = { n = 1.5, i = 3, yes = true, text = "a\0b", list = { 1, 2, { deep = "d" } },
+                a = shared, b = shared, bytes = buffer.fromstring("abc"), v = vector.create(1, 2, 3) }
+            state.self = state
+            return state"#,
+        );
+        let root = there.create_table().unwrap();
+        take(&state).put(&there, &root).unwrap();
+        there.globals().raw_set("s", root).unwrap();
+        there
+            .load(
+                r#"assert(s.n == 1.5 and s.i == 3 and s.yes == true and s.text == "a\0b")
+                assert(s.list[3].deep == "d" and #s.list == 3)
+                assert(s.a == s.b and s.a[1] == "x" and s.self == s)
+                assert(buffer.tostring(s.bytes) == "abc" and s.v == vector.create(1, 2, 3))"#,
+            )
+            .exec()
+            .unwrap();
+    }
+
+    #[test]
+    fn what_is_no_data_is_left_out_and_named_with_its_path() {
+        let lua = Lua::new();
+        let state = eval(
+            &lua,
+            r#"return { ok = 1, f = print, nested = { ["odd name"] = { [1] = coroutine.create(print) } },
+                proxy = setmetatable({ x = 1 }, {}) }"#,
+        );
+        let (snapshot, left_out) = Snapshot::take(&state).unwrap();
+        let mut named = left_out.named.clone();
+        named.sort();
+        assert_eq!(
+            named,
+            [
+                "script.state.f (function)",
+                "script.state.nested[\"odd name\"][1] (thread)",
+                "script.state.proxy (its metatable)",
+            ]
+        );
+        let root = lua.create_table().unwrap();
+        snapshot.put(&lua, &root).unwrap();
+        assert!(root.raw_get::<Value>("f").unwrap().is_nil());
+        let proxy: Table = root.raw_get("proxy").unwrap();
+        assert_eq!(proxy.raw_get::<i64>("x").unwrap(), 1);
+    }
+
+    #[test]
+    fn a_snapshot_is_bounded() {
+        let lua = Lua::new();
+        let state = eval(
+            &lua,
+            "local t = {} for i = 1, 40 do t[i] = string.rep('x', 1048576 + i) end return t",
+        );
+        let (snapshot, left_out) = Snapshot::take(&state).unwrap();
+        assert_eq!(snapshot.tables[0].len(), 31);
+        let text = left_out.text().unwrap();
+        assert!(text.contains("script.state[32] (too much text)"), "{text}");
+        assert!(text.ends_with("and 1 more"), "{text}");
+        let many = eval(&lua, "return table.create(1000001, true)");
+        let (snapshot, left_out) = Snapshot::take(&many).unwrap();
+        assert!(snapshot.tables[0].len() <= MOST_VALUES / 2);
+        assert!(left_out.text().is_some());
+    }
+
+    #[test]
+    fn what_changed_while_the_new_version_loaded_reaches_its_own_tables() {
+        let (old, new) = (Lua::new(), Lua::new());
+        let state = eval(
+            &old,
+            "S = { count = 1, gone = 1, users = { ann = 1, bob = 1 }, mode = 'a', list = { 1 } } return S",
+        );
+        let first = take(&state);
+        let root = new.create_table().unwrap();
+        let copies = first.put(&new, &root).unwrap();
+        new.globals().raw_set("s", root.clone()).unwrap();
+        // The new version's top level keeps references and changes what it likes.
+        new.load("kept = s.users s.mode = 'new' s.added = true s.users.bob = 5 s.list = { 9 }")
+            .exec()
+            .unwrap();
+        old.load(
+            "S.count = 7 S.gone = nil S.users.ann = 2 S.users.bob = 3 S.users.eve = { 1 }
+             S.mode = 'old' S.fresh = S.users.eve S.list[2] = 2",
+        )
+        .exec()
+        .unwrap();
+        hand_over(&new, &root, &first, &take(&state), &copies).unwrap();
+        new.load(
+            "assert(s.count == 7 and s.gone == nil and s.added == true)
+             assert(s.mode == 'new', 'its own change stays')
+             assert(s.users == kept, 'references stay good')
+             assert(kept.ann == 2 and kept.bob == 5 and kept.eve[1] == 1)
+             assert(s.fresh == kept.eve)
+             assert(#s.list == 1 and s.list[1] == 9)",
+        )
+        .exec()
+        .unwrap();
+    }
+
+    #[test]
+    fn without_a_first_snapshot_the_last_fills_what_is_missing() {
+        let (old, new) = (Lua::new(), Lua::new());
+        let state = eval(&old, "return { count = 7, mode = 'old' }");
+        let root = eval(&new, "return { mode = 'new' }");
+        let first = Snapshot::default();
+        let copies = first.put(&new, &root).unwrap();
+        hand_over(&new, &root, &first, &take(&state), &copies).unwrap();
+        assert_eq!(root.raw_get::<i64>("count").unwrap(), 7);
+        assert_eq!(root.raw_get::<String>("mode").unwrap(), "new");
+    }
+}

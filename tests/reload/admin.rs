@@ -1,0 +1,103 @@
+//! Health, status, reload and the end of a pause over the admin server.
+
+use serde_json::Value;
+
+use crate::{Bench, answering};
+
+const ADMIN: &str = "[scripts]\nreload = false\n[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\ncpu_per_event = \"20ms\"\n";
+
+fn address(bench: &Bench) -> String {
+    let output = bench.host.output();
+    let line = output.lines().find(|line| line.contains("admin at "));
+    let line = line.unwrap_or_else(|| panic!("no admin server: {output}"));
+    let address = line.split("admin at ").nth(1).expect("an address");
+    address.trim_end_matches('/').to_owned()
+}
+
+async fn call(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("a body");
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    )
+}
+
+#[tokio::test]
+async fn health_status_and_reload() {
+    let mut bench = Bench::start_with(&[("a.luau", &answering("1"))], ADMIN).await;
+    let base = address(&bench);
+    let http = reqwest::Client::new();
+    let get = |path: &str| http.get(format!("{base}{path}"));
+    let post = |path: &str| http.post(format!("{base}{path}"));
+    assert_eq!(call(get("/healthz")).await.0, 200);
+    let (status, ready) = call(get("/readyz")).await;
+    assert_eq!((status, &ready["live"]["demo"]), (200, &Value::Bool(true)));
+
+    bench.write("a.luau", &answering("2"));
+    let (status, answer) = call(post("/api/reload?script=a")).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["scripts"][0]["outcome"], "reloaded");
+    assert_eq!(answer["scripts"][0]["version"], 2);
+    assert_eq!(bench.answer("hi").await, "2");
+
+    bench.write("a.luau", "= =\n");
+    let (status, answer) = call(post("/api/reload")).await;
+    assert_eq!(status, 422, "{answer}");
+    let error = answer["scripts"][0]["error"].as_str().expect("an error");
+    assert!(error.starts_with("a.luau:1"), "{error}");
+    let (status, answer) = call(get("/api/status")).await;
+    assert_eq!(status, 200);
+    let script = &answer["bots"][0]["scripts"][0];
+    assert_eq!(
+        (&script["name"], &script["version"]),
+        (&"a".into(), &2.into()),
+        "{answer}"
+    );
+    assert_eq!(script["state"], "running");
+    assert!(script["loadError"].is_string());
+    assert_eq!(answer["bots"][0]["stream"]["state"], "live");
+
+    assert_eq!(call(post("/api/reload?script=none")).await.0, 404);
+    assert_eq!(call(post("/api/scripts/a/resume")).await.0, 404);
+    let foreign = get("/api/status").header("host", "evil.example");
+    assert_eq!(call(foreign).await.0, 403);
+    let page = post("/api/reload").header("origin", "http://evil.example");
+    assert_eq!(call(page).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_script_that_is_stopped_again_and_again_is_paused_and_resumed() {
+    let spinner = "script.state.seen = script.state.seen or {}\n\
+                   argon.on(\"messageCreate\", function(e)\n\
+                   \ttable.insert(script.state.seen, e.message.text)\n\
+                   \tif e.message.text == \"spin\" then while true do end end\n\
+                   \te:reply(`seen {#script.state.seen}`)\nend)\n";
+    let mut bench = Bench::start_with(
+        &[
+            ("bad.luau", spinner),
+            ("good.luau", "argon.on(\"typingStart\", print)\n"),
+        ],
+        ADMIN,
+    )
+    .await;
+    let base = address(&bench);
+    for _ in 0..5 {
+        bench.world.write(0, "general", "spin").await;
+    }
+    let line = bench.host.line("paused for 10 s").await;
+    assert!(line.contains("CPU time"), "{line}");
+    // What comes meanwhile waits for it.
+    bench.world.write(0, "general", "meanwhile").await;
+    let http = reqwest::Client::new();
+    let (_, answer) = call(http.get(format!("{base}/api/status"))).await;
+    let scripts = answer["bots"][0]["scripts"].as_array().expect("scripts");
+    assert_eq!(scripts[0]["state"], "paused", "{answer}");
+    assert_eq!(scripts[1]["state"], "running", "{answer}");
+    let resume = http.post(format!("{base}/api/scripts/bad/resume"));
+    let (status, answer) = call(resume).await;
+    assert_eq!(status, 200, "{answer}");
+    // Its state is there, and so is the event that came in the pause.
+    assert_eq!(bench.events.bot_message().await["text"], "seen 6");
+}

@@ -1,0 +1,168 @@
+//! What the scripts folder has, and what follows from a change in it.
+
+use std::fs;
+
+use crate::{Bench, answering};
+
+#[tokio::test]
+async fn a_load_that_fails_keeps_the_old_version_and_shows_where() {
+    let mut bench = Bench::start(&[("a.luau", &answering("1"))]).await;
+    bench.write("a.luau", "local x = 1\nlocal y = = 2\n");
+    let line = bench
+        .host
+        .line("version 2 cannot be loaded, version 1 goes on")
+        .await;
+    assert!(line.contains("a.luau:2"), "{line}");
+    bench.host.line("local y = = 2").await;
+    assert_eq!(bench.answer("hi").await, "1");
+
+    bench.write("a.luau", "local t = nil\nt.x = 1\n");
+    let line = bench
+        .host
+        .line("version 3 cannot be loaded, version 1 goes on")
+        .await;
+    assert!(line.contains("a.luau:2"), "{line}");
+    assert_eq!(bench.answer("hi").await, "1");
+
+    bench.write("a.luau", &answering("4"));
+    bench.host.line("version 4 runs").await;
+    assert_eq!(bench.answer("hi").await, "4");
+}
+
+#[tokio::test]
+async fn files_come_go_and_are_renamed() {
+    let mut bench = Bench::start(&[("a.luau", &answering("a"))]).await;
+    bench.write(
+        "b.luau",
+        "argon.on(\"ready\", function(e) print(`ready {e.synthetic}`) end)\n",
+    );
+    bench.said("demo/b: ready true").await;
+    bench.said("demo/b: loaded in").await;
+    fs::remove_file(bench.file("b.luau")).expect("removed");
+    bench.said("demo/b: its file is gone: unloaded").await;
+
+    fs::rename(bench.file("a.luau"), bench.file("c.luau")).expect("renamed");
+    bench.said("demo/c: loaded in").await;
+    bench.said("demo/a: its file is gone").await;
+    assert_eq!(bench.answer("one answer").await, "a");
+
+    // A folder script, and back.
+    bench.write(
+        "d/init.luau",
+        "print(require(\"@self/part\"), require(\"./c_part\"))\n",
+    );
+    bench.write("d/part.luau", "return \"part\"\n");
+    bench.write("c_part.luau", "return \"beside\"\n");
+    bench.said("demo/d: part").await;
+    fs::rename(bench.file("d"), bench.file("e")).expect("renamed");
+    bench.said("demo/e: part").await;
+    bench.said("demo/d: its file is gone").await;
+    fs::remove_dir_all(bench.file("e")).expect("removed");
+    bench.said("demo/e: its file is gone").await;
+}
+
+#[tokio::test]
+async fn a_module_reloads_exactly_those_that_use_it() {
+    let mut bench = Bench::start(&[("plain.luau", "print(\"plain runs\")\n")]).await;
+    bench.write("lib/inner.luau", "return 1\n");
+    bench.write("lib/outer.luau", "return require(\"./inner\") * 10\n");
+    bench.write(
+        "direct.luau",
+        "print(`direct {require(\"./lib/inner\")}`)\n",
+    );
+    bench.said("direct 1").await;
+    bench.write("deep.luau", "print(`deep {require(\"./lib/outer\")}`)\n");
+    bench.said("deep 10").await;
+    bench.write(
+        "lazy.luau",
+        "argon.on(\"messageCreate\", function() print(`lazy {require(\"./lib/inner\")}`) end)\n",
+    );
+    bench.said("demo/lazy: loaded").await;
+    bench.write("hopeful.luau", "print(pcall(require, \"./lib/missing\"))\n");
+    bench.said("demo/hopeful: false").await;
+    // The new intent is in place.
+    bench.host.line("the event stream is connected").await;
+
+    // Nobody but the two has read it so far.
+    bench.write("lib/inner.luau", "return 2\n");
+    bench.said("demo/deep: version 2 runs").await;
+    bench.said("demo/direct: version 2 runs").await;
+    assert_eq!(bench.count("deep 20"), 1);
+    assert_eq!(bench.count("direct 2"), 1);
+    assert_eq!(bench.count("version 2 runs"), 2);
+
+    // Now the third has.
+    bench.world.write(0, "general", "x").await;
+    bench.said("lazy 2").await;
+    bench.write("lib/inner.luau", "return 3\n");
+    bench.said("demo/deep: version 3 runs").await;
+    bench.said("demo/direct: version 3 runs").await;
+    bench.said("demo/lazy: version 2 runs").await;
+
+    // What was looked for in vain is there.
+    bench.write("lib/missing.luau", "return \"found\"\n");
+    bench.said("demo/hopeful: true").await;
+    assert_eq!(bench.count("plain runs"), 1);
+    assert_eq!(bench.count("version 3 runs"), 2, "{}", bench.host.output());
+}
+
+#[tokio::test]
+async fn a_module_that_breaks_leaves_its_users_as_they_are() {
+    let mut bench = Bench::start(&[]).await;
+    bench.write("lib/word.luau", "return \"good\"\n");
+    bench.write(
+        "a.luau",
+        "local word = require(\"./lib/word\")\nargon.on(\"messageCreate\", function(e) e:reply(word) end)\n",
+    );
+    bench.said("demo/a: loaded").await;
+    bench.host.line("the event stream is connected").await;
+    bench.write("lib/word.luau", "return (\n");
+    let line = bench.host.line("version 2 cannot be loaded").await;
+    assert!(
+        line.contains("lib/word.luau:2") || line.contains("lib/word.luau:1"),
+        "{line}"
+    );
+    assert_eq!(bench.answer("hi").await, "good");
+    bench.write("lib/word.luau", "return \"better\"\n");
+    bench.said("demo/a: version 3 runs").await;
+    assert_eq!(bench.answer("hi").await, "better");
+}
+
+#[tokio::test]
+async fn sighup_reloads_everything_and_reload_can_be_turned_off() {
+    let mut bench = Bench::start_with(
+        &[("a.luau", &answering("1")), ("b.luau", "print(\"b\")\n")],
+        "[scripts]\nreload = false\n",
+    )
+    .await;
+    bench.write("a.luau", &answering("2"));
+    assert_eq!(bench.answer("hi").await, "1");
+    bench.host.signal("HUP");
+    bench.said("demo/a: version 2 runs").await;
+    bench.said("demo/b: version 2 runs").await;
+    assert_eq!(bench.answer("hi").await, "2");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_is_a_link_may_lead_elsewhere() {
+    let dir = crate::support::embedded_bot(&[], "");
+    for (release, text) in [("one", "1"), ("two", "2")] {
+        let folder = dir.path().join(release);
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("a.luau"), answering(text)).expect("a file");
+    }
+    let scripts = dir.path().join("scripts");
+    fs::remove_dir(&scripts).expect("removed");
+    std::os::unix::fs::symlink("one", &scripts).expect("a link");
+    let (mut host, world) = crate::support::run_embedded(dir.path(), &[]).await;
+    let mut events = world.events().await;
+    std::os::unix::fs::symlink("two", dir.path().join("next")).expect("a link");
+    fs::rename(dir.path().join("next"), &scripts).expect("renamed");
+    host.line("demo/a: version 2 runs").await;
+    world.write(0, "general", "hi").await;
+    assert_eq!(events.bot_message().await["text"], "2");
+    // The new folder is watched.
+    fs::write(dir.path().join("two/a.luau"), answering("3")).expect("a file");
+    host.line("demo/a: version 3 runs").await;
+}

@@ -1,0 +1,158 @@
+//! What goes from one version to the next, and what ends with it.
+
+use serde_json::json;
+
+use crate::Bench;
+
+#[tokio::test]
+async fn state_is_handed_over_and_what_cannot_be_is_named() {
+    let script = |version: u32| {
+        format!(
+            "local state = script.state\nstate.count = state.count or 0\nstate.names = state.names or {{}}\n\
+             local names = state.names\n\
+             argon.on(\"messageCreate\", function(e)\n\tstate.count += 1\n\ttable.insert(names, e.message.text)\n\
+             \tstate.odd = print\n\
+             \te:reply(`v{version} {{state.count}} {{table.concat(names, \" \")}}`)\nend)\n"
+        )
+    };
+    let mut bench = Bench::start(&[("a.luau", &script(1))]).await;
+    assert_eq!(bench.answer("x").await, "v1 1 x");
+    assert_eq!(bench.answer("y").await, "v1 2 x y");
+    bench.write("a.luau", &script(2));
+    bench.host.line("script.state.odd (function)").await;
+    bench.host.line("version 2 runs").await;
+    assert_eq!(bench.answer("z").await, "v2 3 x y z");
+}
+
+#[tokio::test]
+async fn what_the_old_version_began_ends_and_its_last_wish_is_heard() {
+    let mut bench = Bench::start(&[(
+        "a.luau",
+        "argon.every(0.01, function() end)\n\
+         task.spawn(function() while true do task.wait(0.01) end end)\n\
+         task.spawn(function() argon.waitFor(\"messageCreate\") print(\"never\") end)\n\
+         argon.on(\"messageCreate\", function(e)\n\
+         \tprint(\"begins\")\n\
+         \tlocal more = argon.waitFor(\"messageCreate\")\n\
+         \tprint(\"never\", more)\nend)\n\
+         script.onUnload(function()\n\
+         \tscript.state.last = \"wish\"\n\
+         \tprint(\"unloads\")\n\
+         \ttask.wait(0.01)\n\
+         \targon.messages.send{ channelId = script.state.channel, text = \"bye\" }\nend)\n\
+         argon.on(\"typingStart\", print)\n",
+    )])
+    .await;
+    // The message that begins the handler is answered by waitFor at top level; another would end its wait.
+    bench.write(
+        "a.luau",
+        "print(`found {script.state.last}`)\nargon.on(\"messageCreate\", function(e) e:reply(`new {script.state.last}`) end)\n",
+    );
+    bench.host.line("unloads").await;
+    bench.host.line("version 2 runs").await;
+    assert_eq!(bench.answer("hi").await, "new wish");
+    // The old version's thread is gone soon, not only after the drain time.
+    assert_eq!(bench.count("never"), 0, "{}", bench.host.output());
+}
+
+#[tokio::test]
+async fn a_running_handler_of_the_old_version_finishes() {
+    let mut bench = Bench::start(&[(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e)\n\tprint(\"begins\")\n\ttask.wait(0.5)\n\te:reply(`old {e.message.text}`)\nend)\n",
+    )])
+    .await;
+    bench.world.write(0, "general", "one").await;
+    bench.host.line("begins").await;
+    bench.write(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e) e:reply(`new {e.message.text}`) end)\n",
+    );
+    bench.host.line("version 2 runs").await;
+    bench.world.write(0, "general", "two").await;
+    let mut answers = vec![];
+    for _ in 0..2 {
+        let message = bench.events.bot_message().await;
+        answers.push(message["text"].as_str().expect("text").to_owned());
+    }
+    answers.sort();
+    assert_eq!(answers, ["new two", "old one"]);
+}
+
+#[tokio::test]
+async fn handlers_that_do_not_finish_are_cancelled_after_the_drain() {
+    let mut bench = Bench::start_with(
+        &[(
+            "a.luau",
+            "argon.on(\"messageCreate\", function() print(\"begins\") task.wait(1e6) end)\n",
+        )],
+        "[scripts]\ndrain = \"100ms\"\n",
+    )
+    .await;
+    bench.world.write(0, "general", "one").await;
+    bench.host.line("begins").await;
+    bench.write("a.luau", "print(\"new\")\n");
+    bench.host.line("version 2 runs").await;
+    bench
+        .host
+        .line("handlers and calls that still run are cut off")
+        .await;
+}
+
+#[tokio::test]
+async fn commands_and_intents_follow_the_new_version() {
+    let mut bench = Bench::start(&[(
+        "a.luau",
+        "argon.command{ name = \"one\", description = \"One\", run = function(i) i:reply(\"1\") end }\n",
+    )])
+    .await;
+    bench.write(
+        "a.luau",
+        "argon.command{ name = \"two\", description = \"Two\", run = function(i) i:reply(\"2\") end }\n\
+         argon.on(\"messageCreate\", function(e) e:reply(\"heard\") end)\n",
+    );
+    bench.host.line("version 2 runs").await;
+    bench.host.line("commands: /two").await;
+    bench.world.command(0, "general", "two", json!({})).await;
+    assert_eq!(bench.events.bot_message().await["text"], "2");
+    // The new intent reconnects; what is written from then on is heard.
+    bench.said("other intents").await;
+    bench.host.line("the event stream is connected").await;
+    bench.world.write(0, "general", "hello").await;
+    assert_eq!(bench.events.bot_message().await["text"], "heard");
+}
+
+#[tokio::test]
+async fn a_version_that_fails_at_its_first_events_gives_way_to_the_one_before() {
+    let mut bench = Bench::start(&[(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e) script.state.n = (script.state.n or 0) + 1 e:reply(`good {script.state.n}`) end)\n",
+    )])
+    .await;
+    assert_eq!(bench.answer("hi").await, "good 1");
+    bench.write(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e) e:reply(nil .. 1) end)\n",
+    );
+    bench.host.line("version 2 runs").await;
+    for _ in 0..3 {
+        bench.world.write(0, "general", "hi").await;
+    }
+    bench
+        .host
+        .line("the one before it runs again, as version 3")
+        .await;
+    assert_eq!(
+        bench.answer("hi").await,
+        "good 2",
+        "{}",
+        bench.host.output()
+    );
+    // The file on disk is what it was; saved again, it is tried again.
+    bench.write(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e) e:reply(\"mended\") end)\n",
+    );
+    bench.host.line("version 4 runs").await;
+    assert_eq!(bench.answer("hi").await, "mended");
+}

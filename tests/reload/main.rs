@@ -1,0 +1,85 @@
+//! Reloading, through the real binary: a script is edited while its bot runs.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod editors;
+mod folder;
+mod handover;
+mod stress;
+
+use std::path::{Path, PathBuf};
+
+use support::{Events, Process, World, embedded_bot, run_embedded};
+
+/// A running bot whose scripts are edited.
+struct Bench {
+    dir: tempfile::TempDir,
+    host: Process,
+    world: World,
+    events: Events,
+}
+
+impl Bench {
+    async fn start(scripts: &[(&str, &str)]) -> Self {
+        Self::start_with(scripts, "").await
+    }
+
+    async fn start_with(scripts: &[(&str, &str)], config: &str) -> Self {
+        let dir = embedded_bot(scripts, config);
+        let (host, world) = run_embedded(dir.path(), &["--log", "info,reload=debug"]).await;
+        let events = world.events().await;
+        Self {
+            dir,
+            host,
+            world,
+            events,
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("scripts").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.file(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// What the bot answers to a message.
+    async fn answer(&mut self, message: &str) -> String {
+        self.world.write(0, "general", message).await;
+        let answer = self.events.bot_message().await;
+        answer["text"].as_str().expect("text").to_owned()
+    }
+
+    /// Waits until the output has this text, whether it came before or comes now.
+    async fn said(&mut self, text: &str) {
+        while self.count(text) == 0 {
+            self.host.line("").await;
+        }
+    }
+
+    /// How often a text is in the output.
+    fn count(&self, text: &str) -> usize {
+        self.host.output().matches(text).count()
+    }
+}
+
+/// A script that answers every message with this text.
+fn answering(text: &str) -> String {
+    format!("argon.on(\"messageCreate\", function(event)\n\tevent:reply(\"{text}\")\nend)\n")
+}
+
+/// Runs a program to its end.
+fn run(program: &str, args: &[&str], dir: &Path) {
+    let output = std::process::Command::new(program)
+        .args(args)
+        .current_dir(dir)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {output:?}");
+}
