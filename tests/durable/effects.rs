@@ -147,5 +147,12 @@ async fn another_question_at_the_same_place_goes_on_live_and_the_log_says_so() {
     process.line("over").await;
     process.signal("TERM");
     process.ended().await;
-    assert_eq!(said(&world).await, ["before", "after"]);
+    // What was said stays said: the platform takes the other text for the same message.
+    assert_eq!(said(&world).await, ["before"]);
+    let requests = world.get("requests?after=0").await;
+    let sent = requests["requests"].to_string();
+    assert!(
+        sent.contains("\"after\"") && sent.contains("IReactions"),
+        "{sent}"
+    );
 }

@@ -20,13 +20,15 @@ pub fn start(dir: &std::path::Path, sim: &Sim) -> Process {
     Process::start(dir, &["run"], &env)
 }
 
-/// Texts of the bot's messages so far.
+/// Texts of the bot's messages in the first channel so far: what the platform took, however often it was
+/// sent.
 pub async fn said(world: &World) -> Vec<String> {
-    let requests = world.get("requests?after=0").await;
-    let requests = requests["requests"].as_array().expect("requests");
-    (requests.iter())
-        .filter(|request| request["status"] == 200)
-        .filter_map(|request| request["body"]["text"].as_str().map(str::to_owned))
+    let channel = world.channel("general");
+    let page = world.get(&format!("messages?channelId={channel}")).await;
+    let messages = page["messages"].as_array().expect("messages");
+    (messages.iter())
+        .filter(|message| message["sender"]["isBot"] == true)
+        .filter_map(|message| message["text"].as_str().map(str::to_owned))
         .collect()
 }
 
