@@ -22,6 +22,8 @@ const PRE_SKIP: u16 = 312;
 const INDEX_STEP: u64 = RATE as u64;
 /// Pages that are looked at for an index; the index of a longer file ends there.
 const MOST_PAGES: usize = 1 << 22;
+/// The highest granule position that is believed: over a year. The sum of all links cannot overflow.
+const MOST_GRANULE: u64 = 1 << 41;
 /// Packets of one page that are held at once; a page has at most 255 of them.
 const PAGE_PACKETS: usize = 255;
 
@@ -163,10 +165,14 @@ impl PageHead {
         file.read_exact(&mut lacing)?;
         let number =
             |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let granule = u64::from(number(6)) | u64::from(number(10)) << 32;
         Ok(Some(Self {
             continued: head[5] & 1 != 0,
             first: head[5] & 2 != 0,
-            granule: u64::from(number(6)) | u64::from(number(10)) << 32,
+            granule: match granule {
+                0..=MOST_GRANULE => granule,
+                _ => Self::NO_GRANULE,
+            },
             serial: number(14),
             body: lacing.iter().map(|&len| u64::from(len)).sum(),
             lacing,
@@ -274,6 +280,9 @@ impl Reader {
             if self.page.len() == known {
                 return Ok(before + inside);
             }
+            // A file that promises more than it has must not be held as a whole.
+            let old = self.page.len().saturating_sub(PAGE_PACKETS);
+            self.page.drain(..old);
         }
     }
 

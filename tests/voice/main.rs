@@ -9,6 +9,7 @@ mod support;
 
 mod files;
 mod hearing;
+mod hostile;
 mod lost;
 mod passing;
 mod samples;

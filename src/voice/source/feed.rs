@@ -60,7 +60,7 @@ pub struct End {
 }
 
 impl End {
-    fn set(&self, result: Result<(), Error>) {
+    fn set(&self, result: &Result<(), Error>) {
         if let Err(error) = result {
             // Set once: a feed ends once.
             let _ = self.error.set(error.to_string());
@@ -105,6 +105,16 @@ pub fn open(
     plan: Plan,
     opened: impl FnOnce(Result<Opened, Error>) + Send + 'static,
 ) -> std::io::Result<()> {
+    spawn(opened, move |end, tell| read(&plan, end, tell))
+}
+
+/// Runs a reader on a thread of its own; a panic in it is an error of its feed.
+fn spawn(
+    opened: impl FnOnce(Result<Opened, Error>) + Send + 'static,
+    reader: impl FnOnce(&Arc<End>, &mut dyn FnMut(Result<Opened, Error>)) -> Result<(), Error>
+    + Send
+    + 'static,
+) -> std::io::Result<()> {
     let builder = thread::Builder::new()
         .name("voice:read".into())
         .stack_size(512 << 10);
@@ -116,11 +126,11 @@ pub fn open(
                 opened(result);
             }
         };
-        let run = AssertUnwindSafe(|| read(&plan, &end, &mut tell));
+        let run = AssertUnwindSafe(|| reader(&end, &mut tell));
         let result =
             catch_unwind(run).unwrap_or_else(|_| Err(Error::Broken("its decoder failed".into())));
+        end.set(&result);
         if let Err(error) = result {
-            end.set(Err(Error::Broken(error.to_string())));
             tell(Err(error));
         }
     })?;
@@ -138,7 +148,7 @@ fn read(
         0 => 0,
         start => source.seek(start)?,
     };
-    let finished = match source {
+    match source {
         Source::Opus(reader) => {
             let (to, packets) = RingBuffer::new(PACKETS);
             let feed = OpusFeed::new(packets, Arc::clone(end), plan.channels, reader.gain())?;
@@ -165,9 +175,7 @@ fn read(
             }));
             read_samples(*decoded, to, plan.looped)
         }
-    };
-    end.set(finished);
-    Ok(())
+    }
 }
 
 fn read_packets(
@@ -543,5 +551,66 @@ pub mod testing {
             reader: Some(thread::current()),
             end,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::{Feed, Opened, Pulled, RingBuffer, SampleFeed, spawn, testing, thread};
+
+    #[test]
+    fn a_panic_of_a_decoder_ends_only_its_own_feed() {
+        let (tell, told) = mpsc::channel();
+        let opened = move |opened| tell.send(opened).expect("the test waits");
+        spawn(opened, |end, tell| {
+            let (mut to, samples) = RingBuffer::new(8);
+            let feed = Feed::Samples(SampleFeed {
+                samples,
+                channels: 1,
+                reader: Some(thread::current()),
+                end: end.clone(),
+            });
+            tell(Ok(Opened {
+                feed,
+                duration: None,
+                start: 0,
+            }));
+            to.push(0.5).expect("room");
+            panic!("a fault of a decoder");
+        })
+        .expect("a thread");
+        let mut broken = told.recv().expect("it opens").expect("it is open").feed;
+        let mut other = testing::finished([0.25; 4].into_iter());
+        let mut block = [0.0; 4];
+        let mut heard = 0;
+        loop {
+            match broken.read(&mut block) {
+                Pulled::Ended(more) => break heard += more,
+                Pulled::Starved(more) => heard += more,
+                Pulled::All => panic!("it has one sample"),
+            }
+            thread::yield_now();
+        }
+        // What came before the fault is heard.
+        assert_eq!((heard, block[0]), (1, 0.5));
+        assert_eq!(
+            broken.error(),
+            Some("the file is broken: its decoder failed")
+        );
+        assert_eq!(other.read(&mut block), Pulled::All);
+        assert_eq!((block, other.error()), ([0.25; 4], None));
+    }
+
+    #[test]
+    fn a_panic_while_a_file_is_opened_is_an_error_of_opening() {
+        let (tell, told) = mpsc::channel();
+        let opened = move |opened: Result<Opened, _>| {
+            tell.send(opened.map(|_| ())).expect("the test waits");
+        };
+        spawn(opened, |_, _| panic!("a fault of a demuxer")).expect("a thread");
+        let error = told.recv().expect("an answer").expect_err("a fault");
+        assert_eq!(error.to_string(), "the file is broken: its decoder failed");
     }
 }

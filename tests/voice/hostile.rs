@@ -1,0 +1,209 @@
+//! Broken and malicious files: what is read of them ends, with or without an error, and harms nobody.
+//!
+//! The mutations are the same in every run. More of them: `VOICE_MUTATIONS=5000 cargo test --test voice
+//! hostile`.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use argon_host::voice::source::feed::{self, Plan, Pulled};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::stage::data;
+
+const FILES: [&str; 9] = [
+    "tone.opus",
+    "chained.opus",
+    "mono_speech_60.opus",
+    "stereo_2.5.opus",
+    "tone_8bit.wav",
+    "tone.mp3",
+    "tone.flac",
+    "tone.ogg",
+    "tone.m4a",
+];
+/// Mutations of each file, if the environment says nothing else.
+const MUTATIONS: u64 = 40;
+/// Only a hang takes so long.
+const HANG: Duration = Duration::from_secs(60);
+/// The longest file has 27 KiB: this is far more than its decoder needs.
+const MOST_MEMORY: u64 = 256 << 20;
+/// Samples that are read of a file at most: a header may promise years.
+const MOST_SAMPLES: usize = 48_000 * 60;
+
+/// Values at the edges of what lengths, counts and positions can be.
+const EDGES: [u64; 8] = [
+    0,
+    1,
+    0x7f,
+    0xff,
+    0x7fff_ffff,
+    0xffff_ffff,
+    i64::MAX as u64,
+    u64::MAX - 1,
+];
+
+/// Changes a few things at random.
+fn mutate(bytes: &mut Vec<u8>, random: &mut StdRng) {
+    for _ in 0..random.random_range(1..=4) {
+        if bytes.is_empty() {
+            return;
+        }
+        // Headers decide more than what follows them.
+        let end = match random.random_bool(0.5) {
+            true => bytes.len().min(256),
+            false => bytes.len(),
+        };
+        let at = random.random_range(0..end);
+        let until = (at + random.random_range(1..=512)).min(bytes.len());
+        match random.random_range(0..6) {
+            0 => bytes[at] ^= 1 << random.random_range(0..8),
+            1 => bytes[at] = random.random(),
+            2 => {
+                let edge = EDGES[random.random_range(0..EDGES.len())];
+                let edge = match random.random_bool(0.5) {
+                    true => edge.to_le_bytes(),
+                    false => edge.to_be_bytes(),
+                };
+                let width = [1, 2, 4, 8][random.random_range(0..4)].min(bytes.len() - at);
+                bytes[at..at + width].copy_from_slice(&edge[..width]);
+            }
+            3 => bytes.truncate(at),
+            4 => {
+                bytes.drain(at..until);
+            }
+            _ => {
+                let again = bytes[at..until].to_vec();
+                bytes.splice(at..at, again);
+            }
+        }
+    }
+}
+
+/// Gives the pages of an Ogg file right checksums (RFC 3533), so that what they say is believed.
+fn seal(bytes: &mut [u8]) {
+    let mut at = 0;
+    while at + 27 <= bytes.len() && bytes[at..].starts_with(b"OggS") {
+        let lacing = at + 27..at + 27 + usize::from(bytes[at + 26]);
+        let Some(lacing) = bytes.get(lacing) else {
+            return;
+        };
+        let body: usize = lacing.iter().map(|&len| usize::from(len)).sum();
+        let end = at + 27 + lacing.len() + body;
+        let Some(page) = bytes.get_mut(at..end) else {
+            return;
+        };
+        page[22..26].fill(0);
+        let sum = page.iter().fold(0u32, |sum, &byte| {
+            (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| {
+                sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 }
+            })
+        });
+        page[22..26].copy_from_slice(&sum.to_le_bytes());
+        at = end;
+    }
+}
+
+/// Reads a file as the mixer does. False when it neither ends nor gives anything any more.
+fn read(path: &Path, start: u64, channels: usize) -> bool {
+    let (tell, told) = mpsc::channel();
+    let plan = Plan {
+        path: path.to_owned(),
+        channels,
+        start,
+        looped: false,
+    };
+    let opened = move |opened| {
+        // Fails when the test has failed.
+        let _ = tell.send(opened);
+    };
+    feed::open(plan, opened).expect("a thread");
+    let Ok(opened) = told.recv_timeout(HANG) else {
+        return false;
+    };
+    let Ok(mut opened) = opened else {
+        return true;
+    };
+    let mut block = vec![0.0; 960 * channels];
+    let mut samples = 0;
+    let mut moved = Instant::now();
+    while samples < MOST_SAMPLES && moved.elapsed() < HANG {
+        match opened.feed.read(&mut block) {
+            Pulled::Ended(_) => return true,
+            Pulled::Starved(0) => std::thread::yield_now(),
+            Pulled::All | Pulled::Starved(_) => {
+                assert!(block.iter().all(|sample| sample.is_finite()));
+                samples += 960;
+                moved = Instant::now();
+            }
+        }
+    }
+    samples >= MOST_SAMPLES
+}
+
+/// The most memory that this process had at once.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number
+        .and_then(|text| text.parse::<u64>().ok())
+        .expect("a peak")
+        << 10
+}
+
+#[test]
+fn whatever_a_file_says_its_reading_ends() {
+    let wanted = std::env::var("VOICE_MUTATIONS").ok();
+    let wanted = wanted.map_or(MUTATIONS, |text| text.parse().expect("a whole number"));
+    // A decoder of others may panic, which ends its track; the project's own code may not.
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&panics);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some("voice:read") {
+            return before(info);
+        }
+        let place = info.location().map(ToString::to_string);
+        noted.lock().expect("a list").extend(place);
+    }));
+    let dir = tempfile::tempdir().expect("a folder");
+    let memory = peak();
+    for (number, name) in FILES.iter().enumerate() {
+        let whole = std::fs::read(data().join(name)).expect("a file");
+        for mutation in 0..wanted {
+            let mut random = StdRng::seed_from_u64(mutation * FILES.len() as u64 + number as u64);
+            let mut bytes = whole.clone();
+            mutate(&mut bytes, &mut random);
+            if random.random_bool(0.8) {
+                seal(&mut bytes);
+            }
+            let path = dir.path().join(name);
+            std::fs::write(&path, &bytes).expect("a file");
+            let start = match random.random_range(0..4) {
+                0 => random.random_range(0..48_000),
+                1 => 48_000_000_000_000,
+                _ => 0,
+            };
+            let label = format!("{name}, mutation {mutation}, from {start}");
+            assert!(
+                read(&path, start, 1 + mutation as usize % 2),
+                "{label} hangs"
+            );
+            let own: Vec<String> = panics.lock().expect("a list").clone();
+            assert!(
+                !own.iter().any(|place| place.starts_with("src/")),
+                "{label}: {own:?}"
+            );
+            let more = peak() - memory;
+            assert!(more < MOST_MEMORY, "{label} took {more} bytes");
+        }
+    }
+    let mut contained = panics.lock().expect("a list").clone();
+    contained.sort();
+    contained.dedup();
+    println!("contained panics of decoders: {contained:#?}");
+}
