@@ -36,7 +36,7 @@ impl Keeper {
                         // Its top level took so long that it was not waited for.
                         let number = version.number;
                         tracing::error!(target: "reload", script = %name, version = number,
-                            outcome = "failed", "cannot be loaded: {trouble}");
+                            outcome = "failed", "the script has failed: {trouble}");
                         self.stage.shared.withdraw(name, number);
                         script.failure = Some(trouble);
                         script.active = None;

@@ -77,7 +77,7 @@ async fn a_script_that_is_stopped_again_and_again_is_paused_and_resumed() {
     let mut bench = Bench::start_with(
         &[
             ("bad.luau", spinner),
-            ("good.luau", "argon.on(\"typingStart\", print)\n"),
+            ("good.luau", "argon.on(\"memberJoin\", print)\n"),
         ],
         ADMIN,
     )

@@ -19,7 +19,7 @@ async fn saved_by(save: impl Fn(&Path, &str)) {
             "-- a line of comment\n".repeat(2000)
         );
         save(&bench.file("a.luau"), &text);
-        bench.host.line(&format!("version {version} runs")).await;
+        bench.reloaded("a", version as usize - 1).await;
         assert_eq!(bench.answer("hi").await, version.to_string());
     }
     assert_eq!(
@@ -97,13 +97,13 @@ async fn vim_itself() {
 #[tokio::test]
 async fn sed_in_place() {
     let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
-    for (version, change) in [(2, "s/one/two/"), (3, "s/two/three/")] {
+    for (times, change) in [(1, "s/one/two/"), (2, "s/two/three/")] {
         run(
             "sed",
             &["-i", change, "a.luau"],
             &bench.dir.path().join("scripts"),
         );
-        bench.host.line(&format!("version {version} runs")).await;
+        bench.reloaded("a", times).await;
     }
     assert_eq!(bench.answer("hi").await, "three");
     assert_eq!(
@@ -129,7 +129,7 @@ async fn copied_over() {
 async fn checked_out_by_git() {
     let mut bench = Bench::start(&[
         ("a.luau", &answering("a1")),
-        ("b.luau", "argon.on(\"typing\", print)\n"),
+        ("b.luau", "argon.on(\"memberJoin\", print)\n"),
     ])
     .await;
     let scripts = bench.dir.path().join("scripts");
@@ -142,15 +142,15 @@ async fn checked_out_by_git() {
     git(&["commit", "-q", "-m", "one"]);
     git(&["checkout", "-q", "-b", "two"]);
     bench.write("a.luau", &answering("a2"));
-    bench.write("b.luau", "argon.on(\"typing\", print)\n-- changed\n");
-    bench.said("demo/a: version 2 runs").await;
-    bench.said("demo/b: version 2 runs").await;
+    bench.write("b.luau", "argon.on(\"memberJoin\", print)\n-- changed\n");
+    bench.reloaded("a", 1).await;
+    bench.reloaded("b", 1).await;
     git(&["commit", "-q", "-a", "-m", "two"]);
-    for (branch, version, answer) in [("one", 3, "a1"), ("two", 4, "a2")] {
+    for (branch, times, answer) in [("one", 2, "a1"), ("two", 3, "a2")] {
         git(&["checkout", "-q", branch]);
         // Both scripts, each once.
-        bench.said(&format!("demo/a: version {version} runs")).await;
-        bench.said(&format!("demo/b: version {version} runs")).await;
+        bench.reloaded("a", times).await;
+        bench.reloaded("b", times).await;
         assert_eq!(bench.answer("hi").await, answer);
     }
     assert_eq!(
@@ -209,6 +209,6 @@ async fn touched_or_saved_without_a_change() {
     bench.write("b.luau", "print(\"b is here\")\n");
     bench.said("b is here").await;
     bench.write("a.luau", &answering("other"));
-    bench.said("demo/a: version 2 runs").await;
+    bench.reloaded("a", 1).await;
     assert_eq!(bench.answer("hi").await, "other");
 }

@@ -40,7 +40,7 @@ async fn what_the_old_version_began_ends_and_its_last_wish_is_heard() {
          \tprint(\"unloads\")\n\
          \ttask.wait(0.01)\n\
          \targon.messages.send{ channelId = script.state.channel, text = \"bye\" }\nend)\n\
-         argon.on(\"typingStart\", print)\n",
+         argon.on(\"memberJoin\", print)\n",
     )])
     .await;
     // The message that begins the handler is answered by waitFor at top level; another would end its wait.

@@ -62,6 +62,28 @@ impl Bench {
         }
     }
 
+    /// Waits until so many new versions of a script have begun to run. A load that a further touch of the
+    /// file has overtaken takes a number of its own, so that the numbers of versions say less.
+    async fn reloaded(&mut self, script: &str, times: usize) {
+        while self.reloads(script) < times {
+            self.host.line("runs, after").await;
+        }
+        assert_eq!(self.reloads(script), times, "{}", self.host.output());
+    }
+
+    fn reloads(&self, script: &str) -> usize {
+        self.count_in(&format!("demo/{script}: version"), "runs, after")
+    }
+
+    /// How many lines have both texts.
+    fn count_in(&self, one: &str, other: &str) -> usize {
+        let output = self.host.output();
+        let both = output
+            .lines()
+            .filter(|line| line.contains(one) && line.contains(other));
+        both.count()
+    }
+
     /// How often a text is in the output.
     fn count(&self, text: &str) -> usize {
         self.host.output().matches(text).count()
