@@ -72,3 +72,43 @@ async fn a_bot_that_is_put_out_stays_out_and_says_so() {
     assert!(out.contains("true"), "{out}");
     assert_eq!(events.bot_message().await["text"], "done");
 }
+
+/// From the server's own list, so that no kind is left out. Each strikes the socket of a song; the script
+/// comes to its end, and the next song is heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_voice_is_survived() {
+    let stage = Stage::start(
+        "",
+        // Of an `error` the script is told: it is put out for good.
+        "pcall(function()
+            voice:play('audio/tone.opus'):wait()
+            voice:leave()
+        end)",
+    )
+    .await;
+    let kinds = stage.world.get("faults/kinds").await;
+    let kinds = kinds["kinds"].as_array().expect("a list").iter();
+    let mut struck = 0;
+    for kind in kinds.filter(|kind| kind["on"] == "voice") {
+        let mut fault = json!({ "kind": kind["kind"] });
+        for field in kind["fields"].as_array().expect("fields") {
+            match field["name"].as_str().expect("a name") {
+                "status" => fault["status"] = 503.into(),
+                "seconds" => fault["seconds"] = 0.1.into(),
+                "code" | "count" => {}
+                other => panic!("a new field {other}: say here what the host is to survive"),
+            }
+        }
+        stage.world.act("fault", fault.clone()).await;
+        stage.play().await;
+        struck += 1;
+        let faults = stage.world.get("faults").await;
+        assert_eq!(faults["struck"], struck, "{fault}: {faults}");
+
+        let (_, before) = stage.heard().await;
+        stage.play().await;
+        let (_, after) = stage.heard().await;
+        assert!(after.len() > before.len(), "{fault}: nothing is heard");
+    }
+    assert!(struck > 0, "the list has no fault of voice");
+}
