@@ -83,7 +83,7 @@ fn check_prints_its_findings_on_stdout_and_ends_with_1() {
     assert!(stdout.contains("a.luau:1:11: error"), "{stdout}");
     assert_eq!(output.stderr, b"1 error\n");
 
-    let dir = embedded_bot(&[("a.luau", "")], "[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let dir = embedded_bot(&[("a.luau", "local unused = 1\n")], "");
     let output = host(dir.path(), &["check"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"1 warning\n");
@@ -198,7 +198,7 @@ async fn every_line_of_the_json_log_is_an_object() {
         argon.on("messageCreate", function() error({ "odd" }) end)"#;
     let dir = embedded_bot(
         &[("a.luau", script), ("bad.luau", "= =")],
-        "[admin]\nlisten = \"127.0.0.1:0\"\n",
+        "[script.ghost]\nenabled = true\n",
     );
     let json = ["--log-format", "json", "--log", "debug"];
     let mut process = Process::start(dir.path(), &[&json[..], &["run"]].concat(), &[]);
@@ -211,7 +211,11 @@ async fn every_line_of_the_json_log_is_an_object() {
         let object: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(line);
         assert!(object.is_ok(), "{line}");
     }
-    assert!(process.output().contains("[admin]"), "{}", process.output());
+    assert!(
+        process.output().contains("[script.ghost]"),
+        "{}",
+        process.output()
+    );
 
     // What keeps it from starting is in the log as well.
     std::fs::write(dir.path().join("bot.toml"), "[bto]\n").expect("a file");

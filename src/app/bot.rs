@@ -155,7 +155,7 @@ async fn start(
     .await?;
     announce_scripts(&scripts);
     inbox.keep_only(scripts.reports().into_iter().map(|report| report.name));
-    check_scripts(config, &scripts);
+    check_scripts(config, scripts.reports().iter());
 
     let mut registrations = scripts.registrations();
     let known = registrations.borrow_and_update().clone();
@@ -223,6 +223,27 @@ impl Bot {
             error = self.stream_over() => Err(error),
             never = self.follow_registrations(config) => match never {},
             never = self.follow_reloads(shutdown) => match never {},
+            never = self.follow_versions(config) => match never {},
+        }
+    }
+
+    /// Checks the types of versions that have their turn while the bot runs.
+    async fn follow_versions(&self, config: &Config) -> Infallible {
+        let mut swaps = self.scripts.swaps();
+        let mut seen = self.scripts.reports();
+        loop {
+            if swaps.changed().await.is_err() {
+                // The scripts have ended.
+                std::future::pending::<()>().await;
+            }
+            let now = self.scripts.reports();
+            let is_new = |report: &&script::Report| {
+                !seen
+                    .iter()
+                    .any(|old| old.name == report.name && old.version == report.version)
+            };
+            check_scripts(config, now.iter().filter(is_new));
+            seen = now;
         }
     }
 
@@ -408,16 +429,18 @@ async fn sync_commands(
 
 /// Says what `check` has against the scripts that run, as warnings. It has a thread of its own, and
 /// nothing waits for it.
-fn check_scripts(config: &Config, scripts: &script::Host) {
+fn check_scripts<'r>(config: &Config, scripts: impl Iterator<Item = &'r script::Report>) {
     let Ok(root) = config.scripts.dir.canonicalize() else {
         return;
     };
-    let reports = scripts.reports().into_iter();
     // A script that does not load has said why.
-    let loaded = reports.filter(|report| !matches!(report.state, script::State::Failed(_)));
+    let loaded = scripts.filter(|report| !matches!(report.state, script::State::Failed(_)));
     let versions: Vec<_> = loaded
-        .map(|report| (report.path, config.script(&report.name).config))
+        .map(|report| (report.path.clone(), config.script(&report.name).config))
         .collect();
+    if versions.is_empty() {
+        return;
+    }
     let span = tracing::Span::current();
     tokio::task::spawn_blocking(move || {
         let _of_bot = span.enter();

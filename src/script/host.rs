@@ -246,6 +246,11 @@ impl Host {
         }
     }
 
+    /// Changes whenever versions have had their turn; [`Handle::reports`] says which run now.
+    pub fn swaps(&self) -> watch::Receiver<u64> {
+        self.shared.swaps.subscribe()
+    }
+
     /// What the scripts have registered; changes when a script registers more later.
     pub fn registrations(&self) -> watch::Receiver<Registrations> {
         self.shared.registrations()

@@ -129,6 +129,8 @@ pub(super) struct Shared {
     command_ids: RwLock<Arc<HashMap<String, CommandKey>>>,
     book: Mutex<Book>,
     registrations: watch::Sender<Registrations>,
+    /// How often versions have had their turn.
+    pub(super) swaps: watch::Sender<u64>,
     /// Woken when a script's thread has something for the keeper to look at.
     pub(super) news: Notify,
 }
@@ -159,6 +161,7 @@ impl Shared {
             command_ids: RwLock::default(),
             book: Mutex::default(),
             registrations: watch::channel(Registrations::default()).0,
+            swaps: watch::Sender::default(),
             news: Notify::new(),
         })
     }

@@ -241,6 +241,9 @@ impl Stage {
                 }
             }
             for name in gone {
+                if let Some(voice) = &self.voice {
+                    voice.close_script(name);
+                }
                 if let Some(old) = scripts.all.remove(name).and_then(|script| script.active) {
                     old.stop(until);
                     scripts.leaving.push(Leaving {
@@ -265,6 +268,7 @@ impl Stage {
                 .map(|(name, old, new)| self.pass_on(name, old, new, until)),
         )
         .await;
+        self.shared.swaps.send_modify(|swaps| *swaps += 1);
     }
 
     /// From the old version to the new one.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::Bench;
+use crate::{Bench, answering};
 
 #[tokio::test]
 async fn state_is_handed_over_and_what_cannot_be_is_named() {
@@ -155,4 +155,16 @@ async fn a_version_that_fails_at_its_first_events_gives_way_to_the_one_before() 
     );
     bench.host.line("version 4 runs").await;
     assert_eq!(bench.answer("hi").await, "mended");
+}
+
+#[tokio::test]
+async fn type_errors_of_a_new_version_are_shown_and_do_not_keep_it_from_running() {
+    let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
+    bench.write(
+        "a.luau",
+        "local count: number = \"two\"\nargon.on(\"messageCreate\", function(e)\n\te:reply(`{count}`)\nend)\n",
+    );
+    bench.said("version 2 runs").await;
+    bench.said("a.luau:1:23: error").await;
+    assert_eq!(bench.answer("x").await, "two");
 }

@@ -112,3 +112,49 @@ async fn every_fault_of_voice_is_survived() {
     }
     assert!(struck > 0, "the list has no fault of voice");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_song_goes_on_through_a_reload_without_a_missing_packet() {
+    let script = |version: u32| {
+        format!(
+            "local version = {version}
+            argon.on('messageCreate', function(event)
+                local text = event.message.text or ''
+                local channelId = text:sub(5)
+                if text:sub(1, 3) == '!go' then
+                    local voice = argon.voice.join{{ spaceId = event.spaceId :: string, channelId = channelId, stereo = true }}
+                    voice:play('audio/tone.opus', {{ loop = true }})
+                    event:reply('playing')
+                elseif text:sub(1, 3) == '!on' then
+                    local voice = argon.voice.get(channelId)
+                    assert(voice and voice.state == 'connected')
+                    task.wait(0.5)
+                    voice:leave()
+                    event:reply(`left by {{version}}`)
+                end
+            end)"
+        )
+    };
+    let mut stage = Stage::with(&[("stage.luau", &script(1))]).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "playing", "{}", stage.process.output());
+    std::fs::write(stage.dir().join("scripts/stage.luau"), script(2)).expect("a script");
+    stage.process.line("version 2 runs").await;
+    let text = format!("!on {}", stage.world.channel("Lounge"));
+    stage.world.write(0, "general", &text).await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "left by 2", "{}", stage.process.output());
+
+    let song = packets_of(&data().join("tone.opus"));
+    let (_, heard) = stage.heard().await;
+    let places: Vec<usize> = heard
+        .iter()
+        .filter_map(|packet| song.iter().position(|known| known == packet))
+        .collect();
+    assert!(places.len() > 25, "{places:?}");
+    for pair in places.windows(2) {
+        assert_eq!(pair[1], (pair[0] + 1) % song.len(), "{places:?}");
+    }
+}
