@@ -131,8 +131,10 @@ async fn several_bots_log_in_and_a_missing_entitlement_is_missed() {
         sim.base
     );
     let dir = bot(&config, &[("answer.luau", script)]);
+    // Each keeps its state in a folder of its own.
+    let other = bot(&config, &[("answer.luau", script)]);
     let mut helper = Process::start(dir.path(), &["run"], &[("ARGON_TOKEN", HELPER)]);
-    let mut quiet = Process::start(dir.path(), &["run"], &[("ARGON_TOKEN", QUIET)]);
+    let mut quiet = Process::start(other.path(), &["run"], &[("ARGON_TOKEN", QUIET)]);
     helper.line("live").await;
     quiet.line("live").await;
     sim.world.write(0, "general", "anybody?").await;

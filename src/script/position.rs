@@ -19,7 +19,7 @@
 //! before and was the same question gets the same answer, and nothing is sent. Where the question is
 //! another one (the script was changed, or it asks by the clock), the coroutine goes on live from there,
 //! and the log says so once. A message that was sent at such a position stays as it was said: the other
-//! text has the same `randomId`, so that dice or a clock in a handler do not make it speak twice. The platform's `randomId` follows from the event and the position, so that
+//! text has the same `randomId`, so that dice or a clock in a handler do not make it speak twice. The platform's `randomId` follows from the bot, the event and the position, so that
 //! what was sent without its answer being known is recognised there when it is sent again.
 
 use std::cell::{Cell, RefCell};
@@ -133,10 +133,11 @@ impl Site {
         }
     }
 
-    /// The `randomId` of what is sent from here: 64 bits that follow from event, script and position.
-    pub(super) fn random_id(&self, script: &str) -> i64 {
+    /// The `randomId` of what is sent from here: 64 bits that follow from bot, event, script and position.
+    /// The platform compares the ids of all bots of a channel.
+    pub(super) fn random_id(&self, bot: &str, script: &str) -> i64 {
         let number = self.run.ledger.number().to_string();
-        let id = hash([&*self.run.id, &number, script, &self.position]);
+        let id = hash([bot, &*self.run.id, &number, script, &self.position]);
         // 0 stands for none on the platform.
         (if id == 0 { 1 } else { id }) as i64
     }

@@ -132,7 +132,11 @@ impl Guest {
         let behalf = self.scheduler.borrow().here(lua);
         let site = behalf.as_ref().and_then(Behalf::site);
         if let (Retry::RandomId, Some(site)) = (route.retry, &site) {
-            let id = || site.random_id(&self.name).into();
+            let id = || {
+                let bot = self.shared.identity();
+                let bot = bot.as_ref().map_or("", |bot| &*bot.user_id);
+                site.random_id(bot, &self.name).into()
+            };
             params.entry("randomId").or_insert_with(id);
         }
         // A modal that is opened must be known when it comes back.
