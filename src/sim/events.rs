@@ -283,6 +283,21 @@ impl Feed {
         }
     }
 
+    /// A feed without events whose sequences go on where these are: clients remember what they have seen.
+    pub fn emptied(&self) -> Self {
+        let spaces = self.spaces.iter().map(|(space, buffer)| {
+            let empty = Buffer {
+                next: buffer.next,
+                ..Buffer::new(buffer.capacity)
+            };
+            (*space, empty)
+        });
+        Self {
+            spaces: spaces.collect(),
+            ..Self::new(self.quirks)
+        }
+    }
+
     fn buffer(&mut self, space: Uuid) -> &mut Buffer {
         self.spaces
             .entry(space)

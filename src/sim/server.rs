@@ -263,7 +263,9 @@ impl Shared {
         for (name, verified) in added.iter() {
             world.add_bot(name, *verified, token);
         }
-        self.begin_anew(Saved::fresh(world, self.clock.now()));
+        let mut saved = Saved::fresh(world, self.clock.now());
+        saved.feed = self.state().feed.emptied();
+        self.begin_anew(saved);
         self.faults.clear(None);
         *self.log() = Log::default();
     }
