@@ -52,7 +52,6 @@ pub fn run(configs: &[PathBuf], env: &Env<'_>) -> Vec<Problem> {
         let Some(config) = inspection.config else {
             continue;
         };
-        problems.extend(config.not_yet());
         problems.extend(faults(&config));
         if config.scripts.dir.is_dir() {
             let files = scripts(&config, &mut problems);

@@ -20,7 +20,6 @@ pub(super) fn run(paths: &[PathBuf], format: LogFormat) -> Result<(), Failure> {
     for path in &paths {
         match config::load(path, &environment) {
             Ok((config, mut warnings)) => {
-                warnings.extend(config.not_yet());
                 warnings.extend(check::faults(&config));
                 failed |= report(&warnings, format);
                 configs.push(config);

@@ -11,9 +11,6 @@ pub struct Key {
     pub default: &'static str,
     /// One line for the reference.
     pub doc: &'static str,
-    /// Whether this version reads and validates the key but does not act on it yet. Setting such a
-    /// key is reported ([`super::Config::not_yet`]), so that nothing is ignored in silence.
-    pub not_yet: bool,
 }
 
 /// One section of bot.toml.
@@ -51,19 +48,6 @@ pub const fn key(
         ty,
         default,
         doc,
-        not_yet: false,
-    }
-}
-
-impl Key {
-    /// The same key, without effect so far.
-    #[expect(
-        dead_code,
-        reason = "every key has its effect now; the next one may come before its own"
-    )]
-    const fn not_yet(mut self) -> Self {
-        self.not_yet = true;
-        self
     }
 }
 

@@ -140,7 +140,6 @@ fn read<'t>(
         script,
         state,
         admin,
-        not_yet: std::mem::take(&mut reader.not_yet),
     }
 }
 

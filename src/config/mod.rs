@@ -61,8 +61,6 @@ pub struct Config {
     pub state: State,
     /// `[admin]`.
     pub admin: Admin,
-    /// See [`Config::not_yet`].
-    not_yet: Vec<Problem>,
 }
 
 impl Config {
@@ -72,11 +70,6 @@ impl Config {
             limits: self.limits.clone(),
             ..Script::default()
         })
-    }
-
-    /// A warning for each key that the file sets and that this version does not act on yet.
-    pub fn not_yet(&self) -> Vec<Problem> {
-        self.not_yet.clone()
     }
 }
 

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Foreign;
 use super::expand::{Env, expand};
-use super::keys::{Key, SECTIONS, SectionKeys};
+use super::keys::{SECTIONS, SectionKeys};
 use super::mask::mask_line;
 use super::problem::{Problem, Severity, Source};
 use super::suggest::did_you_mean;
@@ -26,8 +26,6 @@ pub struct Reader<'a> {
     secrets: Vec<Range<usize>>,
     /// What was found so far.
     pub problems: Vec<Problem>,
-    /// Keys that are set and have no effect in this version.
-    pub not_yet: Vec<Problem>,
 }
 
 /// One section of the file; an absent one reads as empty.
@@ -69,7 +67,6 @@ impl<'a> Reader<'a> {
             env,
             secrets: Vec::new(),
             problems: Vec::new(),
-            not_yet: Vec::new(),
         }
     }
 
@@ -155,9 +152,8 @@ impl<'a> Reader<'a> {
         };
         for key in table.into_iter().flat_map(DeTable::keys) {
             let name: &str = key.get_ref();
-            match keys.key(name) {
-                None => self.unknown_key(key.span(), name, keys, &label),
-                Some(known) => self.note_not_yet(key.span(), known, &label),
+            if keys.key(name).is_none() {
+                self.unknown_key(key.span(), name, keys, &label);
             }
         }
         Section {
@@ -172,17 +168,6 @@ impl<'a> Reader<'a> {
     pub fn foreign(&self, span: Range<usize>, text: String) -> Foreign {
         let place = self.problem(Severity::Error, span, "");
         Foreign { text, place }
-    }
-
-    fn note_not_yet(&mut self, span: Range<usize>, key: &Key, label: &str) {
-        if key.not_yet {
-            let message = format!(
-                "\"{}\" in {label} has no effect in this version yet",
-                key.name
-            );
-            let problem = self.problem(Severity::Warning, span, message);
-            self.not_yet.push(problem);
-        }
     }
 
     fn unknown_key(&mut self, span: Range<usize>, name: &str, keys: &SectionKeys, label: &str) {

@@ -229,11 +229,7 @@ fn keys(out: &mut String, section: &keys::SectionKeys) {
             "" => String::new(),
             default => quoted(default),
         };
-        let doc = match key.not_yet {
-            true => format!("{} *No effect in this version yet.*", key.doc),
-            false => key.doc.to_owned(),
-        };
-        row(out, &[&quoted(key.name), key.ty, &default, &doc]);
+        row(out, &[&quoted(key.name), key.ty, &default, key.doc]);
     }
 }
 
