@@ -214,8 +214,14 @@ impl Page {
         self.key("Enter").await;
     }
 
-    /// Chooses an option of a select by its text.
+    /// Chooses an option of a select by its text, once it is there: some are filled by an answer of the server.
     pub async fn choose(&self, selector: &str, option: &str) {
+        let there = format!(
+            "[...document.querySelector({}).options].some((each) => each.textContent === {})",
+            json!(selector),
+            json!(option)
+        );
+        self.until(option, &there).await;
         let script = format!(
             "(() => {{
                 const select = document.querySelector({});
