@@ -24,7 +24,9 @@ use bytes::Bytes;
 use super::batch::{self, Batch, ScriptId, decode_events, encode_event, encode_slots};
 use super::pace::{LAZY, Pace};
 use super::queue::{Core, Nap, Ready};
-use super::record::{self, Failed, Redaction};
+use super::record;
+use super::recording::Failed;
+use super::redaction::Redaction;
 use super::store::{KvAnswer, KvError, KvOp, Recorded, Store, Usages, disk_error, is_full};
 use super::window::{Scope, Window};
 use super::{Event, Place};
@@ -297,7 +299,7 @@ impl Journal {
         now: Instant,
         replies: &mut Vec<Result<KvAnswer, KvError>>,
     ) -> rusqlite::Result<Vec<Batch>> {
-        let finished = self.take_note(ops, now);
+        let failed = self.take_note(ops, now);
         let fresh = batches_of(ops);
         let quiet = fresh.is_empty();
         self.make_room(
@@ -329,18 +331,19 @@ impl Journal {
         if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Vec::new());
         }
+        // What was asked goes into the recording of a failure, also when both come together.
+        let counts = |batches: &BTreeMap<u64, Batch>, site: &CallSite| {
+            is_open(batches, site) || failed.contains(&(site.seq, site.script))
+        };
         let fresh = store.transaction(|store| {
             for op in ops {
                 match op {
                     Op::Script { id, name } => store.name_script(*id, name)?,
-                    Op::Intent { site, .. } if is_open(batches, site) => {
+                    Op::Intent { site, .. } if counts(batches, site) => {
                         store.intend(site.seq, site.script, &site.position, site.question)?;
                         callers.insert((site.seq, site.script));
                     }
-                    Op::Answer { site, answer }
-                        if is_open(batches, site)
-                            && !finished.contains(&(site.seq, site.script)) =>
-                    {
+                    Op::Answer { site, answer } if counts(batches, site) => {
                         record_answer(store, callers, site, answer)?;
                     }
                     Op::Kv {
@@ -349,7 +352,7 @@ impl Journal {
                         let reply = store.kv(usages, bounds.quota, space, op)?;
                         if let (Ok(answer), Some(site)) = (&reply, site)
                             && *answer != KvAnswer::Conflict
-                            && is_open(batches, site)
+                            && counts(batches, site)
                         {
                             record_answer(store, callers, site, &record::of_kv(op, answer))?;
                         }
@@ -362,8 +365,10 @@ impl Journal {
                     } => {
                         let calls = store.calls(*seq, *script)?;
                         let name = names.get(script).map_or("", String::as_str);
-                        let failure = failed.recording(name, &calls, &bounds.redaction);
-                        store.add_failure(&failure)?;
+                        let recording = failed.recording(name, &calls, &bounds.redaction);
+                        store.add_failure(&recording)?;
+                        store.forget_calls(*seq, *script)?;
+                        callers.remove(&(*seq, *script));
                     }
                     _ => {}
                 }
@@ -403,9 +408,9 @@ impl Journal {
     }
 
     /// Takes into memory what is true whatever the disk does: what is done, and the stream's place.
-    /// Answers the pairs that are done and leave nothing behind.
+    /// Answers the pairs that are done and have failed.
     fn take_note(&mut self, ops: &[Op], now: Instant) -> HashSet<(u64, ScriptId)> {
-        let mut finished = HashSet::new();
+        let mut failures = HashSet::new();
         for op in ops {
             match op {
                 Op::Done {
@@ -413,8 +418,8 @@ impl Journal {
                     script,
                     failed,
                 } => {
-                    if failed.is_none() {
-                        finished.insert((*seq, *script));
+                    if failed.is_some() {
+                        failures.insert((*seq, *script));
                     }
                     self.finish(*seq, *script, now);
                 }
@@ -427,7 +432,7 @@ impl Journal {
                 _ => {}
             }
         }
-        finished
+        failures
     }
 
     fn passes(&mut self, id: &str, place: &Place) {

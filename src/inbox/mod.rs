@@ -36,6 +36,8 @@ mod journal;
 mod pace;
 mod queue;
 mod record;
+mod recording;
+mod redaction;
 mod store;
 mod view;
 mod window;
@@ -48,10 +50,11 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 pub use delivery::{Delivery, Kv, Ledger};
-pub use record::{Redaction, kv_json};
+pub use record::kv_json;
+pub use recording::{Asked, CallRecord, Failing, Recording};
+pub use redaction::Redaction;
 pub use store::{
-    Failure, KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded,
-    VALUE_BYTES, path_in,
+    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded, VALUE_BYTES, path_in,
 };
 pub use view::{KvEntry, View, import_kv};
 pub use window::{Scope, WINDOW, Window};
@@ -161,7 +164,13 @@ impl Opened {
         passing: bool,
         settings: Settings,
     ) -> Result<(Arc<Inbox>, Past), OpenError> {
-        Inbox::start(self.0, user_id, passing, settings)
+        let (inbox, past, unfinished) = Inbox::start(self.0, user_id, passing, settings)?;
+        if unfinished > 0 {
+            tracing::info!(
+                "{unfinished} events were not finished when the bot ended; they come first"
+            );
+        }
+        Ok((inbox, past))
     }
 }
 
@@ -184,12 +193,28 @@ impl Inbox {
             .0
     }
 
+    /// An inbox in memory that hands out the event of a recording, with what its handlers asked.
+    ///
+    /// # Errors
+    /// The system has no memory or no thread for it.
+    pub fn of_recording(recording: &Recording) -> Result<Arc<Self>, OpenError> {
+        let mut store = Store::in_memory()?;
+        let restore = |store: &mut Store| {
+            store.enter(&recording.bot, true)?;
+            store.restore(recording)
+        };
+        restore(&mut store).map_err(store::unreadable)?;
+        let (inbox, ..) = Self::start(store, &recording.bot, true, Settings::default())?;
+        Ok(inbox)
+    }
+
+    /// Answers the inbox, where its stream was, and how many events are unfinished.
     fn start(
         mut store: Store,
         user_id: &str,
         passing: bool,
         settings: Settings,
-    ) -> Result<(Arc<Self>, Past), OpenError> {
+    ) -> Result<(Arc<Self>, Past, usize), OpenError> {
         let begin = |store: &mut Store| {
             let dropped = store.enter(user_id, passing)?;
             if dropped > 0 {
@@ -200,12 +225,6 @@ impl Inbox {
         };
         let (past, batches, scripts, next_seq) = begin(&mut store).map_err(store::unreadable)?;
         let unfinished: HashSet<u64> = batches.iter().flat_map(Batch::open_events).collect();
-        if !unfinished.is_empty() {
-            tracing::info!(
-                "{} events were not finished when the bot ended; they come first",
-                unfinished.len()
-            );
-        }
         let names = scripts
             .iter()
             .map(|(name, &id)| (id, name.clone()))
@@ -236,7 +255,7 @@ impl Inbox {
             core,
             thread: Mutex::new(Some(thread)),
         });
-        Ok((inbox, past))
+        Ok((inbox, past, unfinished.len()))
     }
 
     /// Appends an event and begins to write it; waits while too much waits to be written. Cancelling the

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::batch::milliseconds;
-use super::store::{Failure, KvOp, OpenError, Store, Usages, unreadable};
+use super::redaction::Redaction;
+use super::store::{KvOp, OpenError, Store, Usages, unreadable};
 
 /// A bot's state, for reading.
 #[derive(Debug)]
@@ -38,19 +39,29 @@ impl View {
         Store::look_into(path).map(Self)
     }
 
-    /// The newest recording of an event, of one script or any.
+    /// What there is of an event: the newest recording of each script whose handlers failed; without
+    /// any, the event with what was asked so far, if some script is not done with it. JSON texts of
+    /// [`Recording`]s.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn failure(&self, event: &str, script: Option<&str>) -> Result<Option<Failure>, OpenError> {
-        self.0.failure(event, script).map_err(unreadable)
+    pub fn recordings(
+        &mut self,
+        event: &str,
+        redaction: &Redaction,
+    ) -> Result<Vec<String>, OpenError> {
+        let found = self.0.failures_of(event).map_err(unreadable)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.0.unfinished(event, redaction).map_err(unreadable)
     }
 
-    /// The newest recordings, newest first.
+    /// The newest recordings, newest first, as JSON texts.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn failures(&self, most: usize) -> Result<Vec<Failure>, OpenError> {
+    pub fn failures(&self, most: usize) -> Result<Vec<String>, OpenError> {
         self.0.failures(most).map_err(unreadable)
     }
 

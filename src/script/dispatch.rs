@@ -20,10 +20,15 @@ use mlua::{FromLua, Function, Lua, Table, Value};
 use super::api::controls::Pattern;
 use super::guest::Guest;
 use super::position;
+use super::recall::{Load, Waited};
+use super::registry::Identity;
 use super::rollback::Tally;
 use super::scheduler::Purpose;
 use crate::contract;
-use crate::inbox::{Delivery, Kv, Ledger, Recorded};
+use crate::inbox::{Asked, Delivery, Event, Failing, Kv, Ledger, Recorded};
+
+/// What is noted of what an event's handlers ask: entries, and bytes of their arguments.
+const NOTED: (usize, usize) = (256, 64 << 10);
 
 /// One event in the hands of a script's handlers.
 pub(super) struct EventRun {
@@ -39,8 +44,12 @@ pub(super) struct EventRun {
     pub(super) recorded: RefCell<HashMap<String, Recorded>>,
     /// What they have read and is not written down.
     pub(super) reads: RefCell<Vec<Recorded>>,
+    /// What they have asked, in words.
+    asked: RefCell<Vec<Asked>>,
     /// What they did not catch.
     errors: RefCell<Vec<String>>,
+    /// What a recording of it begins with.
+    context: Context,
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
@@ -48,8 +57,24 @@ pub(super) struct EventRun {
     tally: Option<Arc<Tally>>,
 }
 
+/// What tells an event from one that has just come.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Marks {
+    /// The host made it.
+    synthetic: bool,
+    /// Handlers had begun on it before.
+    replayed: bool,
+}
+
+/// What a recording has beside the event and its handlers.
+#[derive(Default)]
+struct Context {
+    bot: Option<Arc<Identity>>,
+    load: Rc<Load>,
+}
+
 impl EventRun {
-    fn new(mut delivery: Delivery, script: &str, tally: &Arc<Tally>) -> Rc<Self> {
+    fn new(mut delivery: Delivery, script: &str, tally: &Arc<Tally>, context: Context) -> Rc<Self> {
         Rc::new(Self {
             id: delivery.id.clone(),
             kind: delivery.kind.clone(),
@@ -57,7 +82,9 @@ impl EventRun {
             ledger: delivery.ledger().clone(),
             recorded: position::by_position(delivery.take_recorded()),
             reads: RefCell::default(),
+            asked: RefCell::default(),
             errors: RefCell::default(),
+            context,
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
             tally: Some(Arc::clone(tally)),
@@ -78,11 +105,22 @@ impl EventRun {
             ledger: Ledger::of_nothing(kv),
             recorded: RefCell::default(),
             reads: RefCell::default(),
+            asked: RefCell::default(),
             errors: RefCell::default(),
+            context: Context::default(),
             delivery: Cell::new(None),
             remaining: Cell::new(1),
             tally: None,
         })
+    }
+
+    /// Notes for people what is asked.
+    pub(super) fn note(&self, asked: impl FnOnce() -> Asked) {
+        let mut all = self.asked.borrow_mut();
+        let bytes: usize = all.iter().map(|one| one.args.len()).sum();
+        if all.len() < NOTED.0 && bytes < NOTED.1 {
+            all.push(asked());
+        }
     }
 
     /// A handler failed with an error that nobody caught.
@@ -103,7 +141,14 @@ impl EventRun {
             }
             match errors {
                 errors if errors.is_empty() => delivery.done(),
-                errors => delivery.failed(errors, self.reads.take()),
+                errors => delivery.failed(Failing {
+                    bot: (self.context.bot.as_ref())
+                        .map_or_else(String::new, |bot| bot.user_id.clone()),
+                    errors,
+                    reads: self.reads.take(),
+                    asked: self.asked.take(),
+                    load: self.context.load.all(),
+                }),
             }
         }
     }
@@ -258,11 +303,22 @@ impl Handlers {
 impl Guest {
     /// Hands an event to its handlers.
     pub(super) fn dispatch(&self, lua: &Lua, delivery: Delivery) {
+        self.begins_event();
         let handlers = self.handlers.borrow_mut().of(&delivery.kind);
         let Some(handlers) = handlers.filter(|list| !list.is_empty()) else {
+            if let Some(rehearsal) = &self.rehearsal {
+                rehearsal.is_unhandled(&delivery.kind);
+            }
             return delivery.done();
         };
-        let event = match self.event_value(lua, &delivery) {
+        let marks = Marks {
+            synthetic: delivery.is_again(),
+            replayed: match &self.rehearsal {
+                Some(rehearsal) => rehearsal.was_replayed(),
+                None => delivery.is_replayed(),
+            },
+        };
+        let event = match self.event_value(lua, &delivery, marks) {
             Ok(event) => event,
             Err(problem) => {
                 self.bad_payload(&delivery, &problem);
@@ -275,13 +331,18 @@ impl Guest {
         } else {
             None
         };
-        let run = EventRun::new(delivery, &self.name, &self.tally);
+        let context = Context {
+            bot: self.shared.identity(),
+            load: Rc::clone(&self.load),
+        };
+        let arrived = delivery.event();
+        let run = EventRun::new(delivery, &self.name, &self.tally, context);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
                 Kind::Wait { ticket, predicate } => {
                     if !own {
-                        handled |= self.offer(ticket.get(), predicate.as_ref(), &event);
+                        handled |= self.offer(ticket.get(), predicate.as_ref(), &event, &arrived);
                     }
                     continue;
                 }
@@ -351,7 +412,13 @@ impl Guest {
     }
 
     /// Offers an event to a coroutine that waits for one. Answers whether it was taken.
-    fn offer(&self, ticket: u64, predicate: Option<&Function>, event: &Table) -> bool {
+    fn offer(
+        &self,
+        ticket: u64,
+        predicate: Option<&Function>,
+        event: &Table,
+        arrived: &Event,
+    ) -> bool {
         let verdict = match predicate {
             None => Ok((true, Value::Boolean(true))),
             Some(predicate) => self.ask(ticket, predicate, event),
@@ -359,10 +426,13 @@ impl Guest {
         match verdict {
             Ok((true, Value::Nil | Value::Boolean(false))) => false,
             Ok((true, _)) => {
+                self.waited(ticket, &Waited::Event(arrived));
                 self.redeem(ticket, Ok(Value::Table(event.clone())));
                 true
             }
             Ok((false, error)) => {
+                let message = error.to_string().unwrap_or_default();
+                self.waited(ticket, &Waited::Refused(&message));
                 self.redeem(ticket, Err(error));
                 true
             }
@@ -374,27 +444,30 @@ impl Guest {
     }
 
     /// The payload as a table, with `type`, `id` and the event methods.
-    fn event_value(&self, lua: &Lua, delivery: &Delivery) -> Result<Table, String> {
-        let event = match contract::event(&delivery.kind) {
-            Some(event) => self
-                .codec
-                .decode_text(lua, &delivery.payload, event.payload),
+    pub(super) fn event_value(
+        &self,
+        lua: &Lua,
+        arrived: &Event,
+        marks: Marks,
+    ) -> Result<Table, String> {
+        let event = match contract::event(&arrived.kind) {
+            Some(event) => self.codec.decode_text(lua, &arrived.payload, event.payload),
             None => self
                 .codec
-                .decode_any(lua, delivery.payload.as_bytes())
+                .decode_any(lua, arrived.payload.as_bytes())
                 .and_then(|value| Ok(Table::from_lua(value, lua)?)),
         }
         .map_err(|error| error.to_string())?;
         let finish = || {
-            event.raw_set(&self.keys.kind, delivery.kind.as_str())?;
-            event.raw_set(&self.keys.id, delivery.id.as_str())?;
-            if delivery.is_again() {
+            event.raw_set(&self.keys.kind, arrived.kind.as_str())?;
+            event.raw_set(&self.keys.id, arrived.id.as_str())?;
+            if marks.synthetic {
                 event.raw_set("synthetic", true)?;
             }
-            if delivery.is_replayed() {
+            if marks.replayed {
                 event.raw_set(&self.keys.replayed, true)?;
             }
-            if delivery.kind == "modalSubmit" {
+            if arrived.kind == "modalSubmit" {
                 self.modals.borrow_mut().submitted(lua, &event)?;
             }
             event.set_metatable(Some(self.event_methods()))

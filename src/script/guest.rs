@@ -19,11 +19,14 @@ use super::api::log::shorten;
 use super::api::require::Modules;
 use super::api::voice::Voices;
 use super::budget::{Allowed, Budget, Line, LogQuota};
+use super::clock::Clock;
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::{Fault, Trouble};
 use super::json::Codec;
+use super::recall::Load;
 use super::registry::{Own, Shared, Status};
+use super::rehearsal::Rehearsal;
 use super::repeats::Repeats;
 use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
@@ -71,6 +74,9 @@ pub(super) struct Birth {
     pub(super) http: fetch::Client,
     /// The bot's key-value store.
     pub(super) kv: Kv,
+    pub(super) clock: Clock,
+    /// The recording that it runs on, if nothing it asks may leave the process.
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
 }
 
 /// Field names that every event needs, interned once.
@@ -120,6 +126,11 @@ pub(super) struct Guest {
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
     pub(super) kv: Kv,
+    pub(super) clock: Clock,
+    /// As in [`Birth`].
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
+    /// What the top level asked.
+    pub(super) load: Rc<Load>,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -139,6 +150,8 @@ pub(super) struct Guest {
     own_changed: Cell<bool>,
     /// The top level is over.
     top_over: Cell<bool>,
+    /// An event has come.
+    dispatched: Cell<bool>,
     /// Why it failed.
     failure: Cell<Option<Trouble>>,
 }
@@ -176,13 +189,16 @@ impl Guest {
             budget,
             permissions: birth.permissions,
             kv: birth.kv,
+            rehearsal: birth.rehearsal,
+            load: Rc::default(),
             http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,
             methods: lua.create_table()?,
             replies,
-            scheduler: Rc::default(),
+            scheduler: Rc::new(RefCell::new(Scheduler::new(birth.clock.clone()))),
+            clock: birth.clock,
             handlers: Rc::default(),
             modals: RefCell::default(),
             voices,
@@ -192,6 +208,7 @@ impl Guest {
             own: RefCell::default(),
             own_changed: Cell::new(false),
             top_over: Cell::new(false),
+            dispatched: Cell::new(false),
             failure: Cell::new(None),
         });
         api::install(&lua, &guest, &host)?;
@@ -238,6 +255,16 @@ impl Guest {
         self.top_over.get()
     }
 
+    /// An event is handed out.
+    pub(super) fn begins_event(&self) {
+        self.dispatched.set(true);
+    }
+
+    /// Whether an event was ever handed out.
+    pub(super) fn has_dispatched(&self) -> bool {
+        self.dispatched.get()
+    }
+
     /// The text of a line of one of the script's files.
     pub(super) fn source_line(&self, file: &str, line: u32) -> Option<String> {
         self.modules.borrow().line(file, line)
@@ -250,9 +277,7 @@ impl Guest {
             self.strike("out of memory");
         }
         let text = shorten(trouble.to_string().as_bytes());
-        if let Some(run) = run {
-            run.failed(text.to_string());
-        }
+        self.failed_at(run, &text);
         if self.repeats.is_new(trouble) && self.may_log(text.len()) {
             self.say(trouble, &text, run);
         }
@@ -269,10 +294,18 @@ impl Guest {
     pub(super) fn ended(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         let text = shorten(trouble.to_string().as_bytes());
-        if let Some(run) = run {
-            run.failed(text.to_string());
-        }
+        self.failed_at(run, &text);
         self.say(trouble, &text, run);
+    }
+
+    /// Keeps an error for the recording of its event.
+    fn failed_at(&self, run: Option<&EventRun>, text: &str) {
+        if let Some(run) = run {
+            run.failed(text.to_owned());
+        }
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.failed(text);
+        }
     }
 
     fn say(&self, trouble: &Trouble, text: &str, run: Option<&EventRun>) {

@@ -32,14 +32,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::dispatch::EventRun;
+use super::recall::Question;
 use crate::contract::limits::RANDOM_ID_LIFETIME;
 use crate::contract::{Retry, Route};
-use crate::inbox::{Ledger, Recorded};
+use crate::inbox::{Asked, Ledger, Recorded};
 use crate::rest;
 
 /// Answers to questions that change nothing are written down up to this size; a larger one is asked for
 /// again.
-const LARGEST_READ: usize = 256 << 10;
+pub(super) const LARGEST_READ: usize = 256 << 10;
 
 /// How long before the platform forgets a `randomId` it is not relied on any more: a send may take that
 /// long to get there.
@@ -166,6 +167,15 @@ impl Site {
         }
     }
 
+    /// Notes for people what is asked here.
+    pub(super) fn note(&self, question: &Question<'_>) {
+        self.run.note(|| Asked {
+            position: self.position.clone(),
+            what: question.what.to_owned(),
+            args: question.args.to_owned(),
+        });
+    }
+
     /// Keeps the answer to a question that changes nothing, to be written down if the handler goes on to
     /// something that does.
     pub(super) fn read(&self, question: u64, answer: &Result<Bytes, rest::Error>) {
@@ -203,11 +213,6 @@ pub(super) fn may_repeat(route: &Route, sent: u64) -> bool {
         Retry::RandomId => age < RANDOM_ID_LIFETIME - RANDOM_ID_RESERVE,
         Retry::Never => false,
     }
-}
-
-/// A hash of what a call asks.
-pub(super) fn question(call: &rest::Call) -> u64 {
-    hash([call.target().as_str(), call.body().unwrap_or_default()])
 }
 
 /// 64-bit FNV-1a over the parts, a mark between them, with the finaliser of MurmurHash3, so that every
@@ -263,7 +268,8 @@ pub(super) fn encode(answer: &Result<Bytes, rest::Error>) -> Option<Bytes> {
     })
 }
 
-fn decode(answer: &Bytes) -> Option<Result<Bytes, rest::Error>> {
+/// None for what is no answer.
+pub(super) fn decode(answer: &Bytes) -> Option<Result<Bytes, rest::Error>> {
     Some(match serde_json::from_slice(answer).ok()? {
         Written::Ok(None) => Ok(Bytes::new()),
         Written::Ok(Some(body)) => Ok(answer.slice_ref(body.get().as_bytes())),

@@ -30,16 +30,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
 use super::api::log::shorten;
 use super::budget::{self, Allowance, Budget, Meter};
+use super::clock::Clock;
 use super::dispatch::EventRun;
 use super::errors::{Fault, Trouble, failure, local_failure};
 use super::guest::Guest;
 use super::position::{Path, Site};
+use super::recall::{LoadQuestion, Waited};
 use super::rhythm::Rhythm;
 use super::thread::Mail;
 use crate::contract::Route;
@@ -66,11 +67,18 @@ pub(super) enum Wait {
         finish: Finish,
         /// Where to keep the answer to a question that changes nothing.
         read: Option<(Site, u64)>,
+        /// The question, if the top level asks it.
+        of_load: Option<LoadQuestion>,
     },
     /// Other work that the host does for the script.
     Outside,
-    /// An event, or the end of the time for it; the handler of that number looks out for it.
-    Event(u64),
+    /// An event, or the end of the time for it.
+    Event {
+        /// The handler of that number looks out for it.
+        handler: u64,
+        /// Where to write down what came.
+        asked: Option<(Site, u64)>,
+    },
     /// A module that another coroutine loads.
     Module,
     /// An answer of voice.
@@ -185,6 +193,7 @@ struct Every {
 /// Everything that a script's coroutines wait for.
 #[derive(Default)]
 pub(super) struct Scheduler {
+    clock: Clock,
     tickets: HashMap<u64, Waiting>,
     /// The ticket of a coroutine that waits; it can wait for one thing only.
     asleep: HashMap<usize, u64>,
@@ -214,6 +223,13 @@ fn key(thread: &Thread) -> usize {
 }
 
 impl Scheduler {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            ..Self::default()
+        }
+    }
+
     fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -275,10 +291,10 @@ impl Scheduler {
         let ticket = self.next_serial();
         let timer = patience
             .filter(|_| self.may_wait())
-            .and_then(|patience| Instant::now().checked_add(patience))
+            .and_then(|patience| self.clock.now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
-        let idle = matches!(wait, Wait::Event(_) | Wait::Track)
+        let idle = matches!(wait, Wait::Event { .. } | Wait::Track)
             && matches!(self.roots.get(&key(&thread)),
                 Some(root) if matches!(root.purpose, Purpose::Handler(..)));
         self.idle += usize::from(idle);
@@ -323,10 +339,8 @@ impl Scheduler {
     /// Starts `thread` after a while.
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
         let behalf = self.beginning(&thread);
-        if let Some(at) = Instant::now()
-            .checked_add(after)
-            .filter(|_| self.may_wait())
-        {
+        let at = self.clock.now().checked_add(after);
+        if let Some(at) = at.filter(|_| self.may_wait()) {
             let coroutine = key(&thread);
             let start = Start {
                 thread,
@@ -378,7 +392,7 @@ impl Scheduler {
         if self.retired {
             return id;
         }
-        let at = rhythm.first(Instant::now(), Timestamp::now());
+        let at = rhythm.first(self.clock.now(), self.clock.calendar());
         let timer = self.set_timer(at, Timer::Every(id));
         self.every.insert(
             id,
@@ -404,13 +418,25 @@ impl Scheduler {
         !self.retired || Behalf::is_of_event(self.current.as_ref())
     }
 
+    /// From now on only what runs on behalf of an event is woken by time: for a rehearsal.
+    pub(super) fn only_for_events(&mut self) {
+        self.retired = true;
+        self.every.clear();
+        self.timers.clear();
+    }
+
+    /// Handlers that have begun and not finished, those that wait for an event included.
+    pub(super) fn unfinished(&self) -> usize {
+        self.handlers
+    }
+
     /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
     /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
     pub(super) fn retire(&mut self) -> Vec<u64> {
         self.retired = true;
         self.stop_timers();
         let over = |waiting: &Waiting| match &waiting.wait {
-            Wait::Event(_) => true,
+            Wait::Event { .. } => true,
             wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),
         };
         let mut tickets: Vec<u64> = self
@@ -482,6 +508,14 @@ impl Scheduler {
             .filter(|(_, behalf)| behalf.is_some_and(|of| Rc::ptr_eq(&of.meter, meter)))
             .map(|(thread, _)| thread.clone())
             .collect()
+    }
+
+    /// Where to write down what a coroutine's wait for an event came to.
+    pub(super) fn take_asked(&mut self, ticket: u64) -> Option<(Site, u64)> {
+        match &mut self.tickets.get_mut(&ticket)?.wait {
+            Wait::Event { asked, .. } => asked.take(),
+            _ => None,
+        }
     }
 
     /// On whose behalf a coroutine waits.
@@ -745,12 +779,16 @@ impl Guest {
             route,
             finish,
             read,
+            of_load,
         } = wait
         else {
             return;
         };
         if let Some((site, question)) = read {
             site.read(question, &answer);
+        }
+        if let Some(of_load) = of_load {
+            self.answered_load(of_load, &answer);
         }
         let value = answer.and_then(|bytes| {
             finish(lua, self, &bytes).map_err(|error| {
@@ -774,20 +812,7 @@ impl Guest {
     }
 
     /// Starts work outside the script's thread for the running coroutine, which sleeps until the outcome
-    /// comes by mail.
-    pub(super) fn outside<F>(
-        &self,
-        lua: &Lua,
-        work: impl Future<Output = F> + Send + 'static,
-    ) -> u64
-    where
-        F: FnOnce(&Lua, &Guest) -> Result<Value, Fault> + Send + 'static,
-    {
-        let behalf = self.scheduler.borrow().here(lua);
-        self.outside_on(lua, behalf, work)
-    }
-
-    /// The same on behalf of whom [`Scheduler::here`] said.
+    /// comes by mail. `behalf` is what [`Scheduler::here`] said.
     pub(super) fn outside_on<F>(
         &self,
         lua: &Lua,
@@ -842,7 +867,7 @@ impl Guest {
     }
 
     fn look_out_no_more(&self, wait: &Wait) {
-        if let Wait::Event(handler) = wait {
+        if let Wait::Event { handler, .. } = wait {
             self.handlers.borrow_mut().remove(*handler);
         }
     }
@@ -912,6 +937,7 @@ impl Guest {
     }
 
     fn patience_over(&self, ticket: u64, now: Instant) {
+        self.waited(ticket, &Waited::Nothing);
         let waiting = self.scheduler.borrow_mut().take(ticket);
         let Some(waiting) = waiting else { return };
         let value = match waiting.wait {
@@ -927,7 +953,7 @@ impl Guest {
             let Some(every) = scheduler.every.get_mut(&id) else {
                 return;
             };
-            let beat = every.rhythm.beat(every.timer.0, now, Timestamp::now());
+            let beat = every.rhythm.beat(every.timer.0, now, self.clock.calendar());
             let timer = scheduler.set_timer(beat.next, Timer::Every(id));
             match scheduler.every.get_mut(&id) {
                 Some(every) => {

@@ -22,9 +22,11 @@ use tokio::runtime;
 
 use super::Trouble;
 use super::budget::Allowed;
+use super::clock::Clock;
 use super::graph::Graph;
 use super::guest::Birth;
 use super::registry::{Shared, State};
+use super::rehearsal::Rehearsal;
 use super::rollback::Tally;
 use super::scripts::{Before, Files, Leaving, Register, Script, Tried};
 use super::state::Snapshot;
@@ -43,6 +45,9 @@ pub(super) struct Stage {
     pub(super) shared: Arc<Shared>,
     pub(super) scripts: Register,
     pub(super) voice: Option<voice::Host>,
+    pub(super) clock: Clock,
+    /// The recording that the scripts run on, if nothing they ask may leave the process.
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
     /// How long the handlers of a replaced version may go on.
     pub(super) drain: Duration,
 }
@@ -220,6 +225,8 @@ impl Stage {
             },
             permissions: script.options.permissions.clone(),
             kv: self.inbox.kv(),
+            clock: self.clock.clone(),
+            rehearsal: self.rehearsal.clone(),
             voice: self.voice.clone(),
         }
     }

@@ -4,4 +4,6 @@
 mod support;
 
 mod effects;
+mod replay;
 mod restart;
+mod web;

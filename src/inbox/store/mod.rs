@@ -27,7 +27,6 @@ use lock::Lock;
 
 pub use calls::Recorded;
 pub use events::Past;
-pub use failures::Failure;
 pub use kv::{KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, Page, VALUE_BYTES};
 pub(super) use kv::{Usages, disk_error};
 
@@ -85,6 +84,12 @@ pub enum OpenError {
     #[error("{} is a database, but not of argon-host: set another \"dir\" in [state]", path.display())]
     Foreign {
         /// The file.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("the bot has no state yet: {} begins with `argon-host run`", path.display())]
+    Missing {
+        /// Where it would be.
         path: PathBuf,
     },
     /// SQLite or the system says no.
@@ -178,6 +183,11 @@ impl Store {
 
     /// Opens the file for reading beside the process that owns it.
     pub(super) fn look_into(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Missing {
+                path: path.to_owned(),
+            });
+        }
         let look = || -> Result<Connection, Problem> {
             check_header(path)?;
             let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;

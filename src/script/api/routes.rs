@@ -17,6 +17,7 @@ use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
 use crate::script::position::{self, Known};
+use crate::script::recall::{Question, Recall};
 use crate::script::scheduler::{Behalf, Finish, Wait};
 use crate::script::thread::Mail;
 
@@ -131,6 +132,10 @@ impl Guest {
         self.room_for_call(lua, &route.label())?;
         let behalf = self.scheduler.borrow().here(lua);
         let site = behalf.as_ref().and_then(Behalf::site);
+        let label = route.label();
+        // Without `randomId`, which follows from where it is asked.
+        let args = serde_json::to_string(&params).unwrap_or_default();
+        let question = Question::new(&label, &args);
         if let (Retry::RandomId, Some(site)) = (route.retry, &site) {
             let id = || {
                 let bot = self.shared.identity();
@@ -156,11 +161,12 @@ impl Guest {
                 Ok(value)
             })
         });
-        let question = position::question(&call);
-        let known = match &site {
-            Some(site) => site.known(question),
-            None => Known::Nothing,
-        };
+        let Recall {
+            site,
+            known,
+            of_load,
+        } = self.recall(site, &question);
+        let question = question.hash;
         let (known, repeated) = match known {
             Known::Nothing => (None, false),
             Known::Answer(answer) => (Some(answer), false),
@@ -173,6 +179,7 @@ impl Guest {
             route,
             finish,
             read: read.map(|site| (site, question)),
+            of_load,
         };
         let ticket = self
             .scheduler

@@ -8,7 +8,6 @@
 //! the gap; where it is put back, it runs the first time only; patterns with `*` or `/` in minute or hour
 //! follow the clock.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
@@ -38,7 +37,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                     zone(&options.raw_get("timezone")?)?
                 }
             };
-            let schedule = Schedule::new(&pattern, zone, Timestamp::now()).map_err(|problem| {
+            let schedule = Schedule::new(&pattern, zone, guest.clock.calendar()).map_err(|problem| {
                 Fault::text(format!(
                     "argon.cron: {pattern:?} is no cron pattern (minute, hour, day of the month, month, \
                      day of the week): {problem}"
