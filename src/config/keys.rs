@@ -269,7 +269,7 @@ pub static STATE: SectionKeys = SectionKeys {
             "redact",
             "list of paths",
             "[]",
-            "Fields that recordings of failed events leave out: `\"message.text\"`, `\"user.*\"`.",
+            "Fields that recordings of failed events leave out of events, of the arguments of calls and of their answers: `\"message.text\"`, `\"user.*\"`, `\"headers.set-cookie\"`. A path begins at the top of each, `*` is any name, and lists are gone through.",
         ),
     ],
 };

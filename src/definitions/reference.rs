@@ -41,6 +41,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "Shows the recordings of events whose handlers failed, newest first, a JSON object a line: payload, calls with their answers, errors. `redact` under `[state]` leaves fields out.",
     ),
     (
+        "argon-host replay EVENT-ID|FILE [CONFIG]",
+        "Runs recorded events through the scripts as they are now, without a connection: the handlers get the recorded answers, and every call is shown with its arguments. What is asked differently than it was recorded has no answer and raises an error with the code `not_recorded`. An id is of an event whose handlers failed, or that is not finished; a file has lines of `argon-host failures` (`-` is stdin). `--script NAME` takes the recordings of one script. The exit code is 1 if a handler fails. What a script had in its variables is not in a recording, time that handlers wait for is left out, and there is no voice.",
+    ),
+    (
         "argon-host types [DIR]",
         "Writes `argon.d.luau` and `.luaurc`, so that editors complete and check scripts.",
     ),

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use super::batch::{self, Batch, ScriptId, decode_events, encode_event, encode_slots};
 use super::pace::{LAZY, Pace};
-use super::queue::{Core, Nap, Ready};
+use super::queue::{Arrived, Core, Nap, Ready};
 use super::record;
 use super::recording::Failed;
 use super::redaction::Redaction;
@@ -67,6 +67,12 @@ pub(super) enum Op {
     Passed { id: String, place: Place },
     /// A script was given a number.
     Script { id: ScriptId, name: String },
+    /// The runs of a script's timer were given up to that time.
+    Timer {
+        script: ScriptId,
+        timer: String,
+        at: u64,
+    },
     /// A script is done with an event.
     Done {
         seq: u64,
@@ -96,6 +102,7 @@ impl std::fmt::Debug for Op {
             Op::Event { .. } => "Event",
             Op::Passed { .. } => "Passed",
             Op::Script { .. } => "Script",
+            Op::Timer { .. } => "Timer",
             Op::Done { .. } => "Done",
             Op::Intent { .. } => "Intent",
             Op::Answer { .. } => "Answer",
@@ -168,13 +175,6 @@ impl Unwritten {
 struct Dropped {
     by_script: BTreeMap<ScriptId, u64>,
     reported: Option<Instant>,
-}
-
-/// Events of one commit that go out when it is made.
-struct Arrived {
-    seq: u64,
-    event: Arc<Event>,
-    scripts: Arc<[ScriptId]>,
 }
 
 impl Journal {
@@ -339,6 +339,7 @@ impl Journal {
             for op in ops {
                 match op {
                     Op::Script { id, name } => store.name_script(*id, name)?,
+                    Op::Timer { script, timer, at } => store.set_timer(*script, timer, *at)?,
                     Op::Intent { site, .. } if counts(batches, site) => {
                         store.intend(site.seq, site.script, &site.position, site.question)?;
                         callers.insert((site.seq, site.script));
@@ -437,7 +438,7 @@ impl Journal {
 
     fn passes(&mut self, id: &str, place: &Place) {
         match *place {
-            Place::Connection | Place::Unknown => return,
+            Place::Connection | Place::Timer | Place::Unknown => return,
             Place::Id => {}
             Place::Sequence {
                 scope,
@@ -569,11 +570,12 @@ impl Journal {
                     seq,
                     event,
                     scripts,
-                    ..
+                    place,
                 } => arrived.push(Arrived {
                     seq,
                     event,
                     scripts,
+                    alone: place == Place::Timer,
                 }),
                 Op::Intent { receipt, .. } => receipts.push(receipt),
                 Op::Kv { reply, .. } => {
@@ -586,11 +588,7 @@ impl Journal {
             }
         }
         if !arrived.is_empty() {
-            self.core.hand_out(
-                arrived
-                    .into_iter()
-                    .map(|one| (one.seq, one.event, one.scripts)),
-            );
+            self.core.hand_out(arrived.into_iter());
         }
         for receipt in receipts {
             receipt(Ok(()));
@@ -772,7 +770,11 @@ impl Op {
     /// Whether it reads or writes by itself, beyond what it changes in memory.
     fn needs_database(&self) -> bool {
         match self {
-            Op::Script { .. } | Op::Intent { .. } | Op::Answer { .. } | Op::Kv { .. } => true,
+            Op::Script { .. }
+            | Op::Timer { .. }
+            | Op::Intent { .. }
+            | Op::Answer { .. }
+            | Op::Kv { .. } => true,
             Op::Done { failed, .. } => failed.is_some(),
             _ => false,
         }

@@ -12,6 +12,8 @@
 //!   each once. A type that no script wants is not kept.
 //! * **What handlers ask is written down** ([`Ledger`]): the intent before it is sent, the answer after,
 //!   so that a handler that runs again gets the same answers and says nothing twice.
+//! * **A timer that is due is an event of its script** ([`Timers`]): handed out once for each due time,
+//!   and again if its run did not come to an end.
 //! * **Nobody holds the others back.** A script that falls behind is given the rest from the disk when it
 //!   is ready.
 //!
@@ -39,6 +41,7 @@ mod record;
 mod recording;
 mod redaction;
 mod store;
+mod timers;
 mod view;
 mod window;
 
@@ -56,6 +59,7 @@ pub use redaction::Redaction;
 pub use store::{
     KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded, VALUE_BYTES, path_in,
 };
+pub use timers::Timers;
 pub use view::{KvEntry, View, import_kv};
 pub use window::{Scope, WINDOW, Window};
 
@@ -89,6 +93,8 @@ pub struct Event {
 pub enum Place {
     /// It is of the connection: handed out, not kept.
     Connection,
+    /// It is of a script's own timer: kept, and given to that script alone.
+    Timer,
     /// It came without an id: kept; the stream's place does not move.
     Unknown,
     /// It has an id of a form that is not known.
@@ -221,16 +227,24 @@ impl Inbox {
                 tracing::info!("unfinished events of an embedded server that is gone were dropped");
             }
             let past = store.past(REPLAY_LIFETIME)?;
-            Ok((past, store.batches()?, store.scripts()?, store.next_seq()?))
+            let timers = store.timers()?;
+            Ok((
+                past,
+                store.batches()?,
+                store.scripts()?,
+                store.next_seq()?,
+                timers,
+            ))
         };
-        let (past, batches, scripts, next_seq) = begin(&mut store).map_err(store::unreadable)?;
+        let (past, batches, scripts, next_seq, timers) =
+            begin(&mut store).map_err(store::unreadable)?;
         let unfinished: HashSet<u64> = batches.iter().flat_map(Batch::open_events).collect();
         let names = scripts
             .iter()
             .map(|(name, &id)| (id, name.clone()))
             .collect();
         let open = batches.iter().flat_map(Batch::open_pairs);
-        let core = Core::new(scripts.clone(), open, next_seq);
+        let core = Core::new(scripts.clone(), open, next_seq, timers);
         let bounds = Bounds {
             backlog: settings.backlog,
             quota: settings.quota,
@@ -329,6 +343,11 @@ impl Inbox {
     /// The stream's last `ready`, if there was one.
     pub fn ready(&self) -> Option<Arc<Event>> {
         self.core.lock().ready.clone()
+    }
+
+    /// What a script's repeating timers have done.
+    pub fn timers(&self, script: &str) -> Timers {
+        Timers::new(Arc::clone(&self.core), script)
     }
 
     /// The key-value store beside the events.

@@ -83,6 +83,8 @@ pub(super) struct State {
     interested: HashMap<String, Arc<[ScriptId]>>,
     /// The last `ready` of the stream.
     pub(super) ready: Option<Arc<Event>>,
+    /// The time up to which each timer's runs were given.
+    timers: HashMap<ScriptId, HashMap<String, u64>>,
 }
 
 /// How a script stands, whoever subscribes for it.
@@ -94,6 +96,16 @@ struct Standing {
     held: HashSet<u64>,
     /// Events that were dropped since somebody asked.
     dropped: u64,
+}
+
+/// An event that was committed.
+pub(super) struct Arrived {
+    /// 0 for one that is not kept.
+    pub(super) seq: u64,
+    pub(super) event: Arc<Event>,
+    pub(super) scripts: Arc<[ScriptId]>,
+    /// Nobody but these scripts gets it.
+    pub(super) alone: bool,
 }
 
 /// An event that can be taken.
@@ -212,6 +224,16 @@ impl State {
         scripts
     }
 
+    fn set_timer(&mut self, script: ScriptId, timer: &str, at: u64) {
+        let timers = self.timers.entry(script).or_default();
+        timers.insert(timer.to_owned(), at);
+        self.ops.push(Op::Timer {
+            script,
+            timer: timer.to_owned(),
+            at,
+        });
+    }
+
     fn standing(&mut self, script: ScriptId) -> &mut Standing {
         self.of_script.entry(script).or_default()
     }
@@ -254,6 +276,7 @@ impl Core {
         scripts: HashMap<String, ScriptId>,
         open: impl IntoIterator<Item = (u64, ScriptId)>,
         next_seq: u64,
+        timers: HashMap<ScriptId, HashMap<String, u64>>,
     ) -> Arc<Self> {
         let mut of_script: HashMap<ScriptId, Standing> = HashMap::new();
         for (_, script) in open {
@@ -275,6 +298,7 @@ impl Core {
                 of_script,
                 interested: HashMap::new(),
                 ready: None,
+                timers,
             }),
             journal: std::sync::OnceLock::new(),
             room: Notify::new(),
@@ -372,6 +396,49 @@ impl Core {
         Ok(())
     }
 
+    pub(super) fn script(&self, name: &str) -> ScriptId {
+        self.lock().script(name)
+    }
+
+    pub(super) fn timer(&self, script: ScriptId, timer: &str) -> Option<u64> {
+        self.lock().timers.get(&script)?.get(timer).copied()
+    }
+
+    pub(super) fn set_timer(&self, script: ScriptId, timer: &str, at: u64) {
+        let mut state = self.lock();
+        state.set_timer(script, timer, at);
+        self.mention(state);
+    }
+
+    /// Keeps a run of a timer for its script, with the time that was given, unless it was given before.
+    pub(super) fn give_run(
+        &self,
+        script: ScriptId,
+        timer: &str,
+        due: u64,
+        event: Arc<Event>,
+    ) -> bool {
+        let mut state = self.lock();
+        let given = state.timers.get(&script).and_then(|all| all.get(timer));
+        if given.is_some_and(|&given| given >= due) {
+            return false;
+        }
+        let seq = state.next_seq;
+        state.next_seq += 1;
+        state.standing(script).open += 1;
+        state.pending += 1;
+        state.pending_bytes += event.payload.len();
+        state.ops.push(Op::Event {
+            seq,
+            event,
+            place: Place::Timer,
+            scripts: [script].into(),
+        });
+        state.set_timer(script, timer, due);
+        self.urge(state);
+        true
+    }
+
     /// An event that nobody gets: only its place counts.
     pub(super) fn pass(&self, id: String, place: Place) {
         self.tell(Op::Passed { id, place });
@@ -386,23 +453,26 @@ impl Core {
     }
 
     /// The events are committed: puts them where they are wanted, and wakes who wants them.
-    pub(super) fn hand_out(
-        &self,
-        events: impl Iterator<Item = (u64, Arc<Event>, Arc<[ScriptId]>)>,
-    ) {
+    pub(super) fn hand_out(&self, events: impl Iterator<Item = Arrived>) {
         let mut wake: Vec<Thread> = Vec::new();
         {
             let mut state = self.lock();
-            for (seq, event, scripts) in events {
+            for Arrived {
+                seq,
+                event,
+                scripts,
+                alone,
+            } in events
+            {
                 state.pending -= 1;
                 state.pending_bytes -= event.payload.len();
                 for subscriber in &mut state.subscribers {
+                    let wanted = scripts.contains(&subscriber.script);
+                    if alone && !wanted {
+                        continue;
+                    }
                     // What is not kept for it goes before what is.
-                    let seq = if scripts.contains(&subscriber.script) {
-                        seq
-                    } else {
-                        0
-                    };
+                    let seq = if wanted { seq } else { 0 };
                     if seq > 0 || subscriber.interest.has(&event.kind) {
                         wake.extend(subscriber.wake());
                     } else {

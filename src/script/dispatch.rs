@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
+use super::api::timers::CRON;
 use super::guest::Guest;
 use super::position;
 use super::recall::{Load, Waited};
@@ -304,6 +305,9 @@ impl Guest {
     /// Hands an event to its handlers.
     pub(super) fn dispatch(&self, lua: &Lua, delivery: Delivery) {
         self.begins_event();
+        if delivery.kind == CRON {
+            return self.take_run(lua, delivery);
+        }
         let handlers = self.handlers.borrow_mut().of(&delivery.kind);
         let Some(handlers) = handlers.filter(|list| !list.is_empty()) else {
             if let Some(rehearsal) = &self.rehearsal {
@@ -331,12 +335,8 @@ impl Guest {
         } else {
             None
         };
-        let context = Context {
-            bot: self.shared.identity(),
-            load: Rc::clone(&self.load),
-        };
         let arrived = delivery.event();
-        let run = EventRun::new(delivery, &self.name, &self.tally, context);
+        let run = self.run_of(delivery);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
@@ -390,6 +390,23 @@ impl Guest {
         if handled {
             self.status.events.fetch_add(1, Ordering::Relaxed);
         }
+        run.finished();
+    }
+
+    fn run_of(&self, delivery: Delivery) -> Rc<EventRun> {
+        let context = Context {
+            bot: self.shared.identity(),
+            load: Rc::clone(&self.load),
+        };
+        EventRun::new(delivery, &self.name, &self.tally, context)
+    }
+
+    /// Hands an event to one handler, which `begin` begins.
+    pub(super) fn run_alone(&self, delivery: Delivery, begin: impl FnOnce(Rc<EventRun>)) {
+        let run = self.run_of(delivery);
+        run.remaining.set(run.remaining.get() + 1);
+        begin(Rc::clone(&run));
+        self.status.events.fetch_add(1, Ordering::Relaxed);
         run.finished();
     }
 

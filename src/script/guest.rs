@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
@@ -36,7 +37,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
-use crate::inbox::{Kv, Subscription};
+use crate::inbox::{Kv, Subscription, Timers};
 use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 use crate::voice;
@@ -74,6 +75,10 @@ pub(super) struct Birth {
     pub(super) http: fetch::Client,
     /// The bot's key-value store.
     pub(super) kv: Kv,
+    /// Which runs its timers were given.
+    pub(super) timers: Timers,
+    /// When the process began.
+    pub(super) started: Timestamp,
     pub(super) clock: Clock,
     /// The recording that it runs on, if nothing it asks may leave the process.
     pub(super) rehearsal: Option<Arc<Rehearsal>>,
@@ -126,6 +131,9 @@ pub(super) struct Guest {
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
     pub(super) kv: Kv,
+    pub(super) timers: Timers,
+    /// As in [`Birth`].
+    pub(super) started: Timestamp,
     pub(super) clock: Clock,
     /// As in [`Birth`].
     pub(super) rehearsal: Option<Arc<Rehearsal>>,
@@ -189,6 +197,8 @@ impl Guest {
             budget,
             permissions: birth.permissions,
             kv: birth.kv,
+            timers: birth.timers,
+            started: birth.started,
             rehearsal: birth.rehearsal,
             load: Rc::default(),
             http: birth.http,
@@ -413,6 +423,11 @@ impl Guest {
             tracing::error!(target: "script", script = %self.name,
                 "script.state of the version before could not be taken over whole: {error}");
         }
+    }
+
+    /// Whether this version's turn has begun.
+    pub(super) fn has_turn(&self) -> bool {
+        self.first.borrow().is_none()
     }
 
     /// A copy of `script.state`. What it leaves out is said if `loud`.

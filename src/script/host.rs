@@ -244,6 +244,7 @@ impl Host {
             scripts: scripts.clone(),
             voice: settings.voice.clone(),
             clock: settings.clock.clone(),
+            started: settings.clock.calendar(),
             rehearsal: settings.rehearsal.clone(),
             drain: settings.reload.drain,
         };

@@ -84,6 +84,13 @@ impl Path {
         child
     }
 
+    /// The position of what it asks next.
+    pub(super) fn next(&self) -> String {
+        let number = self.asked.get();
+        self.asked.set(number + 1);
+        format!("{}:{number}", self.name)
+    }
+
     /// This coroutine is it.
     pub(super) fn is_of(&self, thread: usize) {
         self.thread.set(thread);
@@ -116,12 +123,10 @@ pub(super) enum Known {
 impl Site {
     /// The next position of a coroutine.
     pub(super) fn next(run: &Rc<EventRun>, path: &Rc<Path>) -> Self {
-        let number = path.asked.get();
-        path.asked.set(number + 1);
         Self {
             run: Rc::clone(run),
             path: Some(Rc::clone(path)),
-            position: format!("{}:{number}", path.name),
+            position: path.next(),
         }
     }
 
@@ -134,13 +139,10 @@ impl Site {
         }
     }
 
-    /// The `randomId` of what is sent from here: 64 bits that follow from bot, event, script and position.
-    /// The platform compares the ids of all bots of a channel.
+    /// The `randomId` of what is sent from here: it follows from bot, event, script and position.
     pub(super) fn random_id(&self, bot: &str, script: &str) -> i64 {
         let number = self.run.ledger.number().to_string();
-        let id = hash([bot, &*self.run.id, &number, script, &self.position]);
-        // 0 stands for none on the platform.
-        (if id == 0 { 1 } else { id }) as i64
+        random_id(bot, [&self.run.id, &number], script, &self.position)
     }
 
     /// Looks up what was asked here before.
@@ -200,6 +202,14 @@ impl Site {
         }
         ledger
     }
+}
+
+/// The `randomId` of what a script sends at a position of something: 64 bits. The platform compares the
+/// ids of all bots of a channel.
+pub(super) fn random_id(bot: &str, of: [&str; 2], script: &str, position: &str) -> i64 {
+    let id = hash([bot, of[0], of[1], script, position]);
+    // 0 stands for none on the platform.
+    (if id == 0 { 1 } else { id }) as i64
 }
 
 /// Whether a call that was sent then, and whose answer is not known, may be sent again.

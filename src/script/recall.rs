@@ -69,26 +69,18 @@ pub(super) enum Waited<'a> {
     Refused(&'a str),
 }
 
-/// The same as it is written down.
-#[derive(Serialize, Deserialize)]
+/// The same as it is written down: an event, or why there is none.
+#[derive(Default, Serialize, Deserialize)]
 struct WrittenWait<'a> {
-    #[serde(borrow)]
-    ok: Option<WrittenEvent<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum WrittenEvent<'a> {
-    Event {
-        #[serde(rename = "type")]
-        kind: Cow<'a, str>,
-        id: Cow<'a, str>,
-        #[serde(borrow)]
-        payload: &'a RawValue,
-    },
-    Refused {
-        refused: Cow<'a, str>,
-    },
+    #[serde(rename = "type", default, skip_serializing_if = "str::is_empty")]
+    kind: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    id: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a RawValue>,
+    /// What its predicate raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Cow<'a, str>>,
 }
 
 /// What the top level asked, and its answers.
@@ -165,25 +157,23 @@ impl Guest {
         let Some((site, question)) = asked else {
             return;
         };
-        let ok = match waited {
+        let written = match waited {
             Waited::Nothing => None,
-            Waited::Event(event) => {
-                serde_json::from_str(&event.payload)
-                    .ok()
-                    .map(|payload| WrittenEvent::Event {
-                        kind: Cow::Borrowed(&event.kind),
-                        id: Cow::Borrowed(&event.id),
-                        payload,
-                    })
-            }
-            Waited::Refused(message) => Some(WrittenEvent::Refused {
-                refused: Cow::Borrowed(message),
+            Waited::Event(event) => Some(WrittenWait {
+                kind: Cow::Borrowed(&event.kind),
+                id: Cow::Borrowed(&event.id),
+                payload: serde_json::from_str(&event.payload).ok(),
+                refused: None,
+            }),
+            Waited::Refused(message) => Some(WrittenWait {
+                refused: Some(Cow::Borrowed(message)),
+                ..WrittenWait::default()
             }),
         };
         // Text and JSON always make JSON.
-        if let Ok(answer) = serde_json::to_string(&WrittenWait { ok }) {
-            (site.ledger()).answered(&site.position, question, Bytes::from(answer));
-        }
+        let written = serde_json::to_string(&written).unwrap_or_default();
+        let answer = Bytes::from(format!("{{\"ok\":{written}}}"));
+        (site.ledger()).answered(&site.position, question, answer);
     }
 
     /// What a `waitFor` came to before: the event, or nil.
@@ -196,18 +186,18 @@ impl Guest {
         if body.is_empty() {
             return Ok(Value::Nil);
         }
-        match serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))? {
-            WrittenEvent::Event { kind, id, payload } => {
-                let event = Event {
-                    kind: kind.into_owned(),
-                    id: id.into_owned(),
-                    payload: payload.get().to_owned(),
-                    received: Instant::now(),
-                };
-                let value = self.event_value(lua, &event, Marks::default());
-                Ok(Value::Table(value.map_err(unreadable)?))
-            }
-            WrittenEvent::Refused { refused } => Err(Fault::text(refused)),
+        let written: WrittenWait<'_> =
+            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        if let Some(refused) = written.refused {
+            return Err(Fault::text(refused));
         }
+        let event = Event {
+            kind: written.kind.into_owned(),
+            id: written.id.into_owned(),
+            payload: written.payload.map_or("null", RawValue::get).to_owned(),
+            received: Instant::now(),
+        };
+        let value = self.event_value(lua, &event, Marks::default());
+        Ok(Value::Table(value.map_err(unreadable)?))
     }
 }

@@ -142,7 +142,7 @@ impl Rehearsal {
         };
         self.findings().unanswered += 1;
         let shown = shorten(args);
-        tracing::warn!(target: "replay", script = %self.script, position, "{what} {shown} → no answer: {problem}");
+        tracing::warn!(target: "replay", script = %self.script, position = some(position), "{what} {shown} → no answer: {problem}");
         let error = super::errors::local_failure(
             what,
             "not_recorded",
@@ -157,7 +157,7 @@ impl Rehearsal {
             .strip_prefix("{\"ok\":")
             .and_then(|answer| answer.strip_suffix('}'))
             .unwrap_or(answer);
-        tracing::info!(target: "replay", script = %self.script, position,
+        tracing::info!(target: "replay", script = %self.script, position = some(position),
             "{what} {args} → {}", shorten(answer));
     }
 
@@ -165,6 +165,10 @@ impl Rehearsal {
     pub fn bot(&self) -> &str {
         &self.bot
     }
+}
+
+fn some(position: &str) -> Option<&str> {
+    (!position.is_empty()).then_some(position)
 }
 
 fn shorten(text: &str) -> String {

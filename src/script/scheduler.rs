@@ -30,10 +30,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
 use super::api::log::shorten;
+use super::api::timers::CRON;
 use super::budget::{self, Allowance, Budget, Meter};
 use super::clock::Clock;
 use super::dispatch::EventRun;
@@ -41,7 +43,7 @@ use super::errors::{Fault, Trouble, failure, local_failure};
 use super::guest::Guest;
 use super::position::{Path, Site};
 use super::recall::{LoadQuestion, Waited};
-use super::rhythm::Rhythm;
+use super::rhythm::{Beat, Rhythm};
 use super::thread::Mail;
 use crate::contract::Route;
 use crate::rest;
@@ -123,6 +125,12 @@ impl Behalf {
         event.is_kept().then(|| Site::next(event, path))
     }
 
+    /// The same position for a run of a timer, of which nothing is kept.
+    pub(super) fn passing_position(&self) -> Option<String> {
+        let path = self.path.as_ref().filter(|_| self.event.is_none())?;
+        Some(path.next())
+    }
+
     /// The same for a coroutine that it begins.
     fn begin(&self, thread: &Thread) -> Self {
         Self {
@@ -152,8 +160,8 @@ pub(super) enum Purpose {
     Top,
     /// A handler of an event, by its name for positions.
     Handler(Rc<EventRun>, Rc<str>),
-    /// A run of a repeating timer.
-    Every(u64),
+    /// A run of a repeating timer; the timer and the time that it was due at, for positions.
+    Every(u64, String),
     /// A handler of something in voice.
     Voice,
 }
@@ -184,6 +192,7 @@ struct Start {
 }
 
 struct Every {
+    name: Rc<str>,
     rhythm: Rhythm,
     function: Function,
     busy: bool,
@@ -200,6 +209,8 @@ pub(super) struct Scheduler {
     roots: HashMap<usize, Root>,
     timers: BTreeMap<TimerKey, Timer>,
     every: HashMap<u64, Every>,
+    /// Repeating timers that were ever begun, by what they are.
+    names: HashMap<String, u32>,
     deferred: VecDeque<Start>,
     /// Where a coroutine is among the timers, and (`None`) in `deferred`.
     scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
@@ -387,7 +398,7 @@ impl Scheduler {
     }
 
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
-    pub(super) fn every(&mut self, rhythm: Rhythm, function: Function) -> u64 {
+    pub(super) fn every(&mut self, name: String, rhythm: Rhythm, function: Function) -> u64 {
         let id = self.next_serial();
         if self.retired {
             return id;
@@ -397,6 +408,7 @@ impl Scheduler {
         self.every.insert(
             id,
             Every {
+                name: name.into(),
                 rhythm,
                 function,
                 busy: false,
@@ -404,6 +416,24 @@ impl Scheduler {
             },
         );
         id
+    }
+
+    /// The name of a new repeating timer: what it is, and how many of these there were before.
+    pub(super) fn name_timer(&mut self, name: String) -> String {
+        let count = self.names.entry(name.clone()).or_default();
+        *count += 1;
+        format!("{name}#{}", *count - 1)
+    }
+
+    fn every_of(&mut self, name: &str) -> Option<&mut Every> {
+        self.every.values_mut().find(|every| *every.name == *name)
+    }
+
+    /// The function of a timer whose run begins; none if it is gone, or a run of it goes on.
+    pub(super) fn begin_run(&mut self, name: &str) -> Option<Function> {
+        let every = self.every_of(name).filter(|every| !every.busy)?;
+        every.busy = true;
+        Some(every.function.clone())
     }
 
     /// Ends a repeating timer; a run that has begun goes on.
@@ -421,7 +451,6 @@ impl Scheduler {
     /// From now on only what runs on behalf of an event is woken by time: for a rehearsal.
     pub(super) fn only_for_events(&mut self) {
         self.retired = true;
-        self.every.clear();
         self.timers.clear();
     }
 
@@ -540,7 +569,8 @@ impl Guest {
                 Allowance::Event,
             ),
             Purpose::Top => (None, None, Allowance::Load),
-            Purpose::Every(_) | Purpose::Voice => (None, None, Allowance::Event),
+            Purpose::Every(_, name) => (None, Some(Path::root(name)), Allowance::Event),
+            Purpose::Voice => (None, None, Allowance::Event),
         };
         let behalf = Behalf {
             event,
@@ -720,11 +750,17 @@ impl Guest {
         match purpose {
             Purpose::Top => self.loaded(),
             Purpose::Voice => {}
-            Purpose::Handler(run, _) => {
-                self.scheduler.borrow_mut().handlers -= 1;
+            Purpose::Handler(run, name) => {
+                let mut scheduler = self.scheduler.borrow_mut();
+                scheduler.handlers -= 1;
+                let timer = name.strip_prefix("cron:").filter(|_| run.kind == CRON);
+                if let Some(every) = timer.and_then(|timer| scheduler.every_of(timer)) {
+                    every.busy = false;
+                }
+                drop(scheduler);
                 run.finished();
             }
-            Purpose::Every(id) => {
+            Purpose::Every(id, _) => {
                 if let Some(every) = self.scheduler.borrow_mut().every.get_mut(&id) {
                     every.busy = false;
                 }
@@ -948,31 +984,41 @@ impl Guest {
     }
 
     fn run_every(&self, lua: &Lua, id: u64, now: Instant) {
-        let (function, due) = {
-            let mut scheduler = self.scheduler.borrow_mut();
-            let Some(every) = scheduler.every.get_mut(&id) else {
-                return;
-            };
-            let beat = every.rhythm.beat(every.timer.0, now, self.clock.calendar());
-            let timer = scheduler.set_timer(beat.next, Timer::Every(id));
-            match scheduler.every.get_mut(&id) {
-                Some(every) => {
-                    every.timer = timer;
-                    if every.busy || !beat.runs {
-                        return;
-                    }
-                    every.busy = true;
-                    (every.function.clone(), beat.due)
-                }
-                None => return,
-            }
+        let calendar = self.clock.calendar();
+        let mut scheduler = self.scheduler.borrow_mut();
+        let Some(every) = scheduler.every.get_mut(&id) else {
+            return;
         };
-        // A pattern tells for which time it runs.
-        let due: MultiValue = due
-            .map(|due| Value::Number(due.as_millisecond() as f64 / 1e3))
-            .into_iter()
-            .collect();
-        self.begin(lua, &function, due, Purpose::Every(id));
+        let planned = every.timer.0;
+        let waits = matches!(every.rhythm, Rhythm::Cron(_)) && !self.has_turn();
+        let beat = if waits {
+            // The version before it has its turn still, and the same timer perhaps.
+            Beat {
+                next: now + Duration::from_secs(1),
+                runs: false,
+                due: None,
+            }
+        } else {
+            every.rhythm.beat(planned, now, calendar)
+        };
+        let (name, function) = (Rc::clone(&every.name), every.function.clone());
+        let begins = beat.runs && !every.busy;
+        every.busy |= begins && beat.due.is_none();
+        let timer = scheduler.set_timer(beat.next, Timer::Every(id));
+        if let Some(every) = scheduler.every.get_mut(&id) {
+            every.timer = timer;
+        }
+        drop(scheduler);
+        match beat.due {
+            _ if !begins => {}
+            Some(due) => self.give_run(&name, due),
+            None => {
+                let late = SignedDuration::try_from(now - planned).unwrap_or_default();
+                let due = calendar.checked_sub(late).unwrap_or(calendar);
+                let position = format!("{name}@{}", due.as_millisecond());
+                self.begin(lua, &function, (), Purpose::Every(id, position));
+            }
+        }
     }
 
     /// Logs an error that nobody caught.

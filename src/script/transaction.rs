@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::runtime;
 
 use super::Trouble;
@@ -46,6 +47,8 @@ pub(super) struct Stage {
     pub(super) scripts: Register,
     pub(super) voice: Option<voice::Host>,
     pub(super) clock: Clock,
+    /// When the process began, by that clock.
+    pub(super) started: Timestamp,
     /// The recording that the scripts run on, if nothing they ask may leave the process.
     pub(super) rehearsal: Option<Arc<Rehearsal>>,
     /// How long the handlers of a replaced version may go on.
@@ -225,6 +228,8 @@ impl Stage {
             },
             permissions: script.options.permissions.clone(),
             kv: self.inbox.kv(),
+            timers: self.inbox.timers(name),
+            started: self.started,
             clock: self.clock.clone(),
             rehearsal: self.rehearsal.clone(),
             voice: self.voice.clone(),

@@ -166,6 +166,7 @@ async fn what_a_handler_waited_for_and_what_other_servers_said_stays_the_same() 
         if event.message.text ~= "first" then return end
         local get = argon.http.request({ url = "URL" }).body
         local post = argon.http.request({ url = "URL", method = "POST" }).body
+        print("waits")
         local second = argon.waitFor("messageCreate", function(other)
             return other.message.text == "second"
         end)
@@ -182,9 +183,7 @@ async fn what_a_handler_waited_for_and_what_other_servers_said_stays_the_same() 
     let world = World::at(&sim.base).await;
     let mut process = run(dir.path(), &sim).await;
     world.write(0, "general", "first").await;
-    while web.count() < 2 {
-        tokio::task::yield_now().await;
-    }
+    process.line("waits").await;
     world.write(0, "general", "second").await;
     process.line("said nil").await;
     process.signal("KILL");

@@ -16,6 +16,7 @@ argon.on("messageCreate", function(event)
     local count = argon.kv.update("count", function(count) return (count or 0) + 1 end)
     event:reply(`{greeting} {count} from {me.username} to {event.message.sender.username}`)
     local page = argon.http.request({ url = "URL", method = "POST", json = { count = count } })
+    print("waits")
     local second = argon.waitFor("messageCreate", function(other)
         return other.message.text == "second"
     end)
@@ -38,12 +39,8 @@ async fn night(state: &str) -> (tempfile::TempDir, String) {
     let dir = bot(&config, &[("night.luau", &script), ("other.luau", "")]);
     let world = World::at(&sim.base).await;
     let mut process = run(dir.path(), &sim).await;
-    let mut events = world.events().await;
     world.write(0, "general", "first").await;
-    events.bot_message().await;
-    while web.count() < 1 {
-        tokio::task::yield_now().await;
-    }
+    process.line("waits").await;
     world.write(0, "general", "second").await;
     let line = process.line("attempt to index nil").await;
     process.signal("TERM");

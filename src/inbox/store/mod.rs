@@ -14,6 +14,7 @@ mod events;
 mod failures;
 mod kv;
 mod lock;
+mod timers;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,7 +32,7 @@ pub use kv::{KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, Page, VALUE_BYTES};
 pub(super) use kv::{Usages, disk_error};
 
 /// What makes each version of the schema out of the one before it.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("timers.sql")];
 
 /// `ArgH`: marks a database as ours.
 const APPLICATION: i32 = 0x4172_6748;

@@ -10,6 +10,7 @@
 //! calls idempotent is sent again if its answer is not known; `POST` and `PATCH` are written down before
 //! they are sent, and raise `uncertain` then, unless the request has `retry = true`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -152,7 +153,7 @@ fn uncertain(label: &str) -> rest::Error {
 #[derive(Serialize, Deserialize)]
 struct Written {
     status: u16,
-    headers: Vec<(String, String)>,
+    headers: BTreeMap<String, String>,
     /// A body that is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
@@ -165,7 +166,7 @@ fn written_down(answer: &Answer) -> Bytes {
     let text = std::str::from_utf8(&answer.body).ok();
     let written = Written {
         status: answer.status,
-        headers: answer.headers.clone(),
+        headers: answer.headers.iter().cloned().collect(),
         body: text.map(str::to_owned),
         bytes: text.is_none().then(|| BASE64.encode(&answer.body)),
     };
@@ -184,7 +185,7 @@ fn finish(guest: &Guest, lua: &Lua, answer: &Result<Bytes, rest::Error>) -> Resu
     };
     let answer = Answer {
         status: written.status,
-        headers: written.headers,
+        headers: written.headers.into_iter().collect(),
         body: bytes.into(),
     };
     Ok(Value::Table(value(guest, lua, &answer)?))

@@ -136,13 +136,20 @@ impl Guest {
         // Without `randomId`, which follows from where it is asked.
         let args = serde_json::to_string(&params).unwrap_or_default();
         let question = Question::new(&label, &args);
-        if let (Retry::RandomId, Some(site)) = (route.retry, &site) {
-            let id = || {
-                let bot = self.shared.identity();
-                let bot = bot.as_ref().map_or("", |bot| &*bot.user_id);
-                site.random_id(bot, &self.name).into()
+        if route.retry == Retry::RandomId {
+            let bot = self.shared.identity();
+            let bot = bot.as_ref().map_or("", |bot| &*bot.user_id);
+            let of_timer = behalf.as_ref().and_then(Behalf::passing_position);
+            let id = match (&site, of_timer) {
+                (Some(site), _) => Some(site.random_id(bot, &self.name)),
+                (None, Some(position)) => {
+                    Some(position::random_id(bot, ["", ""], &self.name, &position))
+                }
+                (None, None) => None,
             };
-            params.entry("randomId").or_insert_with(id);
+            if let Some(id) = id {
+                params.entry("randomId").or_insert_with(|| id.into());
+            }
         }
         // A modal that is opened must be known when it comes back.
         let modal = super::controls::Modal::of_call(route, &params);
