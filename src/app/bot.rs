@@ -143,6 +143,10 @@ async fn start(
     let settings = inbox::Settings {
         backlog: config.state.backlog,
         quota: config.state.kv,
+        sync: match config.state.sync_full {
+            true => inbox::Sync::Full,
+            false => inbox::Sync::Normal,
+        },
         redaction: inbox::Redaction::new(config.state.redact.iter().cloned()),
     };
     let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;

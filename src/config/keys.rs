@@ -266,6 +266,12 @@ pub static STATE: SectionKeys = SectionKeys {
             "What the keys and values of one script, or of one shared store, may have.",
         ),
         key(
+            "sync",
+            "\"normal\" or \"full\"",
+            "\"normal\"",
+            "What storing waits for. `\"normal\"`: what was stored survives the host, whatever kills it; a power cut may take the last moments. `\"full\"`: it survives a power cut, and every event waits for the disk.",
+        ),
+        key(
             "redact",
             "list of paths",
             "[]",

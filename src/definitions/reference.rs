@@ -283,7 +283,8 @@ fn routes(out: &mut String) {
          over a limit raise before anything is sent; so does, with the code `permission_denied`, a route that the script's \
          `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A call of a handler that runs again after a \
          crash is not sent again when its answer is known; what becomes of one whose answer is not known stands with the \
-         route. A script that wants it sent in any case catches `uncertain` and makes the call once more. A failed call \
+         route. `{ retry = true }` as a second argument has it sent again all the same, also when only the answer \
+         was lost: better twice than not at all. A failed call \
          raises an error value:\n",
     );
     code(out, FAILURE);

@@ -119,6 +119,19 @@ pub struct Settings {
     pub quota: u64,
     /// What is left out of recordings.
     pub redaction: Redaction,
+    /// What a commit waits for.
+    pub sync: Sync,
+}
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// The system has it: it survives the process, whatever kills it. A power cut may take the last
+    /// commits.
+    #[default]
+    Normal,
+    /// The disk has it: it survives a power cut.
+    Full,
 }
 
 impl Default for Settings {
@@ -127,6 +140,7 @@ impl Default for Settings {
             backlog: 256 << 20,
             quota: 64 << 20,
             redaction: Redaction::default(),
+            sync: Sync::default(),
         }
     }
 }
@@ -222,6 +236,7 @@ impl Inbox {
         settings: Settings,
     ) -> Result<(Arc<Self>, Past, usize), OpenError> {
         let begin = |store: &mut Store| {
+            store.sync(settings.sync)?;
             let dropped = store.enter(user_id, passing)?;
             if dropped > 0 {
                 tracing::info!("unfinished events of an embedded server that is gone were dropped");

@@ -66,14 +66,14 @@ async fn a_handler_that_runs_again_gets_the_same_answers_and_says_nothing_twice(
 #[tokio::test]
 async fn what_cannot_be_recognised_is_not_sent_again_unless_the_script_asks() {
     let sim = Sim::start().await;
-    let script = |then: &str| {
+    let script = |options: &str, then: &str| {
         format!(
             r#"argon.on("messageCreate", function(event)
                 print(`asks {{event.replayed}}`)
                 local function kick()
                     local ok, failure = pcall(argon.members.kick, {{
                         spaceId = event.spaceId, channelId = event.channelId, userId = event.message.sender.userId,
-                    }})
+                    }}{options})
                     return failure.code
                 end
                 local code = kick()
@@ -85,41 +85,46 @@ async fn what_cannot_be_recognised_is_not_sent_again_unless_the_script_asks() {
     let dir = bot(
         CONFIG,
         &[
-            ("once.luau", &script("")),
+            ("once.luau", &script("", "")),
             (
                 "again.luau",
-                &script("if code == 'uncertain' then code = kick() end"),
+                &script("", "if code == 'uncertain' then code = kick() end"),
             ),
+            ("retry.luau", &script(", { retry = true }", "")),
         ],
     );
     let world = World::at(&sim.base).await;
-    let fault = json!({"kind": "delay", "interface": "IMembers", "seconds": 3600, "count": 2});
+    let fault = json!({"kind": "delay", "interface": "IMembers", "seconds": 3600, "count": 3});
     world.act("fault", fault).await;
     let mut process = run(dir.path(), &sim).await;
     world.write(0, "general", "kick").await;
-    process.line("asks nil").await;
-    process.line("asks nil").await;
-    // Both are written down, and so both may be on their way.
+    for _ in 0..3 {
+        process.line("asks nil").await;
+    }
+    // All are written down, and so all may be on their way.
     let state = dir.path().join(".argon/demo.db");
     let asked = || -> u64 {
         let database = rusqlite::Connection::open(&state).expect("the state");
         let count = database.query_row("SELECT count(*) FROM call", [], |row| row.get(0));
         count.expect("a number")
     };
-    while asked() < 2 {
+    while asked() < 3 {
         tokio::task::yield_now().await;
     }
     process.signal("KILL");
     process.ended().await;
     let mut process = start(dir.path(), &sim);
-    for _ in 0..2 {
+    for _ in 0..3 {
         process.line(": told ").await;
     }
     process.signal("TERM");
     process.ended().await;
     let output = process.output();
     assert!(output.contains("demo/once: told uncertain"), "{output}");
-    assert!(!output.contains("demo/again: told uncertain"), "{output}");
+    for name in ["again", "retry"] {
+        let uncertain = format!("demo/{name}: told uncertain");
+        assert!(!output.contains(&uncertain), "{output}");
+    }
 }
 
 #[tokio::test]

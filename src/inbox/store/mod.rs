@@ -1,7 +1,8 @@
 //! The database of one bot: opening it without harm to what is there, and its schema.
 //!
 //! `<state.dir>/<bot>.db`, SQLite in WAL mode with `synchronous = NORMAL`: what was committed survives
-//! the process, whatever kills it; a power cut may take the last commits, never the file. One process
+//! the process, whatever kills it; a power cut may take the last commits, never the file ([`Sync::Full`]
+//! is for those who cannot have that). One process
 //! at a time: `<bot>.lock` is locked while the file is open, by a lock of the system that ends with the
 //! process.
 //!
@@ -23,6 +24,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::Sync;
 use super::batch::milliseconds;
 use lock::Lock;
 
@@ -211,7 +213,6 @@ impl Store {
         // Before the first table, or it has no effect: the file can shrink.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {
@@ -219,6 +220,15 @@ impl Store {
         }
         migrate(&mut connection)?;
         Ok(connection)
+    }
+
+    /// Says what a commit waits for.
+    pub(super) fn sync(&self, sync: Sync) -> rusqlite::Result<()> {
+        let level = match sync {
+            Sync::Normal => "NORMAL",
+            Sync::Full => "FULL",
+        };
+        self.connection.pragma_update(None, "synchronous", level)
     }
 
     /// Runs `work` as one transaction: all of it is on disk afterwards, or nothing.

@@ -145,7 +145,7 @@ fn hash(request: &fetch::Request) -> u64 {
 /// Why a request is not sent again.
 fn uncertain(label: &str) -> rest::Error {
     let message = "it was sent before the bot was restarted, and nobody knows whether it took effect; \
-                   to send it again, catch this error and make the request once more, or set retry";
+                   to send it again in such a case, set retry = true in the request";
     local_failure(label, "uncertain", message.to_owned())
 }
 
