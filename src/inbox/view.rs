@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::batch::milliseconds;
 use super::redaction::Redaction;
-use super::store::{KvOp, OpenError, Store, Usages, unreadable};
+use super::store::{KEY_BYTES, KvOp, OpenError, Store, Usages, VALUE_BYTES, unreadable};
 
 /// A bot's state, for reading.
 #[derive(Debug)]
@@ -28,6 +28,24 @@ pub struct KvEntry {
     /// When it goes, milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+}
+
+impl KvEntry {
+    /// Why no script could have stored it.
+    fn problem(&self) -> Option<String> {
+        let (kind, name) = self.space.split_once(':').unwrap_or_default();
+        if !matches!(kind, "script" | "shared") || name.is_empty() {
+            return Some(format!(
+                "the space {:?} is neither script:NAME nor shared:NAME",
+                self.space
+            ));
+        }
+        if self.key.is_empty() || self.key.len() > KEY_BYTES {
+            return Some(format!("a key has 1 to {KEY_BYTES} bytes"));
+        }
+        (self.value.get().len() > VALUE_BYTES)
+            .then(|| format!("a value has at most {VALUE_BYTES} bytes as JSON"))
+    }
 }
 
 impl View {
@@ -105,6 +123,10 @@ pub fn import_kv(path: &Path, entries: &[KvEntry], quota: u64) -> Result<(), Str
                 ttl: entry.expires.map(|at| Duration::from_millis(at - now)),
                 revision: None,
             };
+            if let Some(why) = entry.problem() {
+                refused = Some(format!("entry {}: {why}", at + 1));
+                return Err(rusqlite::Error::ExecuteReturnedResults);
+            }
             if let Err(why) = store.kv(&mut usages, quota, &entry.space, &op)? {
                 refused = Some(format!("entry {}: {why}", at + 1));
                 return Err(rusqlite::Error::ExecuteReturnedResults);
