@@ -29,7 +29,7 @@ async fn stored(sim: &Sim) -> (tempfile::TempDir, Process) {
             print("stored")"#,
         )],
     );
-    let mut process = run(dir.path(), sim).await;
+    let process = run(dir.path(), sim).await;
     while !process.output().contains("stored") {
         tokio::task::yield_now().await;
     }
