@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /healthz` | 200 while the process works |
 //! | `GET /readyz` | 200 while every bot's stream is live, else 503; which ones are |
+//! | `GET /metrics` | what is counted, for Prometheus |
 //! | `GET /api/status` | everything about bots, streams and scripts |
 //! | `POST /api/reload?bot=&script=` | loads all scripts again, or one; 422 when a load failed |
 //! | `POST /api/scripts/{name}/resume?bot=` | lets a paused script run again |
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,6 +25,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::roll::{Bot, Refusal, Roll};
+use super::{Facts, metrics};
 use crate::guard;
 
 pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
@@ -35,12 +38,13 @@ pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
         .route("/api/status", get(status))
         .route("/api/reload", post(reload))
         .route("/api/scripts/{name}/resume", post(resume))
         .fallback(|| async {
-            let message = "there is /healthz, /readyz, /api/status, /api/reload and \
-                           /api/scripts/NAME/resume";
+            let message = "there is /healthz, /readyz, /metrics, /api/status, /api/reload \
+                           and /api/scripts/NAME/resume";
             refuse(StatusCode::NOT_FOUND, "not_found", message)
         })
         .layer(middleware::from_fn(here))
@@ -66,13 +70,35 @@ async fn ready(State(roll): State<Roll>) -> Response {
     (status, Json(json!({ "ready": ready, "live": bots }))).into_response()
 }
 
+/// Every bot by name; those that do not run have no facts.
+fn facts(roll: &Roll) -> Vec<(String, Option<Facts>)> {
+    let bots = roll.all().into_iter();
+    bots.map(|(name, bot)| (name, bot.map(|bot| bot.facts())))
+        .collect()
+}
+
+async fn scrape(State(roll): State<Roll>) -> Response {
+    // The size of files and the state of the process are asked of the system.
+    let text = tokio::task::spawn_blocking(move || metrics::render(&facts(&roll))).await;
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(panic) => refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            &panic.to_string(),
+        ),
+    }
+}
+
 async fn status(State(roll): State<Roll>) -> Json<Value> {
-    let bots: Vec<Value> = roll
-        .all()
+    let bots: Vec<Value> = facts(&roll)
         .into_iter()
-        .map(|(name, bot)| {
-            let mut status = bot.map_or_else(|| json!({ "running": false }), |bot| bot.status());
+        .map(|(name, facts)| {
+            let mut status = facts
+                .as_ref()
+                .map_or_else(|| json!({}), |facts| json!(facts));
             status["name"] = name.into();
+            status["running"] = facts.is_some().into();
             status
         })
         .collect();

@@ -53,9 +53,9 @@ async fn a_handler_past_its_budget_dies_at_its_line_and_the_script_goes_on() {
     )
     .await;
     let report = &bot.host().reports()[0];
-    assert_eq!(report.ended, 1);
+    assert_eq!(report.counts.ended, 1);
     assert!(
-        report.cpu >= SHORT && report.memory > 100 << 10,
+        report.counts.cpu >= SHORT && report.counts.memory > 100 << 10,
         "{report:?}"
     );
 }
@@ -296,7 +296,7 @@ async fn a_predicate_that_spins_ends_the_coroutine_that_waits() {
         .await;
     bot.done(2).await;
     bot.log.wait("predicate", 1).await;
-    assert_eq!(bot.host().reports()[0].ended, 1);
+    assert_eq!(bot.host().reports()[0].counts.ended, 1);
     assert!(bot.log.of("predicate").contains(&"alive".to_owned()));
 }
 
