@@ -199,7 +199,7 @@ pub struct Voice {
     pub slot: usize,
     /// The channel's or call's id; none for a slot that is free.
     pub room: Option<String>,
-    /// `connecting`, `connected`, `reconnecting`; `free`.
+    /// `joining`, `connected`, `reconnecting`, `over`; `free` for a slot without a connection.
     pub state: &'static str,
     /// Packets given to the socket.
     pub sent: u64,

@@ -1,15 +1,4 @@
-//! The routes.
-//!
-//! | route | answers |
-//! |---|---|
-//! | `GET /healthz` | 200 while the process works |
-//! | `GET /readyz` | 200 while every bot's stream is live, else 503; which ones are |
-//! | `GET /metrics` | what is counted, for Prometheus |
-//! | `GET /api/status` | everything about bots, streams and scripts |
-//! | `POST /api/reload?bot=&script=` | loads all scripts again, or one; 422 when a load failed |
-//! | `POST /api/scripts/{name}/resume?bot=` | lets a paused script run again |
-//!
-//! Errors are `{"error": code, "message": sentence}`.
+//! The routes, as [`ROUTES`] lists them. Errors are `{"error": code, "message": sentence}`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +17,47 @@ use super::roll::{Bot, Refusal, Roll};
 use super::{Facts, metrics};
 use crate::guard;
 
+/// A route of the admin server.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminRoute {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path with its parameters.
+    pub path: &'static str,
+    /// What it answers.
+    pub doc: &'static str,
+}
+
+const fn route(method: &'static str, path: &'static str, doc: &'static str) -> AdminRoute {
+    AdminRoute { method, path, doc }
+}
+
+/// Every route.
+pub const ROUTES: &[AdminRoute] = &[
+    route("GET", "/healthz", "200 while the process works."),
+    route(
+        "GET",
+        "/readyz",
+        "200 while the stream of every bot is live, else 503: `{ ready, live }`, `live` by bot.",
+    ),
+    route("GET", "/metrics", "What is counted, for Prometheus."),
+    route(
+        "GET",
+        "/api/status",
+        "How every bot stands: its stream, inbox, calls, scripts and voice connections, with the same figures as the metrics.",
+    ),
+    route(
+        "POST",
+        "/api/reload?bot=&script=",
+        "Loads all scripts again, or one, of all bots, or one: `{ scripts }`; 422 when a load failed.",
+    ),
+    route(
+        "POST",
+        "/api/scripts/{name}/resume?bot=",
+        "Lets a paused script run again: `{ scripts }`.",
+    ),
+];
+
 pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
     let here = move |request: Request, next: Next| async move {
         match guard::check(request.headers(), address) {
@@ -43,9 +73,10 @@ pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
         .route("/api/reload", post(reload))
         .route("/api/scripts/{name}/resume", post(resume))
         .fallback(|| async {
-            let message = "there is /healthz, /readyz, /metrics, /api/status, /api/reload \
-                           and /api/scripts/NAME/resume";
-            refuse(StatusCode::NOT_FOUND, "not_found", message)
+            let paths = ROUTES.iter().map(|route| route.path.split('?').next());
+            let paths: Vec<_> = paths.flatten().collect();
+            let message = format!("there is {}", paths.join(", "));
+            refuse(StatusCode::NOT_FOUND, "not_found", &message)
         })
         .layer(middleware::from_fn(here))
         .with_state(roll)

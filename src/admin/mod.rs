@@ -13,5 +13,6 @@ mod roll;
 mod server;
 
 pub use facts::Facts;
+pub use http::{AdminRoute, ROUTES};
 pub use roll::{Bot, BoxFuture, Refusal, Roll};
 pub use server::{Error, Server};

@@ -41,7 +41,7 @@ impl crate::admin::Bot for Subject {
             inbox: inbox_facts(&self.inbox, &self.database),
             rest: rest_facts(&self.client),
             scripts: self.scripts.reports().into_iter().map(script).collect(),
-            voice: Vec::new(),
+            voice: self.voice.snapshot().into_iter().map(connection).collect(),
         }
     }
 
@@ -209,5 +209,39 @@ fn script(report: Report) -> facts::Script {
             ("answered", counts.http_answered),
             ("failed", counts.http_failed),
         ]),
+    }
+}
+
+fn connection(standing: voice::Standing) -> facts::Voice {
+    let (room, state) = match standing.place {
+        Some((room, phase)) => (Some(room.id().to_owned()), phase_name(phase)),
+        None => (None, "free"),
+    };
+    let stats = standing.stats;
+    facts::Voice {
+        script: standing.script,
+        slot: standing.slot,
+        room,
+        state,
+        sent: stats.sent,
+        late: stats.late,
+        missed: stats.missed,
+        dropped: stats.dropped,
+        silence: stats.silence,
+        reconnects: stats.reconnects,
+        received: stats.received,
+        unheard: stats.unheard,
+        encoded: stats.encoded,
+        encode_seconds: stats.encode_time.as_secs_f64(),
+        complexity: stats.complexity,
+    }
+}
+
+fn phase_name(phase: voice::Phase) -> &'static str {
+    match phase {
+        voice::Phase::Joining => "joining",
+        voice::Phase::Connected => "connected",
+        voice::Phase::Reconnecting => "reconnecting",
+        voice::Phase::Over => "over",
     }
 }

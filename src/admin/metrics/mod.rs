@@ -17,7 +17,7 @@ use prometheus::proto::MetricFamily;
 
 use super::Facts;
 use samples::Samples;
-use table::Source;
+use table::Of;
 
 /// What the answer's `Content-Type` is.
 pub(super) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -43,40 +43,40 @@ fn family(metric: &Metric, bots: &Bots, process: &[MetricFamily]) -> MetricFamil
     family.set_field_type(metric.kind.into());
     let mut out = Samples::new(metric);
     let running = || (bots.iter()).filter_map(|(name, facts)| Some((&**name, facts.as_ref()?)));
-    match metric.source {
-        Source::OfHost(read) => read(bots, &mut out),
-        Source::OfProcess => {
+    match metric.of {
+        Of::Host(read) => read(bots, &mut out),
+        Of::Process => {
             let known = process.iter().find(|known| known.name() == metric.name);
             family.set_metric(known.map_or_else(Vec::new, |known| known.get_metric().to_vec()));
             return family;
         }
-        Source::OfBot(read) => {
+        Of::Bot(read) => {
             for (bot, facts) in running() {
                 read(facts, out.of(&[("bot", bot)]));
             }
         }
-        Source::OfInterface(read) => {
+        Of::Interface(read) => {
             for (bot, facts) in running() {
                 for one in &facts.rest.interfaces {
                     read(one, out.of(&[("bot", bot), ("interface", one.name)]));
                 }
             }
         }
-        Source::OfRoute(read) => {
+        Of::Route(read) => {
             for (bot, facts) in running() {
                 for route in &facts.rest.routes {
                     read(route, out.of(&[("bot", bot), ("route", &route.name)]));
                 }
             }
         }
-        Source::OfScript(read) => {
+        Of::Script(read) => {
             for (bot, facts) in running() {
                 for script in &facts.scripts {
                     read(script, out.of(&[("bot", bot), ("script", &script.name)]));
                 }
             }
         }
-        Source::OfVoice(read) => {
+        Of::Voice(read) => {
             for (bot, facts) in running() {
                 for one in &facts.voice {
                     let connection = one.slot.to_string();
