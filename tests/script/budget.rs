@@ -5,7 +5,7 @@ use std::time::Duration;
 use argon_host::script::{ScriptSettings, State};
 use serde_json::json;
 
-use crate::support::{Bot, message};
+use crate::support::{Bot, message, until};
 
 /// A budget that a loop uses up at once, and that no honest handler here comes near.
 const SHORT: Duration = Duration::from_millis(50);
@@ -303,12 +303,12 @@ async fn a_predicate_that_spins_ends_the_coroutine_that_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_top_level_that_spins_fails_to_load() {
     let bot = Bot::start_slow(&[("top_spins.luau", "local x = 1\nwhile true do x += 1 end")]).await;
-    let trouble = loop {
-        if let State::Failed(trouble) = bot.host().reports()[0].state.clone() {
-            break trouble;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let state = || bot.host().reports()[0].state.clone();
+    let failed = || match state() {
+        State::Failed(trouble) => Some(trouble),
+        _ => None,
     };
+    let trouble = until(failed, || format!("{:?}", state())).await;
     assert_eq!(trouble.place.map(|place| place.line), Some(2));
     assert!(
         trouble

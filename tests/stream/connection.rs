@@ -111,6 +111,7 @@ async fn comments_keep_a_quiet_connection_alive() {
     let start = Instant::now();
     while start.elapsed() < 2 * silence {
         connection.send(b": still here\n\n").await;
+        // Time is the subject: more of it passes than a silent connection has.
         tokio::time::sleep(silence / 20).await;
     }
     connection.event("messageCreate", &id(1), "{}").await;
