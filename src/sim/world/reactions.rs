@@ -94,6 +94,21 @@ impl World {
         }
     }
 
+    /// A message whose reactions are about to change.
+    fn before_reaction(
+        &mut self,
+        channel: Id,
+        message: i64,
+        now: Now,
+    ) -> Result<&mut Message, Fault> {
+        let known = self
+            .channel_mut(channel)
+            .and_then(|place| place.message_mut(message))
+            .ok_or_else(|| Fault::code("message_not_found"))?;
+        known.keep_shown(now);
+        Ok(known)
+    }
+
     fn react(
         &mut self,
         user: Id,
@@ -102,12 +117,8 @@ impl World {
         emoji: &str,
         now: Now,
     ) -> Result<(), Fault> {
-        let known = self
-            .channel_mut(channel)
-            .and_then(|place| place.message_mut(message))
-            .ok_or_else(|| Fault::code("message_not_found"))?;
+        let known = self.before_reaction(channel, message, now)?;
         let distinct = known.reactions.len();
-        known.keep_shown(now);
         match known.reactions.iter_mut().find(|r| r.emoji == emoji) {
             Some(reaction) if reaction.users.contains(&user) => {
                 return Err(Fault::code("already_reacted"));
@@ -133,11 +144,7 @@ impl World {
         emoji: &str,
         now: Now,
     ) -> Result<(), Fault> {
-        let known = self
-            .channel_mut(channel)
-            .and_then(|place| place.message_mut(message))
-            .ok_or_else(|| Fault::code("message_not_found"))?;
-        known.keep_shown(now);
+        let known = self.before_reaction(channel, message, now)?;
         let reaction = known
             .reactions
             .iter_mut()
