@@ -306,7 +306,7 @@ impl Bot {
         self.progress(|progress| progress.abandoned >= count).await;
     }
 
-    async fn progress(&self, enough: impl Fn(Progress) -> bool) {
+    async fn progress(&self, enough: impl Fn(&Progress) -> bool) {
         let progress = || Some(self.inbox.progress()).filter(&enough);
         until(progress, || format!("{:?}", self.inbox.progress())).await;
     }

@@ -27,7 +27,6 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -35,7 +34,7 @@ use uuid::Uuid;
 
 use super::quirks::Quirks;
 use buffer::{Buffer, Reader};
-pub use buffer::{DIRECT_BUFFER, EVENT_KEPT, SPACE_BUFFER};
+pub use buffer::{DIRECT_BUFFER, SPACE_BUFFER};
 pub use frame::frame;
 use subscriber::{SENT_KEPT, Subscriber};
 

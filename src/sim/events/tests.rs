@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{EVENT_KEPT, Feed, POSITION_KEPT, Quirks, SPACE_BUFFER};
+use super::buffer::EVENT_KEPT;
+use super::{Feed, POSITION_KEPT, Quirks, SPACE_BUFFER};
 use crate::config::Dialect;
 
 const BOT: Uuid = Uuid::from_u128(1);

@@ -4,8 +4,7 @@
 //! sent the message. `Ack` and `Defer` leave it open, a modal (see `modals`) uses it up. Who hears of an
 //! interaction is a quirk.
 
-use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,9 +13,9 @@ use tokio::time::Instant;
 use super::controls::{check_choice, is_button};
 use super::entitlements::{COMMANDS, MANAGE_BOTS, lacks};
 use super::options::{check_options, check_subjects};
-use super::{Command, Fault, Id, Message, Show, Space, World, forms, wire};
+use super::{Fault, Id, Message, Show, World, forms};
+use crate::contract::CONTROL_TYPE;
 use crate::contract::limits::INTERACTION_LIFETIME;
-use crate::contract::{COMMAND_OPTION_TYPE, CONTROL_TYPE};
 use crate::sim::clock::Now;
 
 /// An interaction that can be answered.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::controls::check_controls;
 use super::entitlements::{ATTACH, MENTION, MENTION_EVERYONE, READ, SEND};
-use super::{Channel, Fault, Id, Show, VOICE, World, forms, wire};
+use super::{Channel, Fault, Id, Reaction, Show, VOICE, World, forms, wire};
 use crate::contract::ENTITY_TYPE;
 use crate::contract::limits::RANDOM_ID_LIFETIME;
 use crate::sim::clock::Now;
