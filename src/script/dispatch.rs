@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use mlua::{FromLua, Function, Lua, Table, Value};
 
@@ -25,8 +26,9 @@ use super::recall::{Load, Waited};
 use super::registry::Identity;
 use super::rollback::Tally;
 use super::scheduler::Purpose;
+use super::status::Status;
 use crate::contract;
-use crate::inbox::{Asked, Delivery, Event, Failing, Kv, Ledger, Recorded};
+use crate::inbox::{Asked, Delivery, Event, Failing, Ledger, Recorded};
 
 /// What is noted of what an event's handlers ask: entries, and bytes of their arguments.
 const NOTED: (usize, usize) = (256, 64 << 10);
@@ -54,6 +56,9 @@ pub(super) struct EventRun {
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
+    /// When its first handler started.
+    begun: Cell<Option<Instant>>,
+    status: Arc<Status>,
     /// Where it is noted how it went; none for what is no event.
     tally: Option<Arc<Tally>>,
 }
@@ -75,20 +80,25 @@ struct Context {
 }
 
 impl EventRun {
-    fn new(mut delivery: Delivery, script: &str, tally: &Arc<Tally>, context: Context) -> Rc<Self> {
+    fn new(mut delivery: Delivery, guest: &Guest) -> Rc<Self> {
         Rc::new(Self {
             id: delivery.id.clone(),
             kind: delivery.kind.clone(),
-            script: script.to_owned(),
+            script: guest.name.clone(),
             ledger: delivery.ledger().clone(),
             recorded: position::by_position(delivery.take_recorded()),
             reads: RefCell::default(),
             asked: RefCell::default(),
             errors: RefCell::default(),
-            context,
+            context: Context {
+                bot: guest.shared.identity(),
+                load: Rc::clone(&guest.load),
+            },
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
-            tally: Some(Arc::clone(tally)),
+            begun: Cell::new(None),
+            status: Arc::clone(&guest.status),
+            tally: Some(Arc::clone(&guest.tally)),
         })
     }
 
@@ -98,12 +108,12 @@ impl EventRun {
     }
 
     /// The end of the script, which is waited for like an event.
-    pub(super) fn unload(script: &str, kv: &Kv) -> Rc<Self> {
+    pub(super) fn unload(guest: &Guest) -> Rc<Self> {
         Rc::new(Self {
             id: String::new(),
             kind: "unload".into(),
-            script: script.to_owned(),
-            ledger: Ledger::of_nothing(kv),
+            script: guest.name.clone(),
+            ledger: Ledger::of_nothing(&guest.kv),
             recorded: RefCell::default(),
             reads: RefCell::default(),
             asked: RefCell::default(),
@@ -111,6 +121,8 @@ impl EventRun {
             context: Context::default(),
             delivery: Cell::new(None),
             remaining: Cell::new(1),
+            begun: Cell::new(None),
+            status: Arc::clone(&guest.status),
             tally: None,
         })
     }
@@ -121,6 +133,19 @@ impl EventRun {
         let bytes: usize = all.iter().map(|one| one.args.len()).sum();
         if all.len() < NOTED.0 && bytes < NOTED.1 {
             all.push(asked());
+        }
+    }
+
+    /// A handler starts.
+    fn starts(&self) {
+        self.remaining.set(self.remaining.get() + 1);
+        if self.begun.get().is_none() {
+            let now = Instant::now();
+            self.begun.set(Some(now));
+            if let Some(delivery) = self.delivery.take() {
+                self.status.lag.note(now - delivery.received);
+                self.delivery.set(Some(delivery));
+            }
         }
     }
 
@@ -136,6 +161,9 @@ impl EventRun {
         if remaining == 0
             && let Some(delivery) = self.delivery.take()
         {
+            if let Some(begun) = self.begun.get() {
+                self.status.handling.note(begun.elapsed());
+            }
             let errors = self.errors.take();
             if let Some(tally) = &self.tally {
                 tally.note(!errors.is_empty());
@@ -336,7 +364,7 @@ impl Guest {
             None
         };
         let arrived = delivery.event();
-        let run = self.run_of(delivery);
+        let run = EventRun::new(delivery, self);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
@@ -393,18 +421,10 @@ impl Guest {
         run.finished();
     }
 
-    fn run_of(&self, delivery: Delivery) -> Rc<EventRun> {
-        let context = Context {
-            bot: self.shared.identity(),
-            load: Rc::clone(&self.load),
-        };
-        EventRun::new(delivery, &self.name, &self.tally, context)
-    }
-
     /// Hands an event to one handler, which `begin` begins.
     pub(super) fn run_alone(&self, delivery: Delivery, begin: impl FnOnce(Rc<EventRun>)) {
-        let run = self.run_of(delivery);
-        run.remaining.set(run.remaining.get() + 1);
+        let run = EventRun::new(delivery, self);
+        run.starts();
         begin(Rc::clone(&run));
         self.status.events.fetch_add(1, Ordering::Relaxed);
         run.finished();
@@ -419,7 +439,7 @@ impl Guest {
         extra: Value,
         run: &Rc<EventRun>,
     ) {
-        run.remaining.set(run.remaining.get() + 1);
+        run.starts();
         let purpose = Purpose::Handler(Rc::clone(run), Rc::clone(&handler.name));
         if extra.is_nil() {
             self.begin(lua, function, event, purpose);

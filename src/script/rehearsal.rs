@@ -26,7 +26,6 @@ const SHOWN: usize = 2000;
 #[derive(Debug)]
 pub struct Rehearsal {
     script: String,
-    bot: String,
     replayed: bool,
     hidden: bool,
     /// What was asked, by position.
@@ -57,7 +56,6 @@ impl Rehearsal {
         let by_question = |call: &CallRecord| (call.question, call.clone());
         Arc::new(Self {
             script: recording.script.clone(),
-            bot: recording.bot.clone(),
             replayed: recording.replayed,
             hidden: recording.hidden,
             calls: recording.calls.iter().map(by_position).collect(),
@@ -159,11 +157,6 @@ impl Rehearsal {
             .unwrap_or(answer);
         tracing::info!(target: "replay", script = %self.script, position = some(position),
             "{what} {args} → {}", shorten(answer));
-    }
-
-    /// Who the bot was.
-    pub fn bot(&self) -> &str {
-        &self.bot
     }
 }
 

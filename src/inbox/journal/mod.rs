@@ -22,6 +22,7 @@ mod room;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::inbox::Place;
@@ -111,6 +112,7 @@ impl Journal {
         windows: impl IntoIterator<Item = (Scope, Window)>,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
+        core.counters.worked(0, &[], bytes);
         let callers = store.callers()?;
         let now = Instant::now();
         Ok(Self {
@@ -204,9 +206,12 @@ impl Journal {
         match result {
             Ok(fresh) => {
                 self.written(fresh, now);
+                let counters = &self.core.counters;
+                counters.worked(ops.len(), &replies, self.bytes);
                 self.answer(ops, replies);
             }
             Err(error) => {
+                self.core.counters.failed_commits.fetch_add(1, Relaxed);
                 self.usages.forget();
                 self.retry_at = Some(now + RETRY);
                 self.trouble(&error, now);
@@ -259,6 +264,7 @@ impl Journal {
         let counts = |batches: &BTreeMap<u64, Batch>, site: &CallSite| {
             is_open(batches, site) || failed.contains(&(site.seq, site.script))
         };
+        let begun = Instant::now();
         let fresh = store.transaction(|store| {
             for op in ops {
                 match op {
@@ -322,6 +328,7 @@ impl Journal {
             }
             Ok(fresh)
         })?;
+        self.core.counters.commits.note(begun.elapsed());
         self.unwritten.over.clear();
         self.unwritten.calls.clear();
         self.unwritten.scopes.clear();

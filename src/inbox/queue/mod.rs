@@ -6,7 +6,7 @@
 mod subscribers;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
@@ -14,6 +14,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use crate::inbox::batch::ScriptId;
+use crate::inbox::counters::Counters;
 use crate::inbox::journal::Op;
 use crate::inbox::{CAPACITY_BYTES, CAPACITY_EVENTS, Event, Place};
 
@@ -29,14 +30,6 @@ pub(in crate::inbox) struct Core {
     /// Wakes the appender when there is room again.
     pub(in crate::inbox) room: Notify,
     pub(in crate::inbox) counters: Counters,
-}
-
-#[derive(Debug, Default)]
-pub(in crate::inbox) struct Counters {
-    pub(in crate::inbox) appended: AtomicU64,
-    pub(in crate::inbox) done: AtomicU64,
-    pub(in crate::inbox) abandoned: AtomicU64,
-    pub(in crate::inbox) dropped: AtomicU64,
 }
 
 /// How the journal's thread sleeps.
@@ -362,6 +355,12 @@ impl Core {
         if seq > 0 {
             self.lock().standing(script).held.remove(&seq);
         }
+    }
+
+    /// Deliveries that are not done: events, each as often as there are scripts that it is for.
+    pub(in crate::inbox) fn unfinished(&self) -> u64 {
+        let state = self.lock();
+        state.of_script.values().map(|standing| standing.open).sum()
     }
 
     /// Events that are not in the hands of every script that they are for.

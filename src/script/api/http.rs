@@ -11,6 +11,8 @@
 //! they are sent, and raise `uncertain` then, unless the request has `retry = true`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -89,10 +91,17 @@ fn start(guest: &Guest, lua: &Lua, request: Value) -> Result<u64, Fault> {
         (ledger, site.position, intent)
     });
     let client = guest.http.clone();
+    let status = Arc::clone(&guest.status);
     Ok(guest.outside_on(lua, behalf, async move {
         let send = async |request| match client.send(request).await {
-            Ok(answer) => Ok(written_down(&answer)),
-            Err(error) => Err(local_failure(&label, error.code, error.message)),
+            Ok(answer) => {
+                status.http_answered.fetch_add(1, Ordering::Relaxed);
+                Ok(written_down(&answer))
+            }
+            Err(error) => {
+                status.http_failed.fetch_add(1, Ordering::Relaxed);
+                Err(local_failure(&label, error.code, error.message))
+            }
         };
         let answer = match written {
             None => send(request).await,
