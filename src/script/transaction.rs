@@ -118,7 +118,7 @@ impl Stage {
             tried: Tried {
                 path: wanted.path.clone(),
                 files: Arc::clone(&files),
-                rival: wanted.refused.is_some(),
+                refused: wanted.refused.clone(),
             },
             name: wanted.name.clone(),
         };
@@ -326,7 +326,7 @@ impl Script {
             self.tried = Some(Tried {
                 path: candidate.tried.path.clone(),
                 files: Arc::clone(&candidate.tried.files),
-                rival: candidate.tried.rival,
+                refused: candidate.tried.refused.clone(),
             });
         }
         if let Err(trouble) = &candidate.result {

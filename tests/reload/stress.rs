@@ -32,26 +32,35 @@ local state = script.state
 state.version = (state.version or 0) + 1
 local version = state.version
 local starts, ends, running, over = {{}}, {{}}, 0, false
-local function tell(kind, list)
-	if #list > 0 then
-		print(`{{kind}} {{version}} {{table.concat(list, " ")}}`)
-		table.clear(list)
-	end
+local function numbers(ids)
+	for at, id in ids do ids[at] = string.match(id, "_(%d+)$") end
+	return table.concat(ids, " ")
+end
+-- A handler may be interrupted for another one wherever it calls something or loops: what it notes, it notes
+-- before that, and a list is taken away before it is said.
+local function tellStarts()
+	local list = starts
+	starts = {{}}
+	print(`start {{version}} {{numbers(list)}}`)
+end
+local function tellEnds()
+	local list = ends
+	ends = {{}}
+	print(`end {{version}} {{numbers(list)}}`)
 end
 argon.on("messageCreate", function(e)
-	local n = string.match(e.id, "_(%d+)$")
-	table.insert(starts, n)
+	starts[#starts + 1] = e.id
 	running += 1
-	if over or #starts >= 500 then tell("start", starts) end
+	if over or #starts >= 500 then tellStarts() end
 	task.wait(0.02)
-	table.insert(ends, n)
+	ends[#ends + 1] = e.id
 	running -= 1
-	if #ends >= 500 or (over and running == 0) then tell("end", ends) end
+	if #ends >= 500 or (over and running == 0) then tellEnds() end
 end)
 script.onUnload(function()
 	over = true
-	tell("start", starts)
-	tell("end", ends)
+	tellStarts()
+	tellEnds()
 end)
 "#
     )
@@ -218,7 +227,9 @@ fn judge(output: &str, sent: u32) {
         if kind != "start" && kind != "end" {
             continue;
         }
-        let mut numbers = words.map(|word| word.parse::<u32>().expect("a number"));
+        let mut numbers = words
+            .filter(|word| !word.is_empty())
+            .map(|word| word.parse::<u32>().expect("a number"));
         let version = numbers.next().expect("a version");
         if kind == "end" {
             for number in numbers {
@@ -227,7 +238,10 @@ fn judge(output: &str, sent: u32) {
             }
             continue;
         }
-        assert!(version >= last_version, "version {version} began late: {line}");
+        assert!(
+            version >= last_version,
+            "version {version} began late: {line}"
+        );
         last_version = version;
         for number in numbers {
             let next = last.map_or(number, |last: u32| last + 1);
