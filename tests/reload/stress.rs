@@ -114,7 +114,7 @@ async fn write_messages(world: &World, mut stop: watch::Receiver<bool>) -> (u32,
 /// Every other version is saved, the rest are asked for: those come without the time that a change on
 /// disk is left to settle.
 async fn reload(host: &mut Process, path: &std::path::Path, admin: &str, number: u32) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         std::fs::write(path, script(number)).expect("a file");
         host.line("runs, after").await;
         return;
