@@ -154,7 +154,7 @@ pub static SCRIPTS: SectionKeys = SectionKeys {
             "drain",
             "duration",
             "\"10s\"",
-            "How long handlers of a replaced version may go on.",
+            "How long handlers of a replaced version may go on; then they are cut off, and their events count as failed.",
         ),
         key(
             "rollback",

@@ -18,10 +18,11 @@ use std::sync::atomic::Ordering;
 use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
+use super::errors::Trouble;
 use super::guest::Guest;
 use super::position;
 use super::rollback::Tally;
-use super::scheduler::Purpose;
+use super::scheduler::{CUT_OFF, Purpose};
 use crate::contract;
 use crate::inbox::{Delivery, Kv, Ledger, Recorded};
 
@@ -329,6 +330,13 @@ impl Guest {
         if handled {
             self.status.events.fetch_add(1, Ordering::Relaxed);
         }
+        run.finished();
+    }
+
+    /// The version ends before it has handed an event out: it has failed.
+    pub(super) fn cut_off_early(&self, delivery: Delivery) {
+        let run = EventRun::new(delivery, &self.name, &self.tally);
+        self.trouble(&Trouble::plain(CUT_OFF), Some(&run));
         run.finished();
     }
 
