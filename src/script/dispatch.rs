@@ -20,12 +20,13 @@ use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
 use super::api::timers::CRON;
+use super::errors::Trouble;
 use super::guest::Guest;
 use super::position;
 use super::recall::{Load, Waited};
 use super::registry::Identity;
 use super::rollback::Tally;
-use super::scheduler::Purpose;
+use super::scheduler::{CUT_OFF, Purpose};
 use super::status::Status;
 use crate::contract;
 use crate::inbox::{Asked, Delivery, Event, Failing, Ledger, Recorded};
@@ -427,6 +428,13 @@ impl Guest {
         run.starts();
         begin(Rc::clone(&run));
         self.status.events.fetch_add(1, Ordering::Relaxed);
+        run.finished();
+    }
+
+    /// The version ends before it has handed an event out: it has failed.
+    pub(super) fn cut_off_early(&self, delivery: Delivery) {
+        let run = EventRun::new(delivery, self);
+        self.trouble(&Trouble::plain(CUT_OFF), Some(&run));
         run.finished();
     }
 

@@ -22,7 +22,7 @@ use super::rehearsal::Rehearsal;
 use super::reload::Watch;
 use super::scripts::Register;
 use super::status::Counts;
-use super::thread::Mail;
+use super::thread::{Mail, Unfinished};
 use super::transaction::Stage;
 use crate::config::{Hosts, Permissions};
 use crate::inbox::Inbox;
@@ -303,7 +303,7 @@ impl Host {
     }
 
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
-    /// threads. Then what Luau still runs ends with an error at its next safepoint.
+    /// threads. Events whose handlers have not finished come again at the next start. Then what Luau still runs ends with an error at its next safepoint.
     pub async fn stop(mut self, drain: Duration) {
         let now = Instant::now();
         let end = now.checked_add(drain).unwrap_or(now);
@@ -322,7 +322,7 @@ impl Host {
             versions
         };
         for (_, version) in &versions {
-            version.stop(end);
+            version.stop(end, Unfinished::ComesAgain);
         }
         let deadline = tokio::time::Instant::from_std(end) + GRACE;
         for (name, version) in versions {

@@ -62,6 +62,7 @@ mod transaction;
 mod version;
 mod vm;
 
+pub(crate) use budget::lower_priority;
 pub use clock::Clock;
 pub use commands::{CommandKey, CommandSpec, Registered};
 pub use errors::{Place, Trouble};
