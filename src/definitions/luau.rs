@@ -382,7 +382,8 @@ fn routes(out: &mut String, members: &BTreeMap<&str, &str>) {
             let answer = route.response.map_or("()", |shape| shape.name);
             let mut params = params(route);
             if matches!(route.retry, Retry::Never | Retry::RandomId) {
-                params.push_str(", options: CallOptions?");
+                // Not an optional parameter: `pcall(argon.messages.send, params)` would lack it.
+                params.push_str(", ...CallOptions");
             }
             let _ = writeln!(
                 out,
