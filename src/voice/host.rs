@@ -26,7 +26,7 @@ use super::pacer::Lane;
 use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
 use super::session::dial::{Endpoint, Grant};
 use super::session::line::Intake;
-use super::session::{Session, Tokens};
+use super::session::{RENEW, Session, Tokens};
 use super::source::path;
 use super::stats::{Counters, Stats};
 use super::{Error, Event, Happening};
@@ -541,6 +541,7 @@ impl Inner {
                 for_opening.wake();
             }),
             counters: Arc::clone(counters),
+            renew: RENEW,
         };
         let (sender, first) = oneshot::channel();
         self.runtime.spawn(session.run(sender));

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rtrb::Producer;
@@ -68,6 +68,8 @@ pub struct Program {
     running: bool,
     /// The encoder still has the last milliseconds of sound: it looks ahead.
     held: bool,
+    /// Frames that the pacer had missed when it was asked last.
+    missed: u64,
 }
 
 impl Program {
@@ -89,6 +91,7 @@ impl Program {
             silent: TAIL + 1,
             running: false,
             held: false,
+            missed: 0,
         })
     }
 
@@ -126,10 +129,11 @@ impl Program {
             if !self.events.may_step() {
                 break;
             }
-            self.mixer.settle(&mut self.events);
+            // First, because it is the usual case.
             if self.ahead() >= AHEAD || self.ends.frames.is_full() {
                 return Wants::Nothing;
             }
+            self.mixer.settle(&mut self.events);
             if self.mixer.is_idle() {
                 if self.silent > TAIL {
                     return Wants::Nothing;
@@ -211,13 +215,9 @@ impl Program {
         frame
     }
 
-    /// Frames that the pacer missed so far.
-    pub fn missed(&self) -> u64 {
-        self.ends.counters.missed.get()
-    }
-
-    /// Time that went into mixing and encoding so far.
-    pub fn busy(&self) -> Duration {
-        Duration::from_nanos(self.ends.counters.encode_time.get())
+    /// Whether the pacer has missed a frame since this was asked last.
+    pub fn has_missed(&mut self) -> bool {
+        let missed = self.ends.counters.missed.get();
+        std::mem::replace(&mut self.missed, missed) != missed
     }
 }
