@@ -56,7 +56,8 @@ pub struct Program {
     /// Identity.
     pub id: u64,
     mixer: Mixer,
-    encoder: Encoder,
+    /// Made when it is needed first: most of what a connection holds.
+    encoder: Option<Encoder>,
     settings: Settings,
     ends: Ends,
     /// What the mixer tells, until it is heard.
@@ -79,11 +80,13 @@ impl Program {
     /// When libopus does not take the settings.
     pub fn new(id: u64, settings: Settings, ends: Ends) -> Result<Self, opus::Error> {
         let channels = settings.channels();
+        // Whether libopus takes them is known at once.
+        Encoder::new(&settings)?;
         ends.counters.complexity.set(u64::from(settings.complexity));
         Ok(Self {
             id,
             mixer: Mixer::new(channels),
-            encoder: Encoder::new(&settings)?,
+            encoder: None,
             mix: vec![0.0; settings.frame as usize * channels].into(),
             settings,
             ends,
@@ -200,12 +203,20 @@ impl Program {
 
     fn encode(&mut self, cap: u8) -> Frame {
         let began = Instant::now();
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            // Fails only without memory: it took the settings before.
+            none => match Encoder::new(&self.settings) {
+                Ok(made) => none.insert(made),
+                Err(_) => return Frame::Silence,
+            },
+        };
         let complexity = self.settings.complexity.min(cap);
-        self.encoder.set_complexity(complexity);
+        encoder.set_complexity(complexity);
         self.ends.counters.complexity.set(u64::from(complexity));
         self.events.now += u64::from(self.settings.frame);
         self.mixer.mix(&mut self.mix, &mut self.events);
-        let frame = match self.encoder.encode(&self.mix) {
+        let frame = match encoder.encode(&self.mix) {
             // DTX: nothing is sent.
             Ok(packet) if packet.len() <= 2 => Frame::Packet(Bytes::new(), self.settings.frame),
             Ok(packet) => Frame::Packet(Bytes::copy_from_slice(packet), self.settings.frame),

@@ -4,7 +4,7 @@
 //!   token; meanwhile the mixer stands still, so that the audio goes on where it was.
 //! * Before a token's two hours are over, a second socket is opened beside the first and takes over
 //!   ([`Renewal`]). The server lets a bot speak in a room once, and ends the first by itself: what is due
-//!   meanwhile waits, at most for [`HOLD`], so that no packet is lost between the two.
+//!   meanwhile waits, at most for [`HOLD`], so that only what is on the wire can be lost between the two.
 //! * What the server ends on purpose (`error` after `ready`: kicked, the call is over, replaced) stays
 //!   ended: the script is told, and may join again.
 //! * A server that says nothing for [`SILENT`] (it pings every 30 s) is gone.
@@ -40,7 +40,7 @@ const SILENT: Duration = Duration::from_secs(75);
 /// When a fresh token is asked for: ten minutes before the old one ends.
 pub const RENEW: Duration = Duration::from_secs(110 * 60);
 /// How long packets wait for the successor of a socket, once it is connected and not ready yet.
-const HOLD: Duration = Duration::from_millis(400);
+const HOLD: Duration = Duration::from_millis(600);
 /// The pause before another attempt to renew.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 /// How long a packet may take to be written.
