@@ -214,9 +214,7 @@ impl Decoded {
         if packet.track_id != self.track {
             return Ok(true);
         }
-        if let Some(goal) = self.goal.take() {
-            self.drop = (goal as f64 - self.beginning(&packet)).round().max(0.0) as u64;
-        }
+        let beginning = self.beginning(&packet);
         let audio = match self.decoder.decode(&packet) {
             Ok(audio) => audio,
             Err(Symphonia::DecodeError(problem)) => {
@@ -241,6 +239,12 @@ impl Decoded {
             return Ok(true);
         }
         let frames = (self.raw.len() / from) as u64;
+        // The first packet after a seek may only prepare the decoder for the next.
+        if frames > 0
+            && let Some(goal) = self.goal.take()
+        {
+            self.drop = (goal as f64 - beginning).round().max(0.0) as u64;
+        }
         let dropped = self.drop.min(frames);
         self.drop -= dropped;
         let heard = self.left.min(frames - dropped);
