@@ -33,6 +33,7 @@ use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
 use super::session::dial::{Endpoint, Grant};
 use super::session::line::Intake;
 use super::session::{RENEW, Session, Tokens};
+use super::slots::{Slot, Slots};
 use super::source::path;
 use super::stats::{Counters, Stats};
 use super::{Error, Event, Happening};
@@ -63,25 +64,16 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
-/// The connections of a bot at one moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// Those that are not over, in the order in which they came.
-    pub connections: Vec<Standing>,
-    /// What those that are over had counted, together: with the others it only grows.
-    pub ended: Stats,
-}
-
-/// How one connection stands.
+/// How one connection of a script stands, or a place where one was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// The script that it belongs to.
+    /// The script.
     pub script: String,
-    /// Where it is.
-    pub room: Room,
-    /// How far it is.
-    pub phase: Phase,
-    /// What it has counted.
+    /// Which of its connections this is, from 1: a number that the next one takes over.
+    pub slot: usize,
+    /// Where it is and how far; none when it is over and no other has its number.
+    pub place: Option<(Room, Phase)>,
+    /// What it and those with its number before have counted: it only grows.
     pub stats: Stats,
 }
 
@@ -89,8 +81,7 @@ pub struct Standing {
 struct State {
     connections: Vec<Connection>,
     scripts: HashMap<String, Script>,
-    /// What connections that are over had counted.
-    ended: Stats,
+    slots: Slots,
     /// No more connections: the bot ends.
     closed: bool,
 }
@@ -153,18 +144,23 @@ impl Host {
     }
 
     /// How every connection stands, for those who watch the process.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Vec<Standing> {
         let state = self.0.state();
-        let standing = |connection: &Connection| Standing {
-            script: connection.script().to_owned(),
-            room: connection.room().clone(),
-            phase: connection.phase(),
-            stats: connection.counters().read(),
+        let standing = |(script, slot, of): (&str, usize, &Slot)| {
+            let mut connections = state.connections.iter();
+            let connection = connections.find(|one| of.taken == Some(one.id()));
+            let mut stats = of.past;
+            if let Some(connection) = connection {
+                stats.add(&connection.counters().read());
+            }
+            Standing {
+                script: script.to_owned(),
+                slot,
+                place: connection.map(|one| (one.room().clone(), one.phase())),
+                stats,
+            }
         };
-        Snapshot {
-            connections: state.connections.iter().map(standing).collect(),
-            ended: state.ended,
-        }
+        state.slots.all().map(standing).collect()
     }
 
     /// Ends every connection, and lets no new one begin. Comes back when the servers know, or do not
@@ -221,7 +217,8 @@ impl Inner {
             .position(|known| known.id() == connection);
         if let Some(at) = at {
             let over = state.connections.remove(at);
-            state.ended.add(&over.counters().read());
+            let counted = over.counters().read();
+            state.slots.free(over.script(), connection, &counted);
         }
     }
 
@@ -523,6 +520,7 @@ impl Inner {
             );
             return Err(Error::new("too_many_connections", message));
         }
+        state.slots.take(connection.script(), connection.id());
         state.connections.push(connection.clone());
         Ok(())
     }
@@ -598,8 +596,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::{
-        COMMANDS, Caller, Connection, Counters, Host, MOST_CONNECTIONS, Parts, Rest, Room,
-        Settings, Stats,
+        COMMANDS, Caller, Connection, Counters, Host, MOST_CONNECTIONS, Parts, Rest, Room, Settings,
     };
     use crate::config::Secret;
     use crate::contract::Route;
@@ -688,30 +685,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_connections_have_counted_stays_in_the_sum_when_they_are_over() {
+    async fn what_connections_have_counted_stays_when_they_are_over() {
         let host = host();
         let counted = |channel, sent| {
             let connection = connection(&host, "radio", channel);
             let counters: &Counters = connection.counters();
             counters.sent.add(sent);
-            counters.encode_longest.max(sent);
             host.0.admit(&connection).expect("there is room");
             connection
         };
         let (first, second) = (counted(1, 30), counted(2, 12));
-        let snapshot = host.snapshot();
-        let sent: Vec<u64> = snapshot
-            .connections
-            .iter()
-            .map(|one| one.stats.sent)
-            .collect();
-        assert_eq!((sent, snapshot.ended), (vec![30, 12], Stats::default()));
+        let sent = || -> Vec<u64> {
+            let all = host.snapshot();
+            all.iter().map(|one| one.stats.sent).collect()
+        };
+        assert_eq!(sent(), [30, 12]);
         for connection in [first, second] {
             host.0.forget(connection.id());
         }
-        let snapshot = host.snapshot();
-        assert!(snapshot.connections.is_empty());
-        assert_eq!(snapshot.ended.sent, 42);
-        assert_eq!(snapshot.ended.encode_longest, Duration::from_nanos(30));
+        assert_eq!(sent(), [30, 12]);
+        assert!(host.snapshot().iter().all(|one| one.place.is_none()));
+        counted(3, 5);
+        assert_eq!(sent(), [35, 12]);
     }
 }

@@ -133,7 +133,7 @@ async fn work_at(work: Work, connections: usize, seconds: u64, base: &str, token
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let (wall, used) = (begun.elapsed(), cpu() - used);
     let memory = resident().saturating_sub(before) / (connections.max(2) as u64 - 1);
-    let stats = host.snapshot().connections.into_iter().map(|one| one.stats);
+    let stats = host.snapshot().into_iter().map(|one| one.stats);
     let mut sum = argon_host::voice::Stats::default();
     stats.for_each(|one| sum.add(&one));
     println!(
