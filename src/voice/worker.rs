@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::encoder::Governor;
 use super::pacer::Pacer;
+use super::priority;
 use super::program::{Program, Wants};
 
 /// The shortest time between two rounds through the programs, and how soon a worker looks again for a
@@ -48,7 +49,10 @@ impl Worker {
         let builder = thread::Builder::new()
             .name(format!("voice:mix:{number}"))
             .stack_size(1 << 20);
-        let thread = builder.spawn(move || run(&changed, &pacer))?;
+        let thread = builder.spawn(move || {
+            priority::raise(priority::WORKER);
+            run(&changed, &pacer);
+        })?;
         Ok(Self {
             changes,
             thread: thread.thread().clone(),
