@@ -136,6 +136,12 @@ impl Interest {
 }
 
 impl Subscriber {
+    /// What is ready and of a type that it wants.
+    fn wanted(&self) -> impl Iterator<Item = &Ready> {
+        let wanted = |one: &&Ready| self.interest.has(&one.event.kind);
+        self.ready.iter().filter(wanted)
+    }
+
     /// Makes room by letting go of the oldest event that it did not want.
     fn forget_unwanted(&mut self) {
         if !self.woken
@@ -562,7 +568,7 @@ impl Core {
             return 0;
         };
         let script = subscriber.script;
-        let passing = subscriber.ready.iter().filter(|one| one.seq == 0).count() as u64;
+        let passing = subscriber.wanted().filter(|one| one.seq == 0).count() as u64;
         let standing = state.standing(script);
         passing + standing.open.saturating_sub(standing.held.len() as u64)
     }
@@ -601,7 +607,9 @@ impl Core {
     /// Events that are not in the hands of every script that they are for.
     pub(super) fn all_waiting(&self) -> usize {
         let state = self.lock();
-        let ready = state.subscribers.iter().map(|one| one.ready.len()).max();
+        let ready = (state.subscribers.iter())
+            .map(|one| one.wanted().count())
+            .max();
         state.pending + ready.unwrap_or(0)
     }
 }
