@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -83,7 +83,10 @@ fn stream_facts(state: &stream::State, stats: stream::Stats) -> facts::Stream {
         stream::State::Refused(refusal) => ("refused", None, None, Some(refusal.to_string())),
         stream::State::Stopped => ("stopped", None, None, None),
     };
-    let last = stats.last.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let last = stats.last.and_then(|at| {
+        let at = SystemTime::now().checked_sub(at.elapsed())?;
+        at.duration_since(UNIX_EPOCH).ok()
+    });
     facts::Stream {
         state: name,
         seconds,
@@ -149,7 +152,11 @@ fn rest_facts(client: &rest::Client) -> facts::Rest {
     facts::Rest {
         in_flight: stats.in_flight,
         concurrency: stats.concurrency,
-        interfaces: stats.interfaces.iter().map(interface).collect(),
+        // The stream keeps to its own limit.
+        interfaces: (stats.interfaces.iter())
+            .filter(|one| one.name != "IEvents")
+            .map(interface)
+            .collect(),
         routes: client.traffic().into_iter().map(route).collect(),
     }
 }

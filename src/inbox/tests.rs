@@ -162,6 +162,23 @@ fn what_a_subscriber_does_not_want_is_not_kept_for_it() {
 }
 
 #[test]
+fn what_a_subscriber_does_not_want_does_not_wait_for_it() {
+    let inbox = Inbox::new();
+    let script = inbox.subscribe("script", thread::current());
+    script.want(["messageCreate"]);
+    let heartbeat = Event {
+        kind: "heartbeat".to_owned(),
+        ..event(1)
+    };
+    append_at(&inbox, heartbeat, Place::Connection);
+    settle(&inbox);
+    assert_eq!((script.waiting(), inbox.progress().waiting), (0, 0));
+    script.want(["heartbeat"]);
+    assert_eq!((script.waiting(), inbox.progress().waiting), (1, 1));
+    assert_eq!(next(&script).kind, "heartbeat");
+}
+
+#[test]
 fn what_nobody_wants_is_not_kept_but_is_known_to_have_come() {
     let home = Home::new();
     let (inbox, _) = home.open();

@@ -57,6 +57,8 @@ pub(super) struct EventRun {
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
+    /// When it came; none for one that is handed out once more, and for what is no event.
+    received: Option<Instant>,
     /// When its first handler started.
     begun: Cell<Option<Instant>>,
     status: Arc<Status>,
@@ -95,6 +97,7 @@ impl EventRun {
                 bot: guest.shared.identity(),
                 load: Rc::clone(&guest.load),
             },
+            received: (!delivery.is_again()).then_some(delivery.received),
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
             begun: Cell::new(None),
@@ -120,6 +123,7 @@ impl EventRun {
             asked: RefCell::default(),
             errors: RefCell::default(),
             context: Context::default(),
+            received: None,
             delivery: Cell::new(None),
             remaining: Cell::new(1),
             begun: Cell::new(None),
@@ -143,9 +147,8 @@ impl EventRun {
         if self.begun.get().is_none() {
             let now = Instant::now();
             self.begun.set(Some(now));
-            if let Some(delivery) = self.delivery.take() {
-                self.status.lag.note(now - delivery.received);
-                self.delivery.set(Some(delivery));
+            if let Some(received) = self.received {
+                self.status.lag.note(now - received);
             }
         }
     }

@@ -165,7 +165,7 @@ impl Runner {
 
     async fn message(&mut self, message: Message) {
         let received = Instant::now();
-        self.shared.note_event(&message.kind);
+        self.shared.note_event(&message.kind, received);
         let was_live = self.machine.is_live();
         let place = self.machine.event(received, &message.kind, &message.id);
         if !was_live {

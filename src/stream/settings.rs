@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::ending::Refusal;
 use crate::config::Secret;
@@ -132,7 +132,7 @@ pub struct Stats {
     /// are `other`.
     pub kinds: BTreeMap<&'static str, u64>,
     /// When the last one came.
-    pub last: Option<SystemTime>,
+    pub last: Option<Instant>,
     /// Events put into the inbox.
     pub appended: u64,
     /// Events dropped because they had come before.

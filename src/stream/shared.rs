@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -47,7 +47,7 @@ pub struct Shared {
 struct Came {
     ended: BTreeMap<&'static str, u64>,
     kinds: BTreeMap<&'static str, u64>,
-    last: Option<SystemTime>,
+    last: Option<Instant>,
 }
 
 /// Event types that the contract does not know, in [`Stats::kinds`].
@@ -92,11 +92,11 @@ impl Shared {
     }
 
     /// A complete event came.
-    pub fn note_event(&self, kind: &str) {
+    pub fn note_event(&self, kind: &str, received: Instant) {
         let known = contract::event(kind).map(|event| event.name);
         let mut came = self.came();
         *came.kinds.entry(known.unwrap_or(OTHER)).or_default() += 1;
-        came.last = Some(SystemTime::now());
+        came.last = Some(received);
     }
 
     /// A connection, or the attempt to make one, is over.

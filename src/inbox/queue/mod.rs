@@ -366,7 +366,9 @@ impl Core {
     /// Events that are not in the hands of every script that they are for.
     pub(in crate::inbox) fn all_waiting(&self) -> usize {
         let state = self.lock();
-        let ready = state.subscribers.iter().map(|one| one.ready.len()).max();
+        let ready = (state.subscribers.iter())
+            .map(|one| one.wanted().count())
+            .max();
         state.pending + ready.unwrap_or(0)
     }
 }

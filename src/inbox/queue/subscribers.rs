@@ -81,6 +81,12 @@ impl Interest {
 }
 
 impl Subscriber {
+    /// What is ready and of a type that it wants.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Ready> {
+        let wanted = |one: &&Ready| self.interest.has(&one.event.kind);
+        self.ready.iter().filter(wanted)
+    }
+
     /// Makes room by letting go of the oldest event that it did not want.
     fn forget_unwanted(&mut self) {
         if !self.woken
@@ -319,7 +325,7 @@ impl Core {
             return 0;
         };
         let script = subscriber.script;
-        let passing = subscriber.ready.iter().filter(|one| one.seq == 0).count() as u64;
+        let passing = subscriber.wanted().filter(|one| one.seq == 0).count() as u64;
         let standing = state.standing(script);
         passing + standing.open.saturating_sub(standing.held.len() as u64)
     }
