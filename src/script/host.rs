@@ -151,7 +151,7 @@ pub struct Report {
     pub ended: u64,
     /// CPU time of its thread; a little late.
     pub cpu: Duration,
-    /// Bytes of its VM, garbage included; a little late.
+    /// Bytes of its values, as `limits.memory` counts them, garbage included; a little late.
     pub memory: u64,
     /// Names of its slash commands.
     pub commands: Vec<String>,
