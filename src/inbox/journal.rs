@@ -185,6 +185,7 @@ impl Journal {
         windows: impl IntoIterator<Item = (Scope, Window)>,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
+        core.counters.worked(0, &[], bytes);
         let callers = store.callers()?;
         let now = Instant::now();
         Ok(Self {
@@ -278,9 +279,12 @@ impl Journal {
         match result {
             Ok(fresh) => {
                 self.written(fresh, now);
+                let counters = &self.core.counters;
+                counters.worked(ops.len(), &replies, self.bytes);
                 self.answer(ops, replies);
             }
             Err(error) => {
+                self.core.counters.failed_commits.fetch_add(1, Relaxed);
                 self.usages.forget();
                 self.retry_at = Some(now + RETRY);
                 self.trouble(&error, now);
@@ -329,6 +333,7 @@ impl Journal {
         if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Vec::new());
         }
+        let begun = Instant::now();
         let fresh = store.transaction(|store| {
             for op in ops {
                 match op {
@@ -392,6 +397,7 @@ impl Journal {
             }
             Ok(fresh)
         })?;
+        self.core.counters.commits.note(begun.elapsed());
         self.unwritten.over.clear();
         self.unwritten.calls.clear();
         self.unwritten.scopes.clear();

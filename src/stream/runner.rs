@@ -76,6 +76,9 @@ impl Runner {
         self.machine.connecting(Instant::now());
         self.publish();
         self.shared.connects.fetch_add(1, Relaxed);
+        self.shared
+            .resumes
+            .fetch_add(u64::from(after.is_some()), Relaxed);
         tracing::debug!(
             intents,
             after = after.unwrap_or(""),
@@ -92,11 +95,13 @@ impl Runner {
         let now = Instant::now();
         let given_up = self.machine.ended(now, &ending, rand::random());
         self.publish();
+        self.shared.note_ending(&ending);
         self.log_ending(&ending, now);
         if ending == Ending::Oversized {
             self.shared.oversized.fetch_add(1, Relaxed);
         }
         if let Some(position) = given_up {
+            self.shared.gaps.fetch_add(1, Relaxed);
             tracing::warn!(
                 %position,
                 "two connections ended at the event after this one; going on without resuming, so \
@@ -160,7 +165,7 @@ impl Runner {
 
     async fn message(&mut self, message: Message) {
         let received = Instant::now();
-        self.shared.received.fetch_add(1, Relaxed);
+        self.shared.note_event(&message.kind);
         let was_live = self.machine.is_live();
         let place = self.machine.event(received, &message.kind, &message.id);
         if !was_live {

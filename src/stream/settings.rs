@@ -1,8 +1,9 @@
 //! What the stream needs to know, what it needs from outside, and what it shows.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::Refusal;
 use crate::config::Secret;
@@ -117,12 +118,21 @@ pub enum State {
 }
 
 /// What a stream has done since it was spawned.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections that were tried.
     pub connects: u64,
-    /// Events that came complete, whatever became of them.
-    pub received: u64,
+    /// Connections, and attempts to make one, that ended, by why (`Ending::name`).
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Connections that said where to go on.
+    pub resumes: u64,
+    /// Places in the stream that were given up, so that events may be missing.
+    pub gaps: u64,
+    /// Events that came complete, whatever became of them, by type; types that the contract does not know
+    /// are `other`.
+    pub kinds: BTreeMap<&'static str, u64>,
+    /// When the last one came.
+    pub last: Option<SystemTime>,
     /// Events put into the inbox.
     pub appended: u64,
     /// Events dropped because they had come before.

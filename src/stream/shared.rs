@@ -1,14 +1,17 @@
 //! What the stream's thread and its handle share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use super::ending::Ending;
 use super::event_id::guid;
 use super::ownership::Ownership;
 use super::settings::{State, Stats};
+use crate::contract;
 
 /// Something that bears on whether the stream is deaf.
 #[derive(Debug, Clone, Copy)]
@@ -27,27 +30,42 @@ pub enum Sign {
 pub struct Shared {
     pub state: watch::Sender<State>,
     pub connects: AtomicU64,
-    pub received: AtomicU64,
+    pub resumes: AtomicU64,
+    pub gaps: AtomicU64,
     pub appended: AtomicU64,
     pub duplicates: AtomicU64,
     pub foreign: AtomicU64,
     pub oversized: AtomicU64,
     pub lookups: AtomicU64,
+    came: Mutex<Came>,
     user_id: String,
     ownership: Mutex<Ownership>,
 }
+
+/// What came and what ended; written by the stream's thread alone.
+#[derive(Debug, Default)]
+struct Came {
+    ended: BTreeMap<&'static str, u64>,
+    kinds: BTreeMap<&'static str, u64>,
+    last: Option<SystemTime>,
+}
+
+/// Event types that the contract does not know, in [`Stats::kinds`].
+const OTHER: &str = "other";
 
 impl Shared {
     pub fn new(user_id: String, state: State) -> Self {
         Self {
             state: watch::Sender::new(state),
             connects: AtomicU64::default(),
-            received: AtomicU64::default(),
+            resumes: AtomicU64::default(),
+            gaps: AtomicU64::default(),
             appended: AtomicU64::default(),
             duplicates: AtomicU64::default(),
             foreign: AtomicU64::default(),
             oversized: AtomicU64::default(),
             lookups: AtomicU64::default(),
+            came: Mutex::default(),
             user_id,
             ownership: Mutex::default(),
         }
@@ -68,10 +86,33 @@ impl Shared {
         }
     }
 
+    fn came(&self) -> MutexGuard<'_, Came> {
+        // Counters; a panic elsewhere does not make them wrong.
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A complete event came.
+    pub fn note_event(&self, kind: &str) {
+        let known = contract::event(kind).map(|event| event.name);
+        let mut came = self.came();
+        *came.kinds.entry(known.unwrap_or(OTHER)).or_default() += 1;
+        came.last = Some(SystemTime::now());
+    }
+
+    /// A connection, or the attempt to make one, is over.
+    pub fn note_ending(&self, ending: &Ending) {
+        *self.came().ended.entry(ending.name()).or_default() += 1;
+    }
+
     pub fn stats(&self) -> Stats {
+        let came = self.came();
         Stats {
             connects: self.connects.load(Relaxed),
-            received: self.received.load(Relaxed),
+            ended: came.ended.clone(),
+            resumes: self.resumes.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
+            kinds: came.kinds.clone(),
+            last: came.last,
             appended: self.appended.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
             foreign: self.foreign.load(Relaxed),

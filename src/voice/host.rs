@@ -27,8 +27,9 @@ use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
 use super::session::dial::{Endpoint, Grant};
 use super::session::line::Intake;
 use super::session::{Session, Tokens};
+use super::slots::{Slot, Slots};
 use super::source::path;
-use super::stats::Counters;
+use super::stats::{Counters, Stats};
 use super::{Error, Event, Happening};
 use crate::config::Secret;
 use crate::contract;
@@ -54,10 +55,24 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
+/// How one connection of a script stands, or a place where one was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The script.
+    pub script: String,
+    /// Which of its connections this is, from 1: a number that the next one takes over.
+    pub slot: usize,
+    /// Where it is and how far; none when it is over and no other has its number.
+    pub place: Option<(Room, Phase)>,
+    /// What it and those with its number before have counted: it only grows.
+    pub stats: Stats,
+}
+
 #[derive(Default)]
 struct State {
     connections: Vec<Connection>,
     scripts: HashMap<String, Script>,
+    slots: Slots,
     /// No more connections: the bot ends.
     closed: bool,
 }
@@ -119,6 +134,26 @@ impl Host {
         self.0.of(|_| true)
     }
 
+    /// How every connection stands, for those who watch the process.
+    pub fn snapshot(&self) -> Vec<Standing> {
+        let state = self.0.state();
+        let standing = |(script, slot, of): (&str, usize, &Slot)| {
+            let mut connections = state.connections.iter();
+            let connection = connections.find(|one| of.taken == Some(one.id()));
+            let mut stats = of.past;
+            if let Some(connection) = connection {
+                stats.add(&connection.counters().read());
+            }
+            Standing {
+                script: script.to_owned(),
+                slot,
+                place: connection.map(|one| (one.room().clone(), one.phase())),
+                stats,
+            }
+        };
+        state.slots.all().map(standing).collect()
+    }
+
     /// Ends every connection, and lets no new one begin. Comes back when the servers know, or do not
     /// answer.
     pub async fn close(&self) {
@@ -150,9 +185,16 @@ impl Inner {
     }
 
     pub(super) fn forget(&self, connection: u64) {
-        self.state()
+        let mut state = self.state();
+        let at = state
             .connections
-            .retain(|known| known.id() != connection);
+            .iter()
+            .position(|known| known.id() == connection);
+        if let Some(at) = at {
+            let over = state.connections.remove(at);
+            let counted = over.counters().read();
+            state.slots.free(over.script(), connection, &counted);
+        }
     }
 
     /// Tells the versions of a script.
@@ -439,6 +481,7 @@ impl Inner {
             );
             return Err(Error::new("too_many_connections", message));
         }
+        state.slots.take(connection.script(), connection.id());
         state.connections.push(connection.clone());
         Ok(())
     }

@@ -37,6 +37,7 @@ mod priority;
 pub mod program;
 pub mod receive;
 pub mod session;
+mod slots;
 pub mod source;
 pub mod stats;
 mod worker;
@@ -47,9 +48,10 @@ pub use connection::{Connection, Phase, Play, Room, TrackHandle};
 pub use encoder::{Kind, Settings};
 pub use engine::Engine;
 pub use error::Error;
-pub use host::{Client, Host};
+pub use host::{Client, Host, Standing};
 pub use mixer::State as TrackState;
 pub use receive::{Format, Heard};
+pub use stats::Stats;
 
 /// What happened in a connection, for the script that it belongs to.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod support;
 
 mod chaos;
 mod faults;
+mod metrics;
 mod python;
 mod start;
 mod state;
