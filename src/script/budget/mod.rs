@@ -39,7 +39,8 @@ use std::time::Duration;
 use mlua::{Lua, Thread, ffi};
 
 use super::errors::PRELUDE;
-pub(super) use clock::{lower_priority, thread_cpu};
+pub(crate) use clock::lower_priority;
+pub(super) use clock::thread_cpu;
 pub(super) use log::{Line, LogQuota};
 pub(super) use meter::{Allowance, Meter};
 pub(super) use watch::Alarm;
