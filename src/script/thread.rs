@@ -170,12 +170,8 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
     // The thread is known before the mailbox is read, so that no mail is left lying.
     let mailbox = Arc::clone(&birth.mailbox);
     mailbox.thread.get_or_init(thread::current);
-    let before = super::budget::thread_cpu();
     let (lua, guest) = Guest::new(birth)
         .map_err(|error| Trouble::plain(format!("its VM cannot be set up: {error}")))?;
-    let cost = super::budget::thread_cpu() - before;
-    tracing::debug!(target: "script", script = %guest.name, micros = cost.as_micros() as u64,
-        bytes = lua.used_memory(), "its VM is set up");
     mailbox.alarm.get_or_init(|| guest.budget.alarm());
     let result = Turns {
         lua: &lua,

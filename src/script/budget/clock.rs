@@ -7,7 +7,7 @@ use std::time::Duration;
 const NICE: i32 = 5;
 
 /// CPU time of the calling thread.
-pub(in crate::script) fn thread_cpu() -> Duration {
+pub(super) fn thread_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or_default(),

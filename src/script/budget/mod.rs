@@ -40,7 +40,6 @@ use mlua::{Lua, Thread, ffi};
 
 use super::errors::PRELUDE;
 pub(crate) use clock::lower_priority;
-pub(super) use clock::thread_cpu;
 pub(super) use log::{Line, LogQuota};
 pub(super) use meter::{Allowance, Meter};
 pub(super) use watch::Alarm;
