@@ -3,5 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod controls;
+mod cron;
 mod effects;
+mod replay;
 mod restart;
+mod stored;
+mod web;

@@ -21,7 +21,8 @@ use super::{Kit, only, seconds, table, text, wrong};
 use crate::inbox::{KEY_BYTES, KvError, KvOp, PAGE, VALUE_BYTES, kv_json};
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
-use crate::script::position::{Known, Site, hash};
+use crate::script::position::{Known, Site};
+use crate::script::recall::{Question, Recall};
 use crate::script::scheduler::Behalf;
 use crate::script::vm::raw;
 
@@ -170,15 +171,17 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
     guest.room_for_call(lua, "argon.kv.update")?;
     let behalf = guest.scheduler.borrow().here(lua);
     let mut known = None;
-    let position = match (position, behalf.as_ref().and_then(Behalf::site)) {
+    let position = match position {
         // Again, because somebody else wrote in between.
-        (Some(position), _) => Some(position),
-        (None, None) => None,
-        (None, Some(site)) => {
-            if let Known::Answer(Ok(answer)) = site.known(update_of(space, &key)) {
-                known = Some(answer);
+        Some(position) => Some(position),
+        None => {
+            let args = args(space, &[&key]);
+            let site = behalf.as_ref().and_then(Behalf::site);
+            let recall = guest.recall(site, &Question::new(UPDATE, &args));
+            if let Known::Answer(answer) = recall.known {
+                known = Some(answer.map_err(|error| guest.refusal(lua, &error))?);
             }
-            Some(site.position)
+            recall.site.map(|site| site.position)
         }
     };
     let found = move |lua: &Lua, guest: &Guest, answer: Answer<'_>, done: bool| {
@@ -221,7 +224,8 @@ fn write(
 ) -> Result<u64, Fault> {
     let key = checked_key(&key, "update")?;
     guest.room_for_call(lua, "argon.kv.update")?;
-    let question = update_of(space, &key);
+    let args = args(space, &[&key]);
+    let question = Question::new(UPDATE, &args).hash;
     // It came from a number of this size.
     let revision = Some(revision.unwrap_or(0.0) as u64);
     let op = match value {
@@ -244,9 +248,7 @@ fn write(
     }))
 }
 
-fn update_of(space: &str, key: &str) -> u64 {
-    hash(["argon.kv.update", space, key])
-}
+const UPDATE: &str = "argon.kv.update";
 
 /// What is answered, in the inbox's words.
 #[derive(Deserialize)]
@@ -281,23 +283,32 @@ fn ask(
     guest.room_for_call(lua, &format!("argon.kv.{name}"))?;
     let behalf = guest.scheduler.borrow().here(lua);
     let site = behalf.as_ref().and_then(Behalf::site);
-    let question = question(space, &op);
-    let known = match &site {
-        Some(site) => site.known(question),
-        None => Known::Nothing,
-    };
+    let args = args_of(space, &op);
+    let label = format!("argon.kv.{name}");
+    let question = Question::new(&label, &args);
+    let Recall {
+        site,
+        known,
+        of_load,
+    } = guest.recall(site, &question);
     let told = match known {
+        Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
         Known::Answer(Ok(answer)) => {
             let (tell, told) = oneshot::channel();
             let _ = tell.send(Ok(String::from_utf8_lossy(&answer).into_owned()));
             told
         }
-        _ => send(guest, space, op, site.as_ref(), question),
+        _ => send(guest, space, op, site.as_ref(), question.hash),
     };
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
-            Ok(Ok(answer)) => Ok(finish(lua, guest, parse(&answer)?)?),
+            Ok(Ok(answer)) => {
+                if let Some(of_load) = of_load {
+                    guest.answered_load_text(of_load, format!("{{\"ok\":{answer}}}").into());
+                }
+                Ok(finish(lua, guest, parse(&answer)?)?)
+            }
             Ok(Err(error)) => Err(refused(guest, lua, name, &error)),
             Err(_) => Err(stopped(guest, lua, name)),
         }
@@ -320,20 +331,29 @@ fn send(
     told
 }
 
-fn question(space: &str, op: &KvOp) -> u64 {
+/// The arguments as JSON text, the store first.
+fn args(space: &str, rest: &[&str]) -> String {
+    let all: Vec<&str> = [&[space], rest].concat();
+    // Texts always make JSON.
+    serde_json::to_string(&all).unwrap_or_default()
+}
+
+fn args_of(space: &str, op: &KvOp) -> String {
     match op {
-        KvOp::Get { key } => hash(["argon.kv.get", space, key]),
+        KvOp::Get { key } | KvOp::Delete { key, .. } => args(space, &[key]),
         KvOp::Set {
             key, value, ttl, ..
-        } => hash(["argon.kv.set", space, key, value, &format!("{ttl:?}")]),
-        KvOp::Delete { key, .. } => hash(["argon.kv.delete", space, key]),
+        } => {
+            let ttl = ttl.map(|ttl| format!("{ttl:?}"));
+            args(space, &[key, value, ttl.as_deref().unwrap_or_default()])
+        }
         KvOp::List {
             prefix,
             limit,
             after,
         } => {
             let after = after.as_deref().unwrap_or_default();
-            hash(["argon.kv.list", space, prefix, &limit.to_string(), after])
+            args(space, &[prefix, &limit.to_string(), after])
         }
     }
 }
