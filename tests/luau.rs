@@ -7,6 +7,8 @@
 #[path = "script/support.rs"]
 #[allow(dead_code, reason = "the tests of scripts use the rest")]
 mod support;
+#[path = "luau/upstream.rs"]
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,6 +131,7 @@ fn conformance() -> Vec<(String, String)> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("the folder")
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file())
         .map(|path| {
             let name = path.file_stem().expect("a name").to_string_lossy();
             let source = fs::read_to_string(&path).expect("a text");

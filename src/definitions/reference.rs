@@ -523,7 +523,8 @@ fn bounds(out: &mut String) {
          waits. Past it, every safepoint raises until nothing of the run is left.\n\n\
          ### Luau's functions with bounds\n\nThese differ from Luau's own, because a function that cannot be ended \
          could hold a script, its reload and the shutdown for as long as it runs. `getfenv`, `setfenv`, `loadstring` \
-         and most of `os` and `debug` are not there; `collectgarbage` knows `\"count\"` only.\n\n",
+         and most of `os` and `debug` are not there; `collectgarbage` knows `\"count\"` only. Luau's own \
+         conformance scripts pass otherwise (`tests/luau/conformance/upstream` lists the lines that do not apply).\n\n",
     );
     table(out, &["Function", "Here", "Why"]);
     for native in NATIVES {

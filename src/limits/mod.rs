@@ -51,12 +51,12 @@ pub const FORMAT_VALUES: usize = 10_000;
 pub const FORMAT_BYTES: usize = 16 << 20;
 /// Longest format of `string.pack`, `unpack` and `packsize`, in bytes.
 pub const PACK_FORMAT_BYTES: usize = 100_000;
-/// Longest fixed-size text (`c10`) that such a format may name, in bytes.
+/// Longest fixed-size text (`c10`) that a format of `string.pack` may name, in bytes.
 pub const PACK_TEXT_BYTES: usize = 1 << 20;
 /// Longest numeral of `tonumber`, in bytes.
 pub const NUMERAL_BYTES: usize = 10_000;
 /// Longest format of `os.date`, in bytes.
-pub const DATE_FORMAT_BYTES: usize = 1_000;
+pub const DATE_FORMAT_BYTES: usize = 20_000;
 
 /// One bound, for the reference.
 #[derive(Debug)]

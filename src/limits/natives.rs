@@ -165,14 +165,14 @@ pub const NATIVES: &[Native] = &[
     native(
         "string",
         "unpack",
-        "a format as in `string.pack`",
+        "a format of at most 100,000 bytes",
         "an option of the format that needs no value costs time all the same",
         "local format = string.rep('<', 1e5) while true do string.unpack(format, '') end",
     ),
     native(
         "string",
         "packsize",
-        "a format as in `string.pack`",
+        "a format of at most 100,000 bytes",
         "an option of the format that needs no value costs time all the same",
         "local format = string.rep('x', 1e5) while true do string.packsize(format) end",
     ),
@@ -193,9 +193,9 @@ pub const NATIVES: &[Native] = &[
     native(
         "os",
         "date",
-        "a format of at most 1,000 bytes",
+        "a format of at most 20,000 bytes",
         "formats a date as often as its format asks",
-        "local format = string.rep('%c', 500) while true do os.date(format) end",
+        "local format = string.rep('%c', 10000) while true do os.date(format) end",
     ),
     native(
         "",

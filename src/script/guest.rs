@@ -230,6 +230,7 @@ impl Guest {
         // The script's own globals, not the read-only ones behind them.
         let globals = lua.globals();
         globals.raw_set("_G", &globals)?;
+        lua.gc_restart();
         Ok((lua, guest))
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Status {
     pub(super) http_failed: AtomicU64,
     /// CPU time of its threads, in microseconds; a little late.
     pub(super) cpu: AtomicU64,
-    /// Bytes of its VM, garbage included; a little late.
+    /// Bytes of its values, as `limits.memory` counts them, garbage included; a little late.
     pub(super) memory: AtomicU64,
     /// What became of its versions.
     outcomes: Mutex<BTreeMap<&'static str, u64>>,
@@ -66,7 +66,7 @@ pub struct Counts {
     pub http_failed: u64,
     /// CPU time of its threads; a little late.
     pub cpu: Duration,
-    /// Bytes of its VM, garbage included; a little late.
+    /// Bytes of its values, as `limits.memory` counts them, garbage included; a little late.
     pub memory: u64,
     /// What became of its versions, by [`Outcome::name`].
     pub outcomes: BTreeMap<&'static str, u64>,

@@ -45,6 +45,28 @@ async fn a_script_can_be_ended_in_the_middle_of_every_native() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_script_can_be_ended_in_the_middle_of_a_document() {
+    // Both calls take several times what a run may use.
+    let settings = ScriptSettings {
+        cpu_per_event: Duration::from_millis(10),
+        ..ScriptSettings::default()
+    };
+    let reads = "local text = '[' .. string.rep('[],', 7e5) .. '0]'
+         argon.on('messageCreate', function() argon.json.decode(text) print('came to its end') end)";
+    let writes = "local list = table.create(9e5, 1)
+         argon.on('messageCreate', function() argon.json.encode(list) print('came to its end') end)";
+    let files = [("reads.luau", reads), ("writes.luau", writes)];
+    let bot = Bot::start_set(&files, settings).await;
+    bot.event("messageCreate", message("go")).await;
+    bot.done(2).await;
+    for name in ["reads", "writes"] {
+        let said = bot.log.of(name);
+        let ended = format!("{name}.luau:2: this run has used its 10ms");
+        assert!(said.len() == 1 && said[0].starts_with(&ended), "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_has_no_loose_edges() {
     let bot = Bot::start(&[(
         "edges.luau",

@@ -399,7 +399,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "argon_script_memory_bytes",
         "",
-        "Memory of the script's VM, garbage included.",
+        "Memory of the script's values, as `limits.memory` counts it, garbage included.",
         Of::Script(|script, out| out.count(script.memory_bytes)),
     ),
     gauge(

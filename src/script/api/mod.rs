@@ -26,7 +26,7 @@ use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table, Value};
 
 use super::errors::Fault;
 use super::guest::Guest;
-use super::vm::raw;
+use super::vm::{plain, raw};
 use crate::limits::SHORT_TEXT_BYTES;
 
 type Install = fn(&Kit) -> mlua::Result<()>;
@@ -133,8 +133,7 @@ impl Kit<'_> {
         R: IntoLuaMulti,
     {
         let guest = Rc::clone(self.guest);
-        self.lua
-            .create_function(move |lua, arguments| call(&guest, lua, arguments))
+        plain(self.lua, move |lua, arguments| call(&guest, lua, arguments))
     }
 }
 

@@ -11,6 +11,8 @@
 //! protected call and is only borrowed. So it would be just as sound if Luau were built to `longjmp`.
 //! The one thing that must not happen is `catch_unwind` in between, which aborts on a foreign exception.
 //!
+//! The same holds for the budget's error, which ends a script in the middle of a long document.
+//!
 //! A Rust panic must not cross Luau's frames; the builder has no operation that can panic: indices into
 //! the input are checked, indices into the plan are made by the plan. No code of a script runs meanwhile.
 //!
@@ -24,6 +26,7 @@ use mlua::{Lua, Table, Value};
 use super::plan::{ANY_LIST, ANY_OBJECT, ElementId, Kind, Plan, ShapeId, Size, Word};
 use super::scan::{EXACT, Fault, Number, Scanner, Text, unescape};
 use super::{DecodeError, MAX_DEPTH};
+use crate::script::budget;
 
 /// What the document must be.
 #[derive(Debug, Clone, Copy)]
@@ -364,9 +367,13 @@ impl<'a> Builder<'a> {
         Ok(true)
     }
 
-    /// Steps over a comma, or over the end of the container: `false`.
+    /// Steps over a comma, or over the end of the container: `false`. Here is a safepoint, so that a script
+    /// can be ended while a long document is read for it.
     #[inline]
-    fn more(&mut self, close: u8, otherwise: &'static str) -> Result<bool, Fault> {
+    unsafe fn more(&mut self, close: u8, otherwise: &'static str) -> Result<bool, Fault> {
+        // SAFETY: an error may leave through these frames (see the module documentation), and everything
+        // that is being built stands on the stack.
+        unsafe { budget::safepoint(self.state, false) };
         match self.scan.peek() {
             Some(b',') => {
                 self.scan.skip();

@@ -7,12 +7,16 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::{EncodeError, MAX_BYTES, MAX_DEPTH};
 use crate::contract::{Enum, Field, Flags, Route, Type};
+use crate::script::budget;
 
 /// Integers up to here, and their negatives, are exact as a Luau number.
 const EXACT: u64 = 1 << 53;
 
 /// What a member counts beside its text: a number, quotes, commas.
 const MEMBER: usize = 8;
+
+/// Members between two looks at whether the script must end.
+const UNSEEN: u32 = 256;
 
 /// One encoding. Tables are read raw, so nothing of the script runs meanwhile.
 #[derive(Default)]
@@ -21,6 +25,8 @@ pub(super) struct Encoder {
     inside: Vec<*const c_void>,
     /// About the bytes of JSON so far; never more than [`MAX_BYTES`].
     bytes: usize,
+    /// Members so far.
+    members: u32,
 }
 
 impl Encoder {
@@ -155,6 +161,10 @@ impl Encoder {
             Value::String(text) => text.as_bytes().len(),
             _ => 0,
         };
+        self.members = self.members.wrapping_add(1);
+        if self.members.is_multiple_of(UNSEEN) && budget::is_over() {
+            return Err(EncodeError::new("the script has been ended"));
+        }
         self.bytes = self.bytes.saturating_add(key + text + MEMBER);
         if self.bytes > MAX_BYTES {
             return Err(EncodeError::new(format!(

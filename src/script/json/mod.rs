@@ -32,6 +32,8 @@
 //! metamethods. An empty table is `[]` unless the contract says that an object is wanted. Tables shared
 //! by several places are written once for each; tables inside themselves are refused, and so is what
 //! would make more than about [`MAX_BYTES`] of JSON.
+//!
+//! Both look at the script's budget as they go: one that must end ends in the middle of a document.
 
 mod decode;
 mod encode;

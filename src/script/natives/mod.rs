@@ -18,8 +18,9 @@ mod texts;
 use std::ffi::{CString, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::slice;
+use std::sync::LazyLock;
 
-use mlua::{Lua, Table, ffi, lua_CFunction, lua_State};
+use mlua::{Lua, ffi, lua_CFunction, lua_State};
 
 use super::budget;
 use crate::limits::{NATIVES, Native};
@@ -29,54 +30,69 @@ type Bounded = unsafe fn(*mut lua_State, lua_CFunction) -> c_int;
 
 /// Puts the bounded natives in the place of Luau's.
 pub(super) fn install(lua: &Lua) -> mlua::Result<()> {
-    for native in NATIVES {
-        let library = match native.library {
-            "" => lua.globals(),
-            name => lua.globals().raw_get::<Table>(name)?,
-        };
-        replace(lua, &library, native)?;
-    }
-    Ok(())
-}
-
-fn replace(lua: &Lua, library: &Table, native: &'static Native) -> mlua::Result<()> {
-    let ours = tables::bounded(native)
-        .or_else(|| texts::bounded(native))
-        .ok_or_else(|| mlua::Error::runtime(format!("{} has no replacement", native.name)))?;
-    let name = name_of(native);
-    let mut found = false;
-    // SAFETY: the stack has room for three more values (`exec_raw` sees to that); the library's table is
-    // the only argument. The name lives as long as the process.
+    let mut missing = None;
+    // SAFETY: the stack has room for four values (a new C function's has 20), and each turn leaves none.
+    // The names live as long as the process.
     unsafe {
-        lua.exec_raw::<()>(library, |state| {
-            ffi::lua_rawgetfield(state, 1, name.as_ptr());
-            if let Some(original) = ffi::lua_tocfunction(state, -1) {
-                ffi::lua_pushlightuserdata(state, ours as *mut c_void);
-                ffi::lua_pushlightuserdata(state, original as *mut c_void);
-                ffi::lua_pushcclosured(state, call, name.as_ptr(), 2);
-                ffi::lua_rawsetfield(state, 1, name.as_ptr());
-                found = true;
+        lua.exec_raw::<()>((), |state| {
+            for (native, names) in NATIVES.iter().zip(names()) {
+                if !replace(state, native, names) {
+                    missing = Some(native.name);
+                }
+                ffi::lua_settop(state, 0);
             }
-            ffi::lua_settop(state, 0);
         })?;
     }
-    found
-        .then_some(())
-        .ok_or_else(|| mlua::Error::runtime(format!("Luau has no native {}", native.name)))
+    match missing {
+        None => Ok(()),
+        Some(name) => Err(mlua::Error::runtime(format!(
+            "{name} is no native of Luau, or has no replacement"
+        ))),
+    }
 }
 
-/// The name as Luau keeps it: a C string that is never freed.
-fn name_of(native: &Native) -> &'static CString {
-    static NAMES: std::sync::OnceLock<Vec<CString>> = std::sync::OnceLock::new();
-    let names = NAMES.get_or_init(|| {
-        let name = |native: &Native| CString::new(native.name).unwrap_or_default();
-        NATIVES.iter().map(name).collect()
+/// Replaces one native. Answers whether both are there.
+///
+/// # Safety
+/// The stack of `state` is empty, with room for four values. It holds leftovers afterwards.
+unsafe fn replace(state: *mut lua_State, native: &Native, names: &Names) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if native.library.is_empty() {
+            ffi::lua_pushvalue(state, ffi::LUA_GLOBALSINDEX);
+        } else {
+            ffi::lua_getglobal(state, names.library.as_ptr());
+        }
+        ffi::lua_rawgetfield(state, 1, names.name.as_ptr());
+        let ours = tables::bounded(native).or_else(|| texts::bounded(native));
+        let (Some(ours), Some(original)) = (ours, ffi::lua_tocfunction(state, -1)) else {
+            return false;
+        };
+        ffi::lua_pushlightuserdata(state, ours as *mut c_void);
+        ffi::lua_pushlightuserdata(state, original as *mut c_void);
+        ffi::lua_pushcclosured(state, call, names.name.as_ptr(), 2);
+        ffi::lua_rawsetfield(state, 1, names.name.as_ptr());
+        true
+    }
+}
+
+/// What a native is called, as Luau keeps it: C strings that are never freed.
+struct Names {
+    library: CString,
+    name: CString,
+}
+
+/// The names of [`NATIVES`], in their order.
+fn names() -> &'static [Names] {
+    static ALL: LazyLock<Vec<Names>> = LazyLock::new(|| {
+        let text = |text| CString::new(text).unwrap_or_default();
+        let all = NATIVES.iter().map(|native| Names {
+            library: text(native.library),
+            name: text(native.name),
+        });
+        all.collect()
     });
-    let index = NATIVES
-        .iter()
-        .position(|known| std::ptr::eq(known, native))
-        .unwrap_or_default();
-    &names[index]
+    &ALL
 }
 
 /// What scripts call: the replacement is its first upvalue, Luau's own function the second.

@@ -31,7 +31,8 @@ pub(super) fn bounded(native: &Native) -> Option<Bounded> {
         ("string", "upper") => upper,
         ("string", "reverse") => reverse,
         ("string", "format") => format,
-        ("string", "pack" | "unpack" | "packsize") => pack,
+        ("string", "pack") => pack,
+        ("string", "unpack" | "packsize") => pack_format,
         ("utf8", "len") => utf8_len,
         ("utf8", "offset") => utf8_offset,
         ("os", "date") => date,
@@ -295,13 +296,20 @@ unsafe fn format(state: *mut lua_State, original: lua_CFunction) -> c_int {
 unsafe fn pack(state: *mut lua_State, original: lua_CFunction) -> c_int {
     // SAFETY: only looks at the first argument.
     unsafe {
-        if let Some(format) = text(state, 1) {
-            if format.len() > PACK_FORMAT_BYTES {
-                refuse(state, c"pack", c"the format", PACK_FORMAT_BYTES);
-            }
-            if format.len() > 4 && longest_text(format) > PACK_TEXT_BYTES {
-                refuse(state, c"pack", c"a text of fixed size", PACK_TEXT_BYTES);
-            }
+        if text(state, 1).is_some_and(|format| {
+            format.len() <= PACK_FORMAT_BYTES && longest_text(format) > PACK_TEXT_BYTES
+        }) {
+            refuse(state, c"pack", c"a text of fixed size", PACK_TEXT_BYTES);
+        }
+        pack_format(state, original)
+    }
+}
+
+unsafe fn pack_format(state: *mut lua_State, original: lua_CFunction) -> c_int {
+    // SAFETY: only looks at the first argument.
+    unsafe {
+        if text(state, 1).is_some_and(|format| format.len() > PACK_FORMAT_BYTES) {
+            refuse(state, c"pack", c"the format", PACK_FORMAT_BYTES);
         }
         original(state)
     }
