@@ -25,6 +25,7 @@ use super::batch::{self, Batch, ScriptId, decode_events, encode_event, encode_sl
 use super::pace::{LAZY, Pace};
 use super::queue::{Core, Nap, Ready};
 use super::record::{self, Failed, Redaction};
+use super::sightings::{Sighting, Sightings};
 use super::store::{KvAnswer, KvError, KvOp, Recorded, Store, Usages, disk_error, is_full};
 use super::window::{Scope, Window};
 use super::{Event, Place};
@@ -59,10 +60,15 @@ pub(super) enum Op {
         seq: u64,
         event: Arc<Event>,
         place: Place,
+        sighting: Option<Sighting>,
         scripts: Arc<[ScriptId]>,
     },
     /// An event came that nobody gets.
     Passed { id: String, place: Place },
+    /// The stream was opened, at that time (milliseconds since 1970).
+    Opened { at: i64 },
+    /// Nothing is missing in this channel any more, or in any.
+    Settled { channel: Option<u128> },
     /// A script was given a number.
     Script { id: ScriptId, name: String },
     /// A script is done with an event.
@@ -93,6 +99,8 @@ impl std::fmt::Debug for Op {
         f.write_str(match self {
             Op::Event { .. } => "Event",
             Op::Passed { .. } => "Passed",
+            Op::Opened { .. } => "Opened",
+            Op::Settled { .. } => "Settled",
             Op::Script { .. } => "Script",
             Op::Done { .. } => "Done",
             Op::Intent { .. } => "Intent",
@@ -126,6 +134,7 @@ pub(super) struct Journal {
     /// Pairs that have calls in the database.
     callers: HashSet<(u64, ScriptId)>,
     windows: HashMap<Scope, Window>,
+    sightings: Sightings,
     usages: Usages,
     pace: Pace,
     unwritten: Unwritten,
@@ -148,7 +157,10 @@ struct Unwritten {
     /// Pairs that are done and have calls.
     calls: Vec<(u64, ScriptId)>,
     scopes: HashSet<Scope>,
+    channels: HashSet<u128>,
     position: Option<String>,
+    /// When the stream was opened.
+    opened: Option<i64>,
 }
 
 impl Unwritten {
@@ -157,7 +169,9 @@ impl Unwritten {
             && self.progress.is_empty()
             && self.calls.is_empty()
             && self.scopes.is_empty()
+            && self.channels.is_empty()
             && self.position.is_none()
+            && self.opened.is_none()
     }
 }
 
@@ -183,6 +197,7 @@ impl Journal {
         batches: Vec<Batch>,
         names: HashMap<ScriptId, String>,
         windows: impl IntoIterator<Item = (Scope, Window)>,
+        sightings: Sightings,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
         let callers = store.callers()?;
@@ -199,6 +214,7 @@ impl Journal {
             bytes,
             callers,
             windows: windows.into_iter().collect(),
+            sightings,
             usages: Usages::default(),
             pace: Pace::new(now),
             unwritten: Unwritten::default(),
@@ -320,6 +336,7 @@ impl Journal {
             usages,
             unwritten,
             windows,
+            sightings,
             bounds,
             names,
             callers,
@@ -387,15 +404,23 @@ impl Journal {
                     store.set_window(*scope, window)?;
                 }
             }
+            for &channel in &unwritten.channels {
+                store.set_channel(channel, sightings.channel(channel))?;
+            }
             if let Some(position) = &unwritten.position {
                 store.set_position(position)?;
+            }
+            if let Some(at) = unwritten.opened {
+                store.begin(at)?;
             }
             Ok(fresh)
         })?;
         self.unwritten.over.clear();
         self.unwritten.calls.clear();
         self.unwritten.scopes.clear();
+        self.unwritten.channels.clear();
         self.unwritten.position = None;
+        self.unwritten.opened = None;
         for first in &progress {
             self.unwritten.progress.remove(first);
         }
@@ -418,8 +443,25 @@ impl Journal {
                     }
                     self.finish(*seq, *script, now);
                 }
-                Op::Event { event, place, .. } => self.passes(&event.id, place),
+                Op::Event {
+                    event,
+                    place,
+                    sighting,
+                    ..
+                } => {
+                    self.passes(&event.id, place);
+                    if let Some(sighting) = sighting {
+                        self.unwritten.channels.insert(sighting.channel);
+                        let forgotten = self.sightings.see(*sighting);
+                        self.unwritten.channels.extend(forgotten);
+                    }
+                }
                 Op::Passed { id, place } => self.passes(id, place),
+                Op::Opened { at } => {
+                    self.sightings.open_gap();
+                    self.unwritten.opened.get_or_insert(*at);
+                }
+                Op::Settled { channel } => self.settle(*channel),
                 Op::Script { id, name } => {
                     self.names.insert(*id, name.clone());
                 }
@@ -447,6 +489,20 @@ impl Journal {
             }
         }
         self.unwritten.position = Some(id.to_owned());
+    }
+
+    fn settle(&mut self, channel: Option<u128>) {
+        match channel {
+            Some(channel) => {
+                self.sightings.settle(channel);
+                self.unwritten.channels.insert(channel);
+            }
+            None => {
+                self.sightings.settle_all();
+                let all = self.sightings.channels().map(|(id, _)| id);
+                self.unwritten.channels.extend(all);
+            }
+        }
     }
 
     fn batch_of(&self, seq: u64) -> Option<&Batch> {
@@ -667,7 +723,11 @@ impl Journal {
                 Op::Intent { receipt, .. } => refused.push(Box::new(|why| receipt(Err(why)))),
                 Op::Kv { reply, .. } => refused.push(Box::new(|why| reply(Err(why)))),
                 // Its effect on memory stays.
-                Op::Done { failed: None, .. } | Op::Passed { .. } | Op::Keep { .. } => {}
+                Op::Done { failed: None, .. }
+                | Op::Passed { .. }
+                | Op::Opened { .. }
+                | Op::Settled { .. }
+                | Op::Keep { .. } => {}
                 op => kept.push(op),
             }
         }

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::batch::ScriptId;
 use super::journal::Op;
+use super::sightings::Sighting;
 use super::store::Recorded;
 use super::{CAPACITY_BYTES, CAPACITY_EVENTS, Event, Place};
 
@@ -336,7 +337,12 @@ impl Core {
 
     /// Takes an event in; gives it back when there is no room. The journal is not woken: see
     /// [`Core::flush`].
-    pub(super) fn push(&self, event: Arc<Event>, place: Place) -> Result<(), Arc<Event>> {
+    pub(super) fn push(
+        &self,
+        event: Arc<Event>,
+        place: Place,
+        sighting: Option<Sighting>,
+    ) -> Result<(), Arc<Event>> {
         let mut state = self.lock();
         let bytes = event.payload.len();
         if !state.has_room_for(bytes) {
@@ -362,6 +368,7 @@ impl Core {
             seq,
             event,
             place,
+            sighting,
             scripts,
         });
         if wanted {

@@ -391,7 +391,11 @@ impl Guest {
             if delivery.is_again() {
                 event.raw_set("synthetic", true)?;
             }
-            if delivery.is_replayed() {
+            let recovered = delivery.is_recovered();
+            if recovered {
+                event.raw_set("recovered", true)?;
+            }
+            if recovered || delivery.is_replayed() {
                 event.raw_set(&self.keys.replayed, true)?;
             }
             if delivery.kind == "modalSubmit" {

@@ -1,14 +1,15 @@
 //! What the stream's thread and its handle share.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::event_id::guid;
 use super::ownership::Ownership;
 use super::settings::{State, Stats};
+use crate::inbox::Sightings;
 
 /// Something that bears on whether the stream is deaf.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +34,19 @@ pub struct Shared {
     pub foreign: AtomicU64,
     pub oversized: AtomicU64,
     pub lookups: AtomicU64,
+    pub recovered: AtomicU64,
+    /// The server said on this connection that it has sent again what was missed.
+    pub resumed: AtomicBool,
+    /// When the last event came, or the connection was opened: milliseconds after `born`.
+    heard: AtomicU64,
+    born: Instant,
     user_id: String,
     ownership: Mutex<Ownership>,
+    sightings: Mutex<Sightings>,
 }
 
 impl Shared {
-    pub fn new(user_id: String, state: State) -> Self {
+    pub fn new(user_id: String, state: State, sightings: Sightings) -> Self {
         Self {
             state: watch::Sender::new(state),
             connects: AtomicU64::default(),
@@ -48,8 +56,13 @@ impl Shared {
             foreign: AtomicU64::default(),
             oversized: AtomicU64::default(),
             lookups: AtomicU64::default(),
+            recovered: AtomicU64::default(),
+            resumed: AtomicBool::default(),
+            heard: AtomicU64::default(),
+            born: Instant::now(),
             user_id,
             ownership: Mutex::default(),
+            sightings: Mutex::new(sightings),
         }
     }
 
@@ -58,6 +71,26 @@ impl Shared {
         self.ownership
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The messages that came.
+    pub fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        // As above.
+        self.sightings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event came, or the connection was opened.
+    pub fn hear(&self, now: Instant) {
+        let after = now.saturating_duration_since(self.born);
+        self.heard.store(after.as_millis() as u64, Relaxed);
+    }
+
+    /// For how long nothing has come.
+    pub fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Relaxed));
+        self.born.elapsed().saturating_sub(heard)
     }
 
     /// Whether it is the bot's own user id, in either spelling.
@@ -77,6 +110,7 @@ impl Shared {
             foreign: self.foreign.load(Relaxed),
             oversized: self.oversized.load(Relaxed),
             lookups: self.lookups.load(Relaxed),
+            recovered: self.recovered.load(Relaxed),
         }
     }
 }

@@ -4,4 +4,5 @@
 mod support;
 
 mod effects;
+mod gap;
 mod restart;
