@@ -28,7 +28,7 @@ use super::session::dial::{Endpoint, Grant};
 use super::session::line::Intake;
 use super::session::{Session, Tokens};
 use super::source::path;
-use super::stats::Counters;
+use super::stats::{Counters, Stats};
 use super::{Error, Event, Happening};
 use crate::config::Secret;
 use crate::contract;
@@ -54,10 +54,34 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
+/// The connections of a bot at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Those that are not over, in the order in which they came.
+    pub connections: Vec<Standing>,
+    /// What those that are over had counted, together: with the others it only grows.
+    pub ended: Stats,
+}
+
+/// How one connection stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The script that it belongs to.
+    pub script: String,
+    /// Where it is.
+    pub room: Room,
+    /// How far it is.
+    pub phase: Phase,
+    /// What it has counted.
+    pub stats: Stats,
+}
+
 #[derive(Default)]
 struct State {
     connections: Vec<Connection>,
     scripts: HashMap<String, Script>,
+    /// What connections that are over had counted.
+    ended: Stats,
     /// No more connections: the bot ends.
     closed: bool,
 }
@@ -119,6 +143,21 @@ impl Host {
         self.0.of(|_| true)
     }
 
+    /// How every connection stands, for those who watch the process.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.0.state();
+        let standing = |connection: &Connection| Standing {
+            script: connection.script().to_owned(),
+            room: connection.room().clone(),
+            phase: connection.phase(),
+            stats: connection.counters().read(),
+        };
+        Snapshot {
+            connections: state.connections.iter().map(standing).collect(),
+            ended: state.ended,
+        }
+    }
+
     /// Ends every connection, and lets no new one begin. Comes back when the servers know, or do not
     /// answer.
     pub async fn close(&self) {
@@ -150,9 +189,15 @@ impl Inner {
     }
 
     pub(super) fn forget(&self, connection: u64) {
-        self.state()
+        let mut state = self.state();
+        let at = state
             .connections
-            .retain(|known| known.id() != connection);
+            .iter()
+            .position(|known| known.id() == connection);
+        if let Some(at) = at {
+            let over = state.connections.remove(at);
+            state.ended.add(&over.counters().read());
+        }
     }
 
     /// Tells the versions of a script.

@@ -47,9 +47,10 @@ pub use connection::{Connection, Phase, Play, Room, TrackHandle};
 pub use encoder::{Kind, Settings};
 pub use engine::Engine;
 pub use error::Error;
-pub use host::{Client, Host};
+pub use host::{Client, Host, Snapshot, Standing};
 pub use mixer::State as TrackState;
 pub use receive::{Format, Heard};
+pub use stats::Stats;
 
 /// What happened in a connection, for the script that it belongs to.
 #[derive(Debug)]

@@ -62,7 +62,61 @@ pub struct Counters {
     pub paced: Counter,
 }
 
+/// What one connection has counted so far; the fields are those of [`Counters`].
+#[expect(missing_docs, reason = "the counters say it")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub sent: u64,
+    pub late: u64,
+    pub missed: u64,
+    pub dropped: u64,
+    pub silence: u64,
+    pub reconnects: u64,
+    pub received: u64,
+    pub unheard: u64,
+    pub encoded: u64,
+    pub encode_time: Duration,
+    pub encode_longest: Duration,
+    pub complexity: u64,
+}
+
+impl Stats {
+    /// Adds what another connection has counted. The longest is the longer of the two, and the
+    /// complexity is of no single encoder any more: it stays.
+    pub fn add(&mut self, other: &Stats) {
+        self.sent += other.sent;
+        self.late += other.late;
+        self.missed += other.missed;
+        self.dropped += other.dropped;
+        self.silence += other.silence;
+        self.reconnects += other.reconnects;
+        self.received += other.received;
+        self.unheard += other.unheard;
+        self.encoded += other.encoded;
+        self.encode_time += other.encode_time;
+        self.encode_longest = self.encode_longest.max(other.encode_longest);
+    }
+}
+
 impl Counters {
+    /// All of them, as they are now.
+    pub fn read(&self) -> Stats {
+        Stats {
+            sent: self.sent.get(),
+            late: self.late.get(),
+            missed: self.missed.get(),
+            dropped: self.dropped.get(),
+            silence: self.silence.get(),
+            reconnects: self.reconnects.get(),
+            received: self.received.get(),
+            unheard: self.unheard.get(),
+            encoded: self.encoded.get(),
+            encode_time: Duration::from_nanos(self.encode_time.get()),
+            encode_longest: Duration::from_nanos(self.encode_longest.get()),
+            complexity: self.complexity.get(),
+        }
+    }
+
     /// Notes that a frame was mixed and encoded.
     pub fn note_encoding(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);

@@ -158,25 +158,25 @@ pub(super) fn install(kit: &Kit, methods: &Table) -> mlua::Result<()> {
     let stats = kit.function(|_, lua, this: Value| {
         let connection = connection(&this, "voice:stats()")?;
         let table = lua.create_table()?;
-        let counters = connection.counters();
-        for (name, counter) in [
-            ("sent", &counters.sent),
-            ("late", &counters.late),
-            ("missed", &counters.missed),
-            ("dropped", &counters.dropped),
-            ("silence", &counters.silence),
-            ("reconnects", &counters.reconnects),
-            ("received", &counters.received),
-            ("unheard", &counters.unheard),
-            ("encoded", &counters.encoded),
-            ("complexity", &counters.complexity),
+        let stats = connection.counters().read();
+        for (name, count) in [
+            ("sent", stats.sent),
+            ("late", stats.late),
+            ("missed", stats.missed),
+            ("dropped", stats.dropped),
+            ("silence", stats.silence),
+            ("reconnects", stats.reconnects),
+            ("received", stats.received),
+            ("unheard", stats.unheard),
+            ("encoded", stats.encoded),
+            ("complexity", stats.complexity),
         ] {
-            table.raw_set(name, counter.get())?;
+            table.raw_set(name, count)?;
         }
-        let ms = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e3;
-        let mean = ms(counters.encode_time.get()) / counters.encoded.get().max(1) as f64;
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let mean = ms(stats.encode_time) / stats.encoded.max(1) as f64;
         table.raw_set("encodeMs", mean)?;
-        table.raw_set("longestEncodeMs", ms(counters.encode_longest.get()))?;
+        table.raw_set("longestEncodeMs", ms(stats.encode_longest))?;
         Ok(table)
     })?;
     methods.raw_set("stats", stats)?;
