@@ -3,6 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaos;
+mod day;
+mod disk;
 mod effects;
 mod gap;
 mod restart;
+mod storm;

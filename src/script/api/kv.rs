@@ -21,7 +21,7 @@ use super::{Kit, only, seconds, table, text, wrong};
 use crate::inbox::{KEY_BYTES, KvError, KvOp, PAGE, VALUE_BYTES, kv_json};
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
-use crate::script::position::{Known, Site, hash};
+use crate::script::position::{Known, Record, Site, hash};
 use crate::script::scheduler::Behalf;
 use crate::script::vm::raw;
 
@@ -175,12 +175,16 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
         (Some(position), _) => Some(position),
         (None, None) => None,
         (None, Some(site)) => {
-            if let Known::Answer(Ok(answer)) = site.known(update_of(space, &key)) {
-                known = Some(answer);
+            match site.known(update_of(space, &key)) {
+                Known::Answer(Ok(answer)) => known = Some(answer),
+                Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
+                _ => {}
             }
             Some(site.position)
         }
     };
+    let site = site_at(behalf.as_ref(), position.as_deref());
+    let record = site.map(|site| site.record(update_of(space, &key)));
     let found = move |lua: &Lua, guest: &Guest, answer: Answer<'_>, done: bool| {
         let found = lua.create_table()?;
         found.raw_set("done", done)?;
@@ -204,7 +208,9 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
             let (answer, done) = match (known, result) {
                 (Some(known), _) => (String::from_utf8_lossy(&known).into_owned(), true),
                 (None, Ok(Some(Ok(answer)))) => (kv_json(&answer), false),
-                (None, Ok(Some(Err(error)))) => return Err(refused(guest, lua, "update", &error)),
+                (None, Ok(Some(Err(error)))) => {
+                    return Err(refused(guest, lua, "update", &error, record));
+                }
                 (None, _) => return Err(stopped(guest, lua, "update")),
             };
             Ok(found(lua, guest, parse(&answer)?, done)?)
@@ -229,19 +235,23 @@ fn write(
         value => change(guest, key, &value, "update", None, revision)?,
     };
     let behalf = guest.scheduler.borrow().here(lua);
-    let event = behalf.as_ref().and_then(|behalf| behalf.event.clone());
-    let site = event
-        .zip(position)
-        .map(|(run, position)| Site::at(&run, position));
+    let site = site_at(behalf.as_ref(), position.as_deref());
+    let record = site.as_ref().map(|site| site.record(question));
     let told = send(guest, space, op, site.as_ref(), question);
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
             Ok(Ok(answer)) => Ok(Value::Boolean(!parse(&answer)?.conflict)),
-            Ok(Err(error)) => Err(refused(guest, lua, "update", &error)),
+            Ok(Err(error)) => Err(refused(guest, lua, "update", &error, record)),
             Err(_) => Err(stopped(guest, lua, "update")),
         }
     }))
+}
+
+/// A position that was looked up before.
+fn site_at(behalf: Option<&Behalf>, position: Option<&str>) -> Option<Site> {
+    let run = behalf?.event.as_ref()?;
+    Some(Site::at(run, position?.to_owned()))
 }
 
 fn update_of(space: &str, key: &str) -> u64 {
@@ -292,13 +302,15 @@ fn ask(
             let _ = tell.send(Ok(String::from_utf8_lossy(&answer).into_owned()));
             told
         }
+        Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
         _ => send(guest, space, op, site.as_ref(), question),
     };
+    let record = site.map(|site| site.record(question));
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
             Ok(Ok(answer)) => Ok(finish(lua, guest, parse(&answer)?)?),
-            Ok(Err(error)) => Err(refused(guest, lua, name, &error)),
+            Ok(Err(error)) => Err(refused(guest, lua, name, &error, record)),
             Err(_) => Err(stopped(guest, lua, name)),
         }
     }))
@@ -403,9 +415,14 @@ fn decode(lua: &Lua, guest: &Guest, value: Option<&RawValue>) -> mlua::Result<Va
     }
 }
 
-fn refused(guest: &Guest, lua: &Lua, name: &str, error: &KvError) -> Fault {
+fn refused(guest: &Guest, lua: &Lua, name: &str, error: &KvError, record: Option<Record>) -> Fault {
     let label = format!("argon.kv.{name}");
-    guest.refusal(lua, &local_failure(&label, error.code(), error.to_string()))
+    let failure = local_failure(&label, error.code(), error.to_string());
+    let fault = guest.refusal(lua, &failure);
+    if let Some(record) = record {
+        record.answered(&Err(failure));
+    }
+    fault
 }
 
 fn stopped(guest: &Guest, lua: &Lua, name: &str) -> Fault {
