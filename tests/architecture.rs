@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("config", &["contract"]),
-    ("inbox", &[]),
+    ("inbox", &["observe"]),
     ("fetch", &["config"]),
     ("limits", &[]),
     ("modules", &[]),
-    ("rest", &["config", "contract"]),
+    ("rest", &["config", "contract", "observe"]),
     ("allocator", &[]),
     (
         "stream",
@@ -20,12 +20,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "script",
         &[
-            "config", "contract", "fetch", "inbox", "limits", "modules", "rest", "voice",
+            "config", "contract", "fetch", "inbox", "limits", "modules", "observe", "rest", "voice",
         ],
     ),
     ("voice", &["allocator", "config", "contract", "rest"]),
     ("sim", &["config", "contract", "guard"]),
-    ("admin", &["guard"]),
+    ("admin", &["guard", "observe"]),
     ("guard", &[]),
     ("observe", &[]),
     // `sim` for the faults that a configuration names.
@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "definitions",
-        &["config", "contract", "limits", "modules", "sim"],
+        &["admin", "config", "contract", "limits", "modules", "sim"],
     ),
 ];
 

@@ -171,3 +171,22 @@ fn the_first_command_names_what_is_there() {
     assert_eq!(command.lines().count(), 1);
     assert!(Path::new(&root().join("bot.toml")).exists());
 }
+
+#[test]
+fn every_metric_that_the_readme_names_exists() {
+    let text = fs::read_to_string(root().join("README.md")).expect("the README");
+    let word = |c: char| c.is_ascii_lowercase() || c == '_';
+    let named: Vec<_> = text
+        .split(|c| !word(c))
+        .filter(|word| {
+            ["stream", "inbox", "rest", "script", "voice", "kv"]
+                .iter()
+                .any(|room| word.starts_with(&format!("argon_{room}_")))
+        })
+        .collect();
+    assert!(named.len() > 3, "{named:?}");
+    for name in named {
+        let known = argon_host::admin::metrics::METRICS.iter();
+        assert!(known.clone().any(|metric| metric.name == name), "{name}");
+    }
+}

@@ -1,20 +1,11 @@
-//! The routes.
-//!
-//! | route | answers |
-//! |---|---|
-//! | `GET /healthz` | 200 while the process works |
-//! | `GET /readyz` | 200 while every bot's stream is live, else 503; which ones are |
-//! | `GET /api/status` | everything about bots, streams and scripts |
-//! | `POST /api/reload?bot=&script=` | loads all scripts again, or one; 422 when a load failed |
-//! | `POST /api/scripts/{name}/resume?bot=` | lets a paused script run again |
-//!
-//! Errors are `{"error": code, "message": sentence}`.
+//! The routes, as [`ROUTES`] lists them. Errors are `{"error": code, "message": sentence}`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,7 +14,49 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::roll::{Bot, Refusal, Roll};
+use super::{Facts, metrics};
 use crate::guard;
+
+/// A route of the admin server.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminRoute {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path with its parameters.
+    pub path: &'static str,
+    /// What it answers.
+    pub doc: &'static str,
+}
+
+const fn route(method: &'static str, path: &'static str, doc: &'static str) -> AdminRoute {
+    AdminRoute { method, path, doc }
+}
+
+/// Every route.
+pub const ROUTES: &[AdminRoute] = &[
+    route("GET", "/healthz", "200 while the process works."),
+    route(
+        "GET",
+        "/readyz",
+        "200 while the stream of every bot is live, else 503: `{ ready, live }`, `live` by bot.",
+    ),
+    route("GET", "/metrics", "What is counted, for Prometheus."),
+    route(
+        "GET",
+        "/api/status",
+        "How every bot stands: its stream, inbox, calls, scripts and voice connections, with the same figures as the metrics.",
+    ),
+    route(
+        "POST",
+        "/api/reload?bot=&script=",
+        "Loads all scripts again, or one, of all bots, or one: `{ scripts }`; 422 when a load failed.",
+    ),
+    route(
+        "POST",
+        "/api/scripts/{name}/resume?bot=",
+        "Lets a paused script run again: `{ scripts }`.",
+    ),
+];
 
 pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
     let here = move |request: Request, next: Next| async move {
@@ -35,13 +68,15 @@ pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
         .route("/api/status", get(status))
         .route("/api/reload", post(reload))
         .route("/api/scripts/{name}/resume", post(resume))
         .fallback(|| async {
-            let message = "there is /healthz, /readyz, /api/status, /api/reload and \
-                           /api/scripts/NAME/resume";
-            refuse(StatusCode::NOT_FOUND, "not_found", message)
+            let paths = ROUTES.iter().map(|route| route.path.split('?').next());
+            let paths: Vec<_> = paths.flatten().collect();
+            let message = format!("there is {}", paths.join(", "));
+            refuse(StatusCode::NOT_FOUND, "not_found", &message)
         })
         .layer(middleware::from_fn(here))
         .with_state(roll)
@@ -66,13 +101,35 @@ async fn ready(State(roll): State<Roll>) -> Response {
     (status, Json(json!({ "ready": ready, "live": bots }))).into_response()
 }
 
+/// Every bot by name; those that do not run have no facts.
+fn facts(roll: &Roll) -> Vec<(String, Option<Facts>)> {
+    let bots = roll.all().into_iter();
+    bots.map(|(name, bot)| (name, bot.map(|bot| bot.facts())))
+        .collect()
+}
+
+async fn scrape(State(roll): State<Roll>) -> Response {
+    // The size of files and the state of the process are asked of the system.
+    let text = tokio::task::spawn_blocking(move || metrics::render(&facts(&roll))).await;
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(panic) => refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            &panic.to_string(),
+        ),
+    }
+}
+
 async fn status(State(roll): State<Roll>) -> Json<Value> {
-    let bots: Vec<Value> = roll
-        .all()
+    let bots: Vec<Value> = facts(&roll)
         .into_iter()
-        .map(|(name, bot)| {
-            let mut status = bot.map_or_else(|| json!({ "running": false }), |bot| bot.status());
+        .map(|(name, facts)| {
+            let mut status = facts
+                .as_ref()
+                .map_or_else(|| json!({}), |facts| json!(facts));
             status["name"] = name.into();
+            status["running"] = facts.is_some().into();
             status
         })
         .collect();

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use super::Facts;
+
 /// A future in a box, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -19,8 +21,8 @@ pub trait Bot: Send + Sync {
     /// Whether its event stream is live.
     fn is_live(&self) -> bool;
 
-    /// Everything about it, as JSON.
-    fn status(&self) -> Value;
+    /// What is known of it now.
+    fn facts(&self) -> Facts;
 
     /// Loads one script again, or all; a list of what became of each, with the fields `script`,
     /// `version`, `outcome` and, if it failed, `error`.

@@ -1,22 +1,29 @@
-//! A bot as the admin server shows it.
+//! A bot as the admin server shows it: what its rooms count, as facts.
 
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::hub::Hub;
+use crate::admin::facts::{self, Facts, Tally};
 use crate::admin::{BoxFuture, Refusal};
 use crate::inbox::Inbox;
 use crate::script::{self, Outcome, Reloaded, Report};
-use crate::stream;
+use crate::{rest, stream, voice};
 
 /// What is shown of one bot.
 pub(super) struct Subject {
     pub(super) username: String,
     pub(super) state: tokio::sync::watch::Receiver<stream::State>,
-    pub(super) hub: std::sync::Arc<Hub>,
-    pub(super) inbox: std::sync::Arc<Inbox>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) inbox: Arc<Inbox>,
+    /// Where the inbox is.
+    pub(super) database: PathBuf,
+    pub(super) client: rest::Client,
     pub(super) scripts: script::Handle,
+    pub(super) voice: voice::Host,
 }
 
 impl crate::admin::Bot for Subject {
@@ -24,24 +31,18 @@ impl crate::admin::Bot for Subject {
         matches!(*self.state.borrow(), stream::State::Live { .. })
     }
 
-    fn status(&self) -> Value {
-        let progress = self.inbox.progress();
-        let stats = self.hub.stream_stats().unwrap_or_default();
-        json!({
-            "running": true,
-            "username": self.username,
-            "stream": stream_state(&self.state.borrow()),
-            "connects": stats.connects,
-            "received": stats.received,
-            "inbox": {
-                "appended": progress.appended,
-                "done": progress.done,
-                "abandoned": progress.abandoned,
-                "dropped": progress.dropped,
-                "waiting": progress.waiting,
-            },
-            "scripts": self.scripts.reports().iter().map(script).collect::<Vec<_>>(),
-        })
+    fn facts(&self) -> Facts {
+        Facts {
+            username: self.username.clone(),
+            stream: stream_facts(
+                &self.state.borrow(),
+                self.hub.stream_stats().unwrap_or_default(),
+            ),
+            inbox: inbox_facts(&self.inbox, &self.database),
+            rest: rest_facts(&self.client),
+            scripts: self.scripts.reports().into_iter().map(script).collect(),
+            voice: self.voice.snapshot().into_iter().map(connection).collect(),
+        }
     }
 
     fn reload<'a>(&'a self, script: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Value>, Refusal>> {
@@ -71,21 +72,35 @@ fn listed(answer: Result<Vec<Reloaded>, String>) -> Result<Vec<Value>, Refusal> 
         .collect())
 }
 
-fn stream_state(state: &stream::State) -> Value {
-    match state {
-        stream::State::Connecting { attempt } => {
-            json!({ "state": "connecting", "attempt": attempt })
-        }
-        stream::State::Live { since } => {
-            json!({ "state": "live", "seconds": since.elapsed().as_secs() })
-        }
+fn stream_facts(state: &stream::State, stats: stream::Stats) -> facts::Stream {
+    let (name, seconds, attempt, reason) = match state {
+        stream::State::Connecting { attempt } => ("connecting", None, Some(*attempt), None),
+        stream::State::Live { since } => ("live", Some(since.elapsed().as_secs_f64()), None, None),
         stream::State::Waiting { until, reason } => {
-            json!({ "state": "waiting", "seconds": seconds_until(*until), "reason": reason })
+            let reason = Some(reason.clone());
+            ("waiting", Some(seconds_until(*until)), None, reason)
         }
-        stream::State::Refused(refusal) => {
-            json!({ "state": "refused", "reason": refusal.to_string() })
-        }
-        stream::State::Stopped => json!({ "state": "stopped" }),
+        stream::State::Refused(refusal) => ("refused", None, None, Some(refusal.to_string())),
+        stream::State::Stopped => ("stopped", None, None, None),
+    };
+    let last = stats.last.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    facts::Stream {
+        state: name,
+        seconds,
+        attempt,
+        reason,
+        connects: stats.connects,
+        ended: stats.ended,
+        resumes: stats.resumes,
+        gaps: stats.gaps,
+        received: stats.kinds,
+        last_event: last.map(|at| at.as_secs_f64()),
+        skipped: Tally::from([
+            ("duplicate", stats.duplicates),
+            ("foreign", stats.foreign),
+            ("oversized", stats.oversized),
+        ]),
+        lookups: stats.lookups,
     }
 }
 
@@ -94,28 +109,139 @@ fn seconds_until(at: Instant) -> f64 {
     left.as_secs_f64()
 }
 
-fn script(report: &Report) -> Value {
-    let (state, reason) = match &report.state {
+fn inbox_facts(inbox: &Inbox, database: &Path) -> facts::Inbox {
+    let progress = inbox.progress();
+    facts::Inbox {
+        appended: progress.appended,
+        done: progress.done,
+        abandoned: progress.abandoned,
+        dropped: progress.dropped,
+        waiting: progress.waiting,
+        unfinished: progress.unfinished,
+        unfinished_bytes: progress.unfinished_bytes,
+        operations: progress.operations,
+        commits: progress.commits,
+        failed_commits: progress.failed_commits,
+        disk_bytes: size_on_disk(database),
+        kv: progress.kv,
+    }
+}
+
+/// Of a database in WAL mode.
+fn size_on_disk(database: &Path) -> u64 {
+    let file = |ending: &str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(ending);
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    };
+    file("") + file("-wal")
+}
+
+fn rest_facts(client: &rest::Client) -> facts::Rest {
+    let stats = client.stats();
+    let interface = |one: &rest::InterfaceStats| facts::Interface {
+        name: one.name,
+        limit: one.limit,
+        used: one.used,
+        queued: one.queued,
+        refused: one.refused,
+    };
+    facts::Rest {
+        in_flight: stats.in_flight,
+        concurrency: stats.concurrency,
+        interfaces: stats.interfaces.iter().map(interface).collect(),
+        routes: client.traffic().into_iter().map(route).collect(),
+    }
+}
+
+fn route(traffic: rest::RouteTraffic) -> facts::Route {
+    let requests = traffic.outcomes.iter().map(|(outcome, count)| {
+        let outcome = match outcome {
+            rest::Outcome::Answered(status) => status.to_string(),
+            rest::Outcome::Unsent => "unsent".to_owned(),
+            rest::Outcome::Lost => "lost".to_owned(),
+        };
+        (outcome, *count)
+    });
+    facts::Route {
+        name: traffic.route.label(),
+        requests: requests.collect(),
+        retries: traffic.retries,
+        turned_away: Tally::from([
+            ("queue_full", traffic.queue_full),
+            ("too_late", traffic.too_late),
+        ]),
+        time: traffic.time,
+        wait: traffic.wait,
+    }
+}
+
+fn script(report: Report) -> facts::Script {
+    let (state, reason) = match report.state {
         script::State::Loading => ("loading", None),
         script::State::Loaded => ("running", None),
         script::State::Failed(trouble) => ("failed", Some(trouble.to_string())),
-        script::State::Paused(why) => ("paused", Some(why.clone())),
+        script::State::Paused(why) => ("paused", Some(why)),
     };
-    json!({
-        "name": report.name,
-        "file": report.path,
-        "version": report.version,
-        "state": state,
-        "reason": reason,
-        "resumesIn": report.paused_until.map(seconds_until),
-        "loadError": report.failure.as_ref().map(ToString::to_string),
-        "events": report.events,
-        "errors": report.errors,
-        "ended": report.ended,
-        "cpuSeconds": report.cpu.as_secs_f64(),
-        "memoryBytes": report.memory,
-        "waiting": report.waiting,
-        "oldVersions": report.leaving,
-        "commands": report.commands,
-    })
+    let counts = report.counts;
+    facts::Script {
+        name: report.name,
+        file: report.path.display().to_string(),
+        version: report.version,
+        state,
+        reason,
+        resumes_in: report.paused_until.map(seconds_until),
+        load_error: report.failure.as_ref().map(ToString::to_string),
+        commands: report.commands,
+        events: counts.events,
+        lag: counts.lag,
+        handling: counts.handling,
+        errors: counts.errors,
+        stopped: Tally::from([("cpu", counts.ended), ("memory", counts.out_of_memory)]),
+        versions: counts.outcomes,
+        old_versions: report.leaving,
+        waiting: report.waiting,
+        calls: counts.calls,
+        cpu_seconds: counts.cpu.as_secs_f64(),
+        memory_bytes: counts.memory,
+        unlogged: counts.unlogged,
+        http: Tally::from([
+            ("answered", counts.http_answered),
+            ("failed", counts.http_failed),
+        ]),
+    }
+}
+
+fn connection(standing: voice::Standing) -> facts::Voice {
+    let (room, state) = match standing.place {
+        Some((room, phase)) => (Some(room.id().to_owned()), phase_name(phase)),
+        None => (None, "free"),
+    };
+    let stats = standing.stats;
+    facts::Voice {
+        script: standing.script,
+        slot: standing.slot,
+        room,
+        state,
+        sent: stats.sent,
+        late: stats.late,
+        missed: stats.missed,
+        dropped: stats.dropped,
+        silence: stats.silence,
+        reconnects: stats.reconnects,
+        received: stats.received,
+        unheard: stats.unheard,
+        encoded: stats.encoded,
+        encode_seconds: stats.encode_time.as_secs_f64(),
+        complexity: stats.complexity,
+    }
+}
+
+fn phase_name(phase: voice::Phase) -> &'static str {
+    match phase {
+        voice::Phase::Joining => "joining",
+        voice::Phase::Connected => "connected",
+        voice::Phase::Reconnecting => "reconnecting",
+        voice::Phase::Over => "over",
+    }
 }

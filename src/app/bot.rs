@@ -81,7 +81,7 @@ pub(super) async fn run(
     tokio::select! {
         started = start(&config, connection, engine) => {
             let bot = started?;
-            roll.enter(&config.bot.name, Arc::new(bot.subject()));
+            roll.enter(&config.bot.name, Arc::new(bot.subject(&config)));
             let result = bot.live(&config, &shutdown).await;
             roll.leave(&config.bot.name);
             bot.stop().await;
@@ -206,13 +206,16 @@ async fn start(
 
 impl Bot {
     /// What the admin server shows of it.
-    fn subject(&self) -> Subject {
+    fn subject(&self, config: &Config) -> Subject {
         Subject {
             username: self.username.clone(),
             state: self.state.clone(),
             hub: Arc::clone(&self.hub),
             inbox: Arc::clone(&self.inbox),
+            database: inbox::path_in(&config.state.dir, &config.bot.name),
+            client: self.client.clone(),
             scripts: self.scripts.handle(),
+            voice: self.voice.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::libraries::{LIBRARIES, Library};
 use super::luau::{Shapes, Side, method_names, name_of};
 use super::standard::{STD_DOCS, StdDoc};
+use super::watching;
 use crate::config::keys;
 use crate::contract::{
     self, ENUMS, ERROR_CODES, EVENTS, Event, FLAGS, Field, INTENT_FLAGS, INTENTS, INTERFACES,
@@ -61,7 +62,7 @@ pub fn reference() -> String {
         "# Reference\n\nGenerated from the sources; `UPDATE_REFERENCE=1 cargo test --test definitions` rewrites it.\n\n\
          [Commands](#commands) · [bot.toml](#bottoml) · [Libraries](#libraries) · [Modules](#modules) · [Routes](#routes) · \
          [Events](#events) · [Intents](#intents) · [Types](#types) · [Limits](#limits) · \
-         [Error codes](#error-codes) · [World files](#world-files) · [The embedded server](#the-embedded-server) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api)\n",
+         [Error codes](#error-codes) · [World files](#world-files) · [The embedded server](#the-embedded-server) · [Dialects](#dialects) · [Faults](#faults) · [Control API](#control-api) · [Admin server](#admin-server)\n",
     );
     commands(&mut out);
     config(&mut out);
@@ -102,6 +103,7 @@ pub fn reference() -> String {
     dialects(&mut out);
     faults(&mut out);
     control(&mut out);
+    watching::admin(&mut out);
     // Between a table and a heading one empty line is enough.
     out.replace("\n\n\n", "\n\n")
 }
@@ -587,7 +589,7 @@ fn limits(out: &mut String) {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("`{text}`")
 }
 
@@ -595,13 +597,13 @@ fn link(name: &str) -> String {
     format!("[{name}](#{})", name.to_lowercase())
 }
 
-fn table(out: &mut String, titles: &[&str]) {
+pub(super) fn table(out: &mut String, titles: &[&str]) {
     row(out, titles);
     row(out, &vec!["---"; titles.len()]);
 }
 
 /// A line of a table; a `|` in a cell would end it.
-fn row(out: &mut String, cells: &[&str]) {
+pub(super) fn row(out: &mut String, cells: &[&str]) {
     for cell in cells {
         let _ = write!(out, "| {} ", cell.replace('|', "\\|"));
     }

@@ -159,8 +159,8 @@ struct Unwritten {
     scopes: HashSet<Scope>,
     channels: HashSet<u128>,
     position: Option<String>,
-    /// When the stream was opened.
-    opened: Option<i64>,
+    /// Whether a gap was opened or closed.
+    gap: bool,
 }
 
 impl Unwritten {
@@ -171,7 +171,7 @@ impl Unwritten {
             && self.scopes.is_empty()
             && self.channels.is_empty()
             && self.position.is_none()
-            && self.opened.is_none()
+            && !self.gap
     }
 }
 
@@ -200,6 +200,7 @@ impl Journal {
         sightings: Sightings,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
+        core.counters.worked(0, &[], bytes);
         let callers = store.callers()?;
         let now = Instant::now();
         Ok(Self {
@@ -294,9 +295,12 @@ impl Journal {
         match result {
             Ok(fresh) => {
                 self.written(fresh, now);
+                let counters = &self.core.counters;
+                counters.worked(ops.len(), &replies, self.bytes);
                 self.answer(ops, replies);
             }
             Err(error) => {
+                self.core.counters.failed_commits.fetch_add(1, Relaxed);
                 self.usages.forget();
                 self.retry_at = Some(now + RETRY);
                 self.trouble(&error, now);
@@ -346,6 +350,7 @@ impl Journal {
         if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Vec::new());
         }
+        let begun = Instant::now();
         let fresh = store.transaction(|store| {
             for op in ops {
                 match op {
@@ -410,17 +415,18 @@ impl Journal {
             if let Some(position) = &unwritten.position {
                 store.set_position(position)?;
             }
-            if let Some(at) = unwritten.opened {
-                store.begin(at)?;
+            if unwritten.gap {
+                store.set_gap(sightings)?;
             }
             Ok(fresh)
         })?;
+        self.core.counters.commits.note(begun.elapsed());
         self.unwritten.over.clear();
         self.unwritten.calls.clear();
         self.unwritten.scopes.clear();
         self.unwritten.channels.clear();
         self.unwritten.position = None;
-        self.unwritten.opened = None;
+        self.unwritten.gap = false;
         for first in &progress {
             self.unwritten.progress.remove(first);
         }
@@ -458,8 +464,8 @@ impl Journal {
                 }
                 Op::Passed { id, place } => self.passes(id, place),
                 Op::Opened { at } => {
-                    self.sightings.open_gap();
-                    self.unwritten.opened.get_or_insert(*at);
+                    self.sightings.open_gap(*at);
+                    self.unwritten.gap = true;
                 }
                 Op::Settled { channel } => self.settle(*channel),
                 Op::Script { id, name } => {
@@ -499,6 +505,7 @@ impl Journal {
             }
             None => {
                 self.sightings.settle_all();
+                self.unwritten.gap = true;
                 let all = self.sightings.channels().map(|(id, _)| id);
                 self.unwritten.channels.extend(all);
             }

@@ -31,6 +31,7 @@
 //! Events of the connection (`ready`, heartbeats, `resumed`) are handed out and not kept.
 
 mod batch;
+mod counters;
 mod delivery;
 mod journal;
 mod pace;
@@ -43,11 +44,11 @@ mod window;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+pub use counters::Progress;
 pub use delivery::{Delivery, Kv, Ledger};
 pub use record::{Redaction, kv_json};
 pub use sightings::{Sighting, Sightings};
@@ -132,21 +133,6 @@ impl Default for Settings {
             redaction: Redaction::default(),
         }
     }
-}
-
-/// How far the inbox has come since it was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Events appended.
-    pub appended: u64,
-    /// Deliveries (event and subscriber) that were finished.
-    pub done: u64,
-    /// Deliveries that were let go without being finished, by a script that ended.
-    pub abandoned: u64,
-    /// Deliveries that never were, because the backlog was full.
-    pub dropped: u64,
-    /// Events that some subscriber has not taken yet.
-    pub waiting: usize,
 }
 
 /// A bot's state that is open, before it is known who the bot is.
@@ -308,8 +294,8 @@ impl Inbox {
         self.core.pass(id.to_owned(), place);
     }
 
-    /// The stream was opened: there may be a gap before what it brings. `at` is now, milliseconds since
-    /// 1970; the first one is kept.
+    /// The stream was opened, at that time (milliseconds since 1970): there may be a gap before what it
+    /// brings.
     pub fn opened(&self, at: i64) {
         self.core.tell(Op::Opened { at });
     }
@@ -361,14 +347,7 @@ impl Inbox {
 
     /// How far the inbox has come.
     pub fn progress(&self) -> Progress {
-        let counters = &self.core.counters;
-        Progress {
-            appended: counters.appended.load(Relaxed),
-            done: counters.done.load(Relaxed),
-            abandoned: counters.abandoned.load(Relaxed),
-            dropped: counters.dropped.load(Relaxed),
-            waiting: self.core.all_waiting(),
-        }
+        self.core.progress()
     }
 
     /// Writes what is left and closes the file. What is asked afterwards is not done.

@@ -9,7 +9,7 @@
 //! its thread is not woken: a handler of an event before it may want it by the time it is taken.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::batch::ScriptId;
+use super::counters::Counters;
 use super::journal::Op;
 use super::sightings::Sighting;
 use super::store::Recorded;
@@ -38,14 +39,6 @@ pub(super) struct Core {
     /// Wakes the appender when there is room again.
     pub(super) room: Notify,
     pub(super) counters: Counters,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) appended: AtomicU64,
-    pub(super) done: AtomicU64,
-    pub(super) abandoned: AtomicU64,
-    pub(super) dropped: AtomicU64,
 }
 
 /// How the journal's thread sleeps.
@@ -604,6 +597,12 @@ impl Core {
         if seq > 0 {
             self.lock().standing(script).held.remove(&seq);
         }
+    }
+
+    /// Deliveries that are not done: events, each as often as there are scripts that it is for.
+    pub(super) fn unfinished(&self) -> u64 {
+        let state = self.lock();
+        state.of_script.values().map(|standing| standing.open).sum()
     }
 
     /// Events that are not in the hands of every script that they are for.

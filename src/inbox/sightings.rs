@@ -143,18 +143,29 @@ impl Channel {
 #[derive(Debug, Clone, Default)]
 pub struct Sightings {
     channels: HashMap<u128, Channel>,
+    /// When the bot's stream was opened for the first time, milliseconds since 1970.
+    since: Option<i64>,
     /// A connection has been opened and not every channel has been looked through since.
     gap: bool,
+    /// When that connection was opened, the newest message of all that had come was written then. Kept
+    /// until the gap is closed, through any number of connections and processes.
+    gap_from: Option<i64>,
     /// Channels were forgotten.
     crowded: bool,
 }
 
 impl Sightings {
     /// What a process before this one saw. It ended, so there may be a gap.
-    pub(super) fn restored(channels: impl IntoIterator<Item = (u128, Channel)>) -> Self {
+    pub(super) fn restored(
+        channels: impl IntoIterator<Item = (u128, Channel)>,
+        since: Option<i64>,
+        gap_from: Option<i64>,
+    ) -> Self {
         let channels: HashMap<_, _> = channels.into_iter().collect();
         Self {
             crowded: channels.len() >= CHANNELS,
+            since,
+            gap_from,
             gap: true,
             channels,
         }
@@ -212,8 +223,12 @@ impl Sightings {
         Some(oldest)
     }
 
-    /// A connection was opened: there may be a gap before what comes on it.
-    pub fn open_gap(&mut self) {
+    /// A connection was opened now (milliseconds since 1970): there may be a gap before what comes on it.
+    pub fn open_gap(&mut self, now: i64) {
+        let since = *self.since.get_or_insert(now);
+        let newest = self.channels.values().map(Channel::newest).max();
+        self.gap_from
+            .get_or_insert(newest.map_or(since, |newest| newest.max(since)));
         self.gap = true;
         for channel in self.channels.values_mut() {
             channel.gap = true;
@@ -231,10 +246,22 @@ impl Sightings {
     /// As [`Sightings::settle`], for every channel.
     pub fn settle_all(&mut self) {
         self.gap = false;
+        self.gap_from = None;
         for channel in self.channels.values_mut() {
             channel.gap = false;
             channel.trim();
         }
+    }
+
+    /// When the bot's stream was opened for the first time, milliseconds since 1970.
+    pub fn since(&self) -> Option<i64> {
+        self.since
+    }
+
+    /// When the newest message was written before the gap that is open, milliseconds since 1970; the
+    /// stream's first opening if there was none.
+    pub fn gap_from(&self) -> Option<i64> {
+        self.gap_from
     }
 
     /// Whether channels had to be forgotten, so that an unknown one may have been seen.
@@ -288,8 +315,13 @@ mod tests {
     fn nothing_is_forgotten_while_there_may_be_a_gap() {
         let mut sightings = Sightings::default();
         see(&mut sightings, 1, [100]);
-        sightings.open_gap();
+        sightings.open_gap(50);
         see(&mut sightings, 1, 200..1000);
+        sightings.open_gap(60);
+        assert_eq!(
+            (sightings.since(), sightings.gap_from()),
+            (Some(50), Some(100))
+        );
         see(&mut sightings, 2, [300, 301]);
         assert_eq!(floor(&sightings), Some(99));
         assert_eq!(sightings.channel(2).and_then(Channel::floor), None);
@@ -298,8 +330,9 @@ mod tests {
         assert!(floor(&sightings) > Some(900), "{:?}", floor(&sightings));
         assert!(sightings.has(1, 199), "what came last is kept, however old");
         sightings.settle_all();
+        assert_eq!(sightings.gap_from(), None);
         assert_eq!(sightings.channel(2).and_then(Channel::floor), Some(299));
-        sightings.open_gap();
+        sightings.open_gap(70);
         see(&mut sightings, 1, 1000..1000 + 2 * KEPT_IN_GAP as i64);
         assert_eq!(sightings.channel(1).map(|c| c.ids.len()), Some(KEPT_IN_GAP));
     }

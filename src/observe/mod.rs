@@ -1,9 +1,11 @@
-//! What people see of a running host: logs, on stderr and in the playground.
+//! What people see of a running host: logs, on stderr and in the playground, and how long things take.
 //!
-//! Metrics, health and the dashboard get their place here when they are built.
+//! Every room counts what it does itself; `admin` shows it.
 
+mod durations;
 mod logging;
 mod tap;
 
+pub use durations::{Durations, Spread};
 pub use logging::{LogFormat, init};
 pub use tap::{Line, tap};

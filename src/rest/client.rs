@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::exchange::Http;
 use super::limiter::{Limiter, Reason, Refusal, Timing};
 use super::retry::{Course, Next};
+use super::traffic::{RouteTraffic, Traffic};
 use super::{Call, Caller, Error, Stats};
 use crate::config::Secret;
 use crate::contract::limits::CONCURRENT_REQUESTS;
@@ -51,6 +52,7 @@ pub struct Client {
 struct Inner {
     http: Http,
     limiter: Limiter,
+    traffic: Traffic,
     segment: Duration,
     observer: Arc<dyn Observer>,
     /// Where requests run: the runtime of [`Client::new`], or of the first call.
@@ -78,6 +80,7 @@ impl Client {
             inner: Arc::new(Inner {
                 http: Http::new(&settings.base_url, settings.token)?,
                 limiter: Limiter::new(Timing::new(settings.segment)),
+                traffic: Traffic::default(),
                 segment: settings.segment,
                 observer: settings.observer,
                 runtime,
@@ -159,6 +162,11 @@ impl Client {
     pub fn stats(&self) -> Stats {
         self.inner.limiter.stats()
     }
+
+    /// What was asked so far, by route; routes that were not called are left out.
+    pub fn traffic(&self) -> Vec<RouteTraffic> {
+        self.inner.traffic.read()
+    }
 }
 
 impl Inner {
@@ -206,16 +214,21 @@ impl Inner {
                     "the platform refused the bot's token before; nothing is sent any more",
                 ));
             }
+            let asked = Instant::now();
             let turn = self
                 .limiter
                 .turn(&runtime, interface, call.asked_by(), until, last.is_some())
                 .await;
             let turn = match turn {
                 Ok(turn) => turn,
-                Err(refusal) => return Err(no_turn(call, refusal, last)),
+                Err(refusal) => {
+                    self.traffic.no_turn(route, refusal.reason);
+                    return Err(no_turn(call, refusal, last));
+                }
             };
             let sent = Instant::now();
-            let attempt = self.http.exchange(call, turn).await;
+            self.traffic.turn(route, sent - asked, last.is_some());
+            let attempt = self.http.exchange(call, turn, &self.traffic).await;
             let next = course.next(attempt);
             if let Some(within) = course.repeat_within() {
                 until = until.min(sent + within);

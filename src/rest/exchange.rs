@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::limiter::{Turn, TurnEnd};
 use super::retry::Attempt;
+use super::traffic::{Outcome, Traffic};
 use super::{Call, Error};
 use crate::config::{Secret, is_loopback};
 use crate::contract::{Method, Route};
@@ -89,8 +90,8 @@ impl Http {
         })
     }
 
-    /// Sends one request and tells the limiter how it ended.
-    pub async fn exchange(&self, call: &Call, mut turn: Turn) -> Attempt {
+    /// Sends one request, and tells the limiter and the counters how it ended.
+    pub async fn exchange(&self, call: &Call, mut turn: Turn, traffic: &Traffic) -> Attempt {
         let route = call.route();
         let request = match self.request(call) {
             Ok(request) => request,
@@ -115,7 +116,9 @@ impl Http {
                     error = chain(&error),
                     "no answer"
                 );
+                let took = at.duration_since(began);
                 if error.is_connect() || error.is_builder() {
+                    traffic.over(route, Outcome::Unsent, took);
                     turn.end(TurnEnd::Unsent);
                     return Attempt::Unsent(Error::local(
                         route,
@@ -123,6 +126,7 @@ impl Http {
                         format!("the server cannot be reached: {}", chain(&error)),
                     ));
                 }
+                traffic.over(route, Outcome::Lost, took);
                 turn.end(TurnEnd::Lost);
                 return Attempt::Lost(lost(route, &error));
             }
@@ -137,6 +141,11 @@ impl Http {
         self.warn_if_deprecated(route, answer.headers());
         let retry_after = retry_after(answer.headers());
         let body = read(answer).await;
+        let outcome = match &body {
+            Err(Broken::Off(_)) => Outcome::Lost,
+            Ok(_) | Err(Broken::TooLarge) => Outcome::Answered(status.as_u16()),
+        };
+        traffic.over(route, outcome, began.elapsed());
         if status == StatusCode::TOO_MANY_REQUESTS {
             turn.end(TurnEnd::Refused(retry_after.unwrap_or_default()));
         } else {

@@ -21,9 +21,11 @@ mod error;
 mod exchange;
 pub mod limiter;
 mod retry;
+mod traffic;
 mod validate;
 
 pub use call::Call;
 pub use client::{Client, Observer, Settings};
 pub use error::Error;
 pub use limiter::{Caller, InterfaceStats, Stats};
+pub use traffic::{Outcome, RouteTraffic};

@@ -38,6 +38,7 @@ impl Keeper {
                         tracing::error!(target: "reload", script = %name, version = number,
                             outcome = "failed", "the script has failed: {trouble}");
                         self.stage.shared.withdraw(name, number);
+                        script.status.note(&Outcome::Failed(trouble.clone()));
                         script.failure = Some(trouble);
                         script.active = None;
                         script.place = None;
@@ -79,6 +80,7 @@ impl Keeper {
                 return;
             };
             let length = script.quarantine.begin(now, why.clone());
+            script.status.note(&Outcome::Paused);
             let version = script.active.take();
             let number = version.as_ref().map_or(0, |version| version.number);
             // What comes meanwhile is kept, as far as the inbox has room.

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use mlua::{FromLua, Function, Lua, Table, Value};
 
@@ -22,8 +23,9 @@ use super::guest::Guest;
 use super::position;
 use super::rollback::Tally;
 use super::scheduler::Purpose;
+use super::status::Status;
 use crate::contract;
-use crate::inbox::{Delivery, Kv, Ledger, Recorded};
+use crate::inbox::{Delivery, Ledger, Recorded};
 
 /// One event in the hands of a script's handlers.
 pub(super) struct EventRun {
@@ -44,23 +46,28 @@ pub(super) struct EventRun {
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
+    /// When its first handler started.
+    begun: Cell<Option<Instant>>,
+    status: Arc<Status>,
     /// Where it is noted how it went; none for what is no event.
     tally: Option<Arc<Tally>>,
 }
 
 impl EventRun {
-    fn new(mut delivery: Delivery, script: &str, tally: &Arc<Tally>) -> Rc<Self> {
+    fn new(mut delivery: Delivery, guest: &Guest) -> Rc<Self> {
         Rc::new(Self {
             id: delivery.id.clone(),
             kind: delivery.kind.clone(),
-            script: script.to_owned(),
+            script: guest.name.clone(),
             ledger: delivery.ledger().clone(),
             recorded: position::by_position(delivery.take_recorded()),
             reads: RefCell::default(),
             errors: RefCell::default(),
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
-            tally: Some(Arc::clone(tally)),
+            begun: Cell::new(None),
+            status: Arc::clone(&guest.status),
+            tally: Some(Arc::clone(&guest.tally)),
         })
     }
 
@@ -70,19 +77,34 @@ impl EventRun {
     }
 
     /// The end of the script, which is waited for like an event.
-    pub(super) fn unload(script: &str, kv: &Kv) -> Rc<Self> {
+    pub(super) fn unload(guest: &Guest) -> Rc<Self> {
         Rc::new(Self {
             id: String::new(),
             kind: "unload".into(),
-            script: script.to_owned(),
-            ledger: Ledger::of_nothing(kv),
+            script: guest.name.clone(),
+            ledger: Ledger::of_nothing(&guest.kv),
             recorded: RefCell::default(),
             reads: RefCell::default(),
             errors: RefCell::default(),
             delivery: Cell::new(None),
             remaining: Cell::new(1),
+            begun: Cell::new(None),
+            status: Arc::clone(&guest.status),
             tally: None,
         })
+    }
+
+    /// A handler starts.
+    fn starts(&self) {
+        self.remaining.set(self.remaining.get() + 1);
+        if self.begun.get().is_none() {
+            let now = Instant::now();
+            self.begun.set(Some(now));
+            if let Some(delivery) = self.delivery.take() {
+                self.status.lag.note(now - delivery.received);
+                self.delivery.set(Some(delivery));
+            }
+        }
     }
 
     /// A handler failed with an error that nobody caught.
@@ -97,6 +119,9 @@ impl EventRun {
         if remaining == 0
             && let Some(delivery) = self.delivery.take()
         {
+            if let Some(begun) = self.begun.get() {
+                self.status.handling.note(begun.elapsed());
+            }
             let errors = self.errors.take();
             if let Some(tally) = &self.tally {
                 tally.note(!errors.is_empty());
@@ -275,7 +300,7 @@ impl Guest {
         } else {
             None
         };
-        let run = EventRun::new(delivery, &self.name, &self.tally);
+        let run = EventRun::new(delivery, self);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
@@ -341,7 +366,7 @@ impl Guest {
         extra: Value,
         run: &Rc<EventRun>,
     ) {
-        run.remaining.set(run.remaining.get() + 1);
+        run.starts();
         let purpose = Purpose::Handler(Rc::clone(run), Rc::clone(&handler.name));
         if extra.is_nil() {
             self.begin(lua, function, event, purpose);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use luau_syntax::parser::{ParseOptions, ParsedSource};
 use mlua::{Lua, MultiValue, Table, Value};
 
+use super::budget::TOO_MUCH_MEMORY;
 use crate::config::Excerpt;
 use crate::contract;
 use crate::rest;
@@ -163,9 +164,9 @@ impl Trouble {
         }
     }
 
-    /// Whether the script's memory was used up.
+    /// Whether the script's memory was used up: the allocator said so, or the budget, with the figures.
     pub(super) fn is_out_of_memory(&self) -> bool {
-        self.message == NO_MEMORY
+        self.message == NO_MEMORY || self.message.starts_with(TOO_MUCH_MEMORY)
     }
 
     /// Reads what mlua makes of an error: the message, then the traceback of the coroutine that died.

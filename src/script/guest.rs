@@ -23,12 +23,13 @@ use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::{Fault, Trouble};
 use super::json::Codec;
-use super::registry::{Own, Shared, Status};
+use super::registry::{Own, Shared};
 use super::repeats::Repeats;
 use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
 use super::scripts::Files;
 use super::state::{self, Copies, Snapshot};
+use super::status::Status;
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
@@ -114,6 +115,8 @@ pub(super) struct Guest {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) shared: Arc<Shared>,
     pub(super) status: Arc<Status>,
+    /// What of its CPU time is in `status`, in microseconds.
+    told_cpu: Cell<u64>,
     pub(super) most_handlers: usize,
     pub(super) budget: Rc<Budget>,
     pub(super) permissions: Permissions,
@@ -172,6 +175,7 @@ impl Guest {
             mailbox: birth.mailbox,
             shared: birth.shared,
             status: birth.status,
+            told_cpu: Cell::new(0),
             most_handlers: birth.handlers.max(1),
             budget,
             permissions: birth.permissions,
@@ -247,6 +251,7 @@ impl Guest {
     pub(super) fn trouble(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         if trouble.is_out_of_memory() {
+            self.status.out_of_memory.fetch_add(1, Ordering::Relaxed);
             self.strike("out of memory");
         }
         let text = shorten(trouble.to_string().as_bytes());
@@ -287,6 +292,9 @@ impl Guest {
     /// Whether a line of so many bytes may be logged. Says so when lines are left out, and how many.
     pub(super) fn may_log(&self, bytes: usize) -> bool {
         let line = self.log.borrow_mut().line(bytes, Instant::now());
+        if matches!(line, Line::First | Line::LeftOut) {
+            self.status.unlogged.fetch_add(1, Ordering::Relaxed);
+        }
         match line {
             Line::Fits(0) => true,
             Line::Fits(lines) => {
@@ -407,16 +415,21 @@ impl Guest {
             self.abandon(ticket);
         }
         for function in self.unload.take() {
-            let run = EventRun::unload(&self.name, &self.kv);
+            let run = EventRun::unload(self);
             self.begin(lua, &function, (), Purpose::Handler(run, "unload".into()));
         }
     }
 
     /// Tells the host what the script uses.
     pub(super) fn account(&self, lua: &Lua) {
+        let calls = self.scheduler.borrow().calls();
+        self.status.calls.store(calls as u64, Ordering::Relaxed);
         if let Some((cpu, memory)) = self.budget.usage(lua) {
             let cpu = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
-            self.status.cpu.store(cpu, Ordering::Relaxed);
+            let told = self.told_cpu.replace(cpu);
+            self.status
+                .cpu
+                .fetch_add(cpu.saturating_sub(told), Ordering::Relaxed);
             self.status.memory.store(memory as u64, Ordering::Relaxed);
         }
     }

@@ -19,6 +19,7 @@ use super::keeper::{Keeper, Reloaded, Request};
 use super::registry::{Identity, Registrations, Shared, State};
 use super::reload::Watch;
 use super::scripts::Register;
+use super::status::Counts;
 use super::thread::Mail;
 use super::transaction::Stage;
 use crate::config::{Hosts, Permissions};
@@ -137,22 +138,14 @@ pub struct Report {
     pub state: State,
     /// Why the last load failed, if it did; an older version may run all the same.
     pub failure: Option<super::Trouble>,
-    /// Events that its handlers began to work on.
-    pub events: u64,
-    /// Errors that it did not catch.
-    pub errors: u64,
+    /// What it has counted, over all its versions.
+    pub counts: Counts,
     /// Events that wait to be taken.
     pub waiting: u64,
     /// Old versions whose handlers still run.
     pub leaving: usize,
     /// For a paused script, when it is tried again.
     pub paused_until: Option<Instant>,
-    /// Runs that were ended because they used more CPU time than they may.
-    pub ended: u64,
-    /// CPU time of its thread; a little late.
-    pub cpu: Duration,
-    /// Bytes of its VM, garbage included; a little late.
-    pub memory: u64,
     /// Names of its slash commands.
     pub commands: Vec<String>,
 }
@@ -318,8 +311,7 @@ impl Handle {
                 version: script.active.as_ref().map_or(0, |version| version.number),
                 state: script.state(),
                 failure: script.failure.clone(),
-                events: script.status.events.load(Ordering::Relaxed),
-                errors: script.status.errors.load(Ordering::Relaxed),
+                counts: script.status.read(),
                 waiting: script.place.as_ref().map_or(0, |place| place.waiting()),
                 leaving: scripts
                     .leaving
@@ -327,9 +319,6 @@ impl Handle {
                     .filter(|leaving| leaving.script == *name && !leaving.version.has_ended())
                     .count(),
                 paused_until: script.quarantine.pause().map(|pause| pause.until),
-                ended: script.status.ended.load(Ordering::Relaxed),
-                cpu: Duration::from_micros(script.status.cpu.load(Ordering::Relaxed)),
-                memory: script.status.memory.load(Ordering::Relaxed),
                 commands: registrations
                     .commands
                     .iter()

@@ -143,9 +143,9 @@ impl Keeper {
             .load(&self.root, plan.wanted, Begin::AtOnce)
             .await;
         self.stage.swap(&candidates, &[]).await;
-        for candidate in &candidates {
-            if let Err(trouble) = &candidate.result {
-                tracing::error!(target: "script", script = %candidate.name,
+        for reloaded in self.outcomes(&candidates, &[]) {
+            if let Outcome::Failed(trouble) = &reloaded.outcome {
+                tracing::error!(target: "script", script = %reloaded.script,
                     "the script has failed: {trouble}");
             }
         }
@@ -380,7 +380,13 @@ impl Keeper {
             before: None,
             outcome: Outcome::Unloaded,
         });
-        tried.chain(gone).collect()
+        let outcomes: Vec<_> = tried.chain(gone).collect();
+        for reloaded in &outcomes {
+            if let Some(script) = self.stage.scripts.lock().all.get(&reloaded.script) {
+                script.status.note(&reloaded.outcome);
+            }
+        }
+        outcomes
     }
 
     fn tell_held_back(&mut self, now: Instant) {

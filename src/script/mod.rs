@@ -53,6 +53,7 @@ mod schedule;
 mod scheduler;
 mod scripts;
 mod state;
+mod status;
 mod thread;
 mod transaction;
 mod version;
@@ -64,3 +65,4 @@ pub use host::{Handle, Host, LoadError, ReloadSettings, Report, ScriptSettings, 
 pub use keeper::{Outcome, Reloaded};
 pub use registry::{Conflict, Identity, Registrations, State};
 pub use reload::Watch;
+pub use status::Counts;

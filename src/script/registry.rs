@@ -2,7 +2,7 @@
 //! their state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Notify, watch};
@@ -84,40 +84,6 @@ pub enum State {
     Failed(super::Trouble),
     /// It failed again and again, and is left alone for a while; the text says why.
     Paused(String),
-}
-
-/// What a script's thread tells about itself.
-#[derive(Debug, Default)]
-pub(super) struct Status {
-    /// Events that a handler began to work on.
-    pub(super) events: AtomicU64,
-    /// Errors that no handler caught.
-    pub(super) errors: AtomicU64,
-    /// Runs that were ended because they used more CPU time than they may.
-    pub(super) ended: AtomicU64,
-    /// CPU time of its thread, in microseconds; a little late.
-    pub(super) cpu: AtomicU64,
-    /// Bytes of its VM, garbage included; a little late.
-    pub(super) memory: AtomicU64,
-    /// What the host had to end it for, since the keeper last looked.
-    strikes: Mutex<Vec<String>>,
-}
-
-/// The most strikes that are kept for the keeper: more change nothing.
-const MOST_STRIKES: usize = 16;
-
-impl Status {
-    /// The host had to end something of the script's, for a reason that counts against it.
-    pub(super) fn strike(&self, why: String) {
-        let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
-        if strikes.len() < MOST_STRIKES {
-            strikes.push(why);
-        }
-    }
-
-    pub(super) fn take_strikes(&self) -> Vec<String> {
-        std::mem::take(&mut *self.strikes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// What every script of a bot can see.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -143,10 +143,22 @@ async fn answer(shared: &Arc<Shared>, route: &'static Route, request: Request) -
             rate_limited(quirks, wait)
         }
     };
+    let (response, body) = with_body(response).await;
+    record.answer = body;
     record.status = response.status().as_u16();
     record.ms = began.elapsed().as_secs_f64() * 1e3;
     keep(shared, record);
     response
+}
+
+/// An answer with its body, if that is there as a whole: not that of a stream, or of an answer that is lost.
+async fn with_body(response: Response) -> (Response, Bytes) {
+    let (head, body) = response.into_parts();
+    if body.size_hint().exact().is_none() {
+        return (Response::from_parts(head, body), Bytes::new());
+    }
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    (Response::from_parts(head, body.clone().into()), body)
 }
 
 fn keep(shared: &Shared, record: Record) {

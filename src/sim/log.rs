@@ -1,7 +1,8 @@
 //! The log of requests to the Bot API, for the playground and for tests.
 //!
-//! A ring: at most [`MOST_REQUESTS`] requests and [`MOST_BYTES`] of bodies; the oldest fall out. A token
-//! never gets in: what a request carried is searched for the tokens of all bots before it is kept.
+//! A ring: at most [`MOST_REQUESTS`] requests and [`MOST_BYTES`] of bodies and answers; the oldest fall out.
+//! A token never gets in: what a request and its answer carried is searched for the tokens of all bots before
+//! it is kept.
 
 use std::collections::VecDeque;
 
@@ -11,8 +12,10 @@ use serde_json::{Value, json};
 
 /// Requests that the log keeps.
 pub const MOST_REQUESTS: usize = 10_000;
-/// Bytes of bodies that the log keeps.
+/// Bytes of bodies and answers that the log keeps.
 pub const MOST_BYTES: usize = 16 << 20;
+/// Bytes of one answer that the log keeps; the rest is cut.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 /// One request and its answer.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ pub struct Record {
     pub query: Vec<(String, String)>,
     /// The body as it was sent.
     pub body: Bytes,
+    /// The answer's body; empty when there is none, and for a stream or an answer that was lost.
+    pub answer: Bytes,
     /// The answer's HTTP status.
     pub status: u16,
     /// The answer's error code.
@@ -37,6 +42,12 @@ pub struct Record {
     pub at: Timestamp,
     /// How long the answer took, milliseconds.
     pub ms: f64,
+}
+
+impl Record {
+    fn bytes(&self) -> usize {
+        self.body.len() + self.answer.len()
+    }
 }
 
 /// The ring.
@@ -50,15 +61,16 @@ pub struct Log {
 impl Log {
     /// Keeps a request; `tokens` are what must not be kept.
     pub fn push<'a>(&mut self, mut record: Record, tokens: impl Iterator<Item = &'a str>) {
+        cut(&mut record.answer);
         for token in tokens {
             redact(&mut record, token);
         }
         self.last += 1;
-        self.bytes += record.body.len();
+        self.bytes += record.bytes();
         self.records.push_back((self.last, record));
         while self.records.len() > MOST_REQUESTS || self.bytes > MOST_BYTES {
             if let Some((_, oldest)) = self.records.pop_front() {
-                self.bytes -= oldest.body.len();
+                self.bytes -= oldest.bytes();
             }
         }
     }
@@ -91,11 +103,29 @@ fn redact(record: &mut Record, token: &str) {
         hide(name);
         hide(value);
     }
-    // A token is ASCII, so that a lossy reading of the body cannot hide it.
-    let body = String::from_utf8_lossy(&record.body);
-    if body.contains(token) {
-        record.body = body.replace(token, HIDDEN).into();
+    for body in [&mut record.body, &mut record.answer] {
+        // A token is ASCII, so that a lossy reading of the body cannot hide it.
+        let text = String::from_utf8_lossy(body);
+        if text.contains(token) {
+            *body = text.replace(token, HIDDEN).into();
+        }
     }
+}
+
+/// Cuts an answer that is too long.
+fn cut(answer: &mut Bytes) {
+    if answer.len() > LONGEST_ANSWER {
+        let kept = String::from_utf8_lossy(&answer[..LONGEST_ANSWER]);
+        *answer = format!("{}…", kept.trim_end_matches('\u{fffd}')).into();
+    }
+}
+
+/// A body for people: JSON, or text if it is none.
+fn show_body(body: &Bytes) -> Value {
+    if body.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
 }
 
 fn show(number: u64, record: &Record) -> Value {
@@ -104,12 +134,6 @@ fn show(number: u64, record: &Record) -> Value {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
-    let body = if record.body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&record.body)
-            .unwrap_or_else(|_| String::from_utf8_lossy(&record.body).into())
-    };
     json!({
         "n": number,
         "at": record.at.to_string(),
@@ -117,7 +141,8 @@ fn show(number: u64, record: &Record) -> Value {
         "method": record.method,
         "path": record.path,
         "query": query,
-        "body": body,
+        "body": show_body(&record.body),
+        "answer": show_body(&record.answer),
         "status": record.status,
         "error": record.error,
         "fault": record.fault,
@@ -127,7 +152,7 @@ fn show(number: u64, record: &Record) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Log, MOST_REQUESTS, Record};
+    use super::{LONGEST_ANSWER, Log, MOST_BYTES, MOST_REQUESTS, Record};
 
     #[test]
     fn no_token_is_kept() {
@@ -136,12 +161,32 @@ mod tests {
             path: "/x/to:ken/y".to_owned(),
             query: vec![("token".to_owned(), "to:ken".to_owned())],
             body: "{\"text\":\"my to:ken\"}".into(),
+            answer: "{\"text\":\"your to:ken\"}".into(),
             ..Record::default()
         };
         log.push(record, ["to:ken"].into_iter());
         let shown = log.after(0)[0].to_string();
         assert!(!shown.contains("to:ken"), "{shown}");
         assert!(shown.contains("my [token]"), "{shown}");
+        assert!(shown.contains("your [token]"), "{shown}");
+    }
+
+    #[test]
+    fn long_answers_are_cut_and_count_as_bytes() {
+        let mut log = Log::default();
+        for _ in 0..=MOST_BYTES / LONGEST_ANSWER {
+            let record = Record {
+                answer: "ä".repeat(LONGEST_ANSWER).into(),
+                ..Record::default()
+            };
+            log.push(record, std::iter::empty());
+        }
+        let all = log.after(0);
+        // The mark of the cut has three bytes.
+        assert_eq!(all.len(), MOST_BYTES / (LONGEST_ANSWER + 3));
+        let answer = all[0]["answer"].as_str().expect("text");
+        assert_eq!(answer.len(), LONGEST_ANSWER + 3);
+        assert!(answer.ends_with("ä…"));
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod saved;
 mod server;
 mod stream;
 mod voice;
+mod walk;
 mod wire;
 mod world;
 mod world_file;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::Now;
 use super::quirks::Quirks;
+use super::walk::walk;
 use super::world::{
     Archetype, BotAccount, Channel, Command, Id, Message, Presence, Reaction, Space, User,
 };
@@ -33,7 +34,7 @@ pub fn event(quirks: Quirks, kind: &str, payload: Value) -> String {
 
 fn event_value(quirks: Quirks, kind: &str, mut payload: Value) -> Value {
     if let Some(event) = contract::event(kind) {
-        restyle_fields(quirks, &mut payload, event.payload);
+        restyle(quirks, &mut payload, event.payload);
     }
     if !quirks.newer_fields
         && kind == "callIncoming"
@@ -47,63 +48,46 @@ fn event_value(quirks: Quirks, kind: &str, mut payload: Value) -> Value {
 /// A route's answer.
 pub fn answer(quirks: Quirks, route: &Route, mut answer: Value) -> Value {
     if let Some(shape) = route.response {
-        restyle_fields(quirks, &mut answer, shape);
+        restyle(quirks, &mut answer, shape);
     }
     answer
 }
 
 /// Turns what the server writes into what the documentation says, where the quirks ask for it.
-fn restyle(quirks: Quirks, value: &mut Value, ty: &Type, name: &str) {
-    match ty {
-        Type::Object(shape) => restyle_fields(quirks, value, shape),
-        Type::List(inner) => {
-            for item in value.as_array_mut().into_iter().flatten() {
-                restyle(quirks, item, inner, name);
-            }
-        }
-        Type::Union(union) => {
-            for (name, value) in value.as_object_mut().into_iter().flatten() {
-                if let Some(field) = union.any_field(name) {
-                    restyle(quirks, value, &field.ty, name);
+fn restyle(quirks: Quirks, value: &mut Value, shape: &'static Shape) {
+    walk(
+        value,
+        &Type::Object(shape),
+        "",
+        &mut |value, ty, name| match ty {
+            Type::Object(shape) if !quirks.newer_fields => {
+                if let Some(fields) = value.as_object_mut() {
+                    fields.retain(|name, _| shape.field(name).is_some());
                 }
             }
-        }
-        _ if quirks.numbers => {}
-        Type::Enum(known) => {
-            let number = match &*value {
-                Value::String(name) => known.number(name),
-                value => value.as_i64(),
-            };
-            if let Some(name) = number.and_then(|number| known.name_of(number)) {
-                *value = name.into();
+            _ if quirks.numbers => {}
+            Type::Enum(known) => {
+                let number = match &*value {
+                    Value::String(name) => known.number(name),
+                    value => value.as_i64(),
+                };
+                if let Some(name) = number.and_then(|number| known.name_of(number)) {
+                    *value = name.into();
+                }
             }
-        }
-        Type::Flags(known) if NAMED_SETS.contains(&name) => {
-            if let Some(mask) = value.as_u64() {
-                *value = set_of_names(known, mask).into();
+            Type::Flags(known) if NAMED_SETS.contains(&name) => {
+                if let Some(mask) = value.as_u64() {
+                    *value = set_of_names(known, mask).into();
+                }
             }
-        }
-        Type::Choice(_) => {
-            if let Value::String(word) = value {
-                *word = word.to_lowercase();
+            Type::Choice(_) => {
+                if let Value::String(word) = value {
+                    *word = word.to_lowercase();
+                }
             }
-        }
-        _ => {}
-    }
-}
-
-fn restyle_fields(quirks: Quirks, value: &mut Value, shape: &Shape) {
-    let Some(fields) = value.as_object_mut() else {
-        return;
-    };
-    if !quirks.newer_fields {
-        fields.retain(|name, _| shape.field(name).is_some());
-    }
-    for (name, value) in fields {
-        if let Some(field) = shape.field(name) {
-            restyle(quirks, value, &field.ty, name);
-        }
-    }
+            _ => {}
+        },
+    );
 }
 
 /// `viewChannel, sendMessages`; `none` for the empty set.

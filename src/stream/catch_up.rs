@@ -13,15 +13,15 @@
 //!   on disk in the same transaction as the event.
 //! - What has not been looked through when the connection or the process ends is looked through after
 //!   the next connect, from the same message on.
-//! - The stream goes first: history is read when the stream has fallen silent or has had some time, and
-//!   what it shows waits as long once more, because an event may be slower than the history. So nothing
-//!   is found that was only late, and what is found comes after what was live by then, the messages of a
-//!   space in the order in which they were written.
+//! - The stream goes first, because an event may be slower than the history: what the history shows is
+//!   missing when the stream has brought a message that was written later, or has been silent for a moment
+//!   since, or has had its time. So nothing is found that was only late, and what is found comes in the
+//!   order in which it was written.
 //! - It takes a part of the rate limits only ([`crate::stream::Host::ask`]).
 //!
 //! Bounds: messages older than [`super::Settings::catch_up`] are left out, and at most [`PAGES`] pages of
-//! a channel are read. In a channel of which no message is known, one is missing if it was written after
-//! the bot's stream first opened and after the newest message that came from anywhere, less [`SLACK`].
+//! a channel are read. In a channel of which no message was known before the gap, one is missing if it was
+//! written after the newest message that had come from anywhere by then, less [`SLACK`].
 //!
 //! A server that replays what comes after `lastEventId` says so with `resumed`: then nothing is missing,
 //! unless the bot was away for longer than the platform keeps events ([`KEPT`]).
@@ -68,8 +68,6 @@ pub struct CatchUp {
     pub timings: Timings,
     /// How old a message may be.
     pub reach: Duration,
-    /// When the bot's stream was opened for the first time, milliseconds since 1970.
-    pub since: i64,
     /// How long before this connect the last event came.
     pub away: Duration,
     /// The channel is bounded: the search waits for the stream's thread.
@@ -97,6 +95,8 @@ struct Place {
 enum Trouble {
     /// The stream is being closed.
     Over,
+    /// The server says that it has sent again what was missed.
+    NothingMissing,
     /// Something could not be asked now.
     Later(String),
 }
@@ -104,17 +104,13 @@ enum Trouble {
 impl CatchUp {
     /// Looks until nothing is missing. Ends early when the receiver is gone.
     pub async fn run(self) {
-        self.let_the_stream_go_first().await;
-        let resumed = self.shared.resumed.load(Relaxed);
-        if resumed && self.away < KEPT {
-            let _ = self.findings.send(Finding::Settled(None)).await;
-            return;
-        }
+        // For `resumed`, which comes right after the beginning if it comes.
+        tokio::time::sleep(self.timings.quiet).await;
         let mut search = Search::new(&self);
         let mut pause = self.timings.backoff;
         loop {
             match search.go_on().await {
-                Ok(()) => break,
+                Ok(()) | Err(Trouble::NothingMissing) => break,
                 Err(Trouble::Over) => return,
                 Err(Trouble::Later(reason)) => {
                     tracing::debug!(
@@ -134,8 +130,9 @@ impl CatchUp {
         let _ = self.findings.send(Finding::Settled(None)).await;
     }
 
-    /// Waits until the stream has been silent for a moment from now on, or has had its time.
-    async fn let_the_stream_go_first(&self) {
+    /// Waits until the stream has brought a message that was written after `sent`, has been silent for a
+    /// moment from now on, or has had its time.
+    async fn let_the_stream_go_first(&self, sent: i64) {
         let begun = Instant::now();
         let Timings {
             quiet, patience, ..
@@ -143,10 +140,11 @@ impl CatchUp {
         loop {
             let waited = begun.elapsed();
             let silent = self.shared.silent_for().min(waited);
-            if silent >= quiet || waited >= patience {
+            let passed = self.shared.newest.load(Relaxed) > sent;
+            if passed || silent >= quiet || waited >= patience {
                 return;
             }
-            tokio::time::sleep(quiet - silent).await;
+            tokio::time::sleep((quiet - silent).min(quiet / 10)).await;
         }
     }
 }
@@ -198,8 +196,7 @@ impl<'c> Search<'c> {
     fn new(of: &'c CatchUp) -> Self {
         let oldest = now() - i64::try_from(of.reach.as_millis()).unwrap_or(i64::MAX >> 1);
         let sightings = of.shared.sightings();
-        let newest = sightings.channels().map(|(_, channel)| channel.newest());
-        let from = newest.max().unwrap_or(0).max(of.since) - SLACK;
+        let from = sightings.gap_from().unwrap_or(oldest) - SLACK;
         let known = sightings.channels().map(|(channel, known)| {
             let place = Place {
                 channel,
@@ -263,8 +260,8 @@ impl<'c> Search<'c> {
         for place in places {
             missing.append(&mut self.missing_in(*place).await?);
         }
-        if !missing.is_empty() {
-            self.of.let_the_stream_go_first().await;
+        if let Some(last) = missing.iter().map(|found| found.sighting.sent).max() {
+            self.of.let_the_stream_go_first(last).await;
             self.drop_seen(&mut missing);
         }
         missing.sort_by_key(|found| (found.sighting.sent, found.sighting.message));
@@ -370,6 +367,9 @@ impl<'c> Search<'c> {
         route: &'static str,
         params: Value,
     ) -> Result<Option<T>, Trouble> {
+        if self.of.shared.resumed.load(Relaxed) && self.of.away < KEPT {
+            return Err(Trouble::NothingMissing);
+        }
         let Value::Object(params) = params else {
             return Ok(None);
         };

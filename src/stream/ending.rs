@@ -39,6 +39,23 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::IntentsChanged => "intents_changed",
+            Self::Deaf(_) => "deaf",
+            Self::Closed => "closed",
+            Self::Silent(_) => "silent",
+            Self::Stuck(_) => "stuck",
+            Self::Oversized => "oversized",
+            Self::Broken(_) => "broken",
+            Self::Lost(_) => "lost",
+            Self::Refused { status: 429, .. } => "rate_limited",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
     /// Whether the event after the last position may be what ended it, so that resuming there again
     /// could end the same way.
     pub fn may_be_poisoned(&self) -> bool {

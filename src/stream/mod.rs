@@ -88,7 +88,6 @@ pub fn spawn(
     let outside = tokio::runtime::Handle::try_current()?;
     let now = Instant::now();
     let sightings = std::mem::take(&mut past.sightings);
-    let since = past.since;
     let ages = past.windows.iter().map(|(_, _, age)| *age);
     let heard = ages.min().and_then(|age| now.checked_sub(age));
     let machine = Machine::new(settings.timings, *intents.borrow_and_update(), past, now);
@@ -110,7 +109,6 @@ pub fn spawn(
         machine,
         last: None,
         lookups_from: now,
-        since,
         heard,
         search: None,
         findings: VecDeque::new(),

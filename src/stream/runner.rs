@@ -54,8 +54,6 @@ pub struct Runner {
     /// The last event of this connection that had an id of its own, to know one that was sent without.
     pub last: Option<Arc<Event>>,
     pub lookups_from: Instant,
-    /// When the bot's stream was opened for the first time, milliseconds since 1970.
-    pub since: Option<i64>,
     /// When the last event with a place came.
     pub heard: Option<Instant>,
     /// The look through the history that this connection began.
@@ -104,6 +102,9 @@ impl Runner {
         self.machine.connecting(Instant::now());
         self.publish();
         self.shared.connects.fetch_add(1, Relaxed);
+        self.shared
+            .resumes
+            .fetch_add(u64::from(after.is_some()), Relaxed);
         tracing::debug!(
             intents,
             after = after.unwrap_or(""),
@@ -123,11 +124,13 @@ impl Runner {
         let now = Instant::now();
         let given_up = self.machine.ended(now, &ending, rand::random());
         self.publish();
+        self.shared.note_ending(&ending);
         self.log_ending(&ending, now);
         if ending == Ending::Oversized {
             self.shared.oversized.fetch_add(1, Relaxed);
         }
         if let Some(position) = given_up {
+            self.shared.gaps.fetch_add(1, Relaxed);
             tracing::warn!(
                 %position,
                 "two connections ended at the event after this one; going on without resuming, so \
@@ -201,15 +204,16 @@ impl Runner {
         let at = catch_up::now();
         self.shared.hear(Instant::now());
         self.shared.resumed.store(false, Relaxed);
-        self.shared.sightings().open_gap();
-        self.inbox.opened(at);
-        let hears_messages = intents & messages_bit() != 0;
-        let Some(since) = self.since.filter(|_| hears_messages) else {
-            self.since.get_or_insert(at);
-            return self.settle(None);
+        self.shared.newest.store(0, Relaxed);
+        let is_first = {
+            let mut sightings = self.shared.sightings();
+            let is_first = sightings.since().is_none();
+            sightings.open_gap(at);
+            is_first
         };
+        self.inbox.opened(at);
         let reach = self.settings.catch_up;
-        if reach.is_zero() {
+        if is_first || reach.is_zero() || intents & messages_bit() == 0 {
             return self.settle(None);
         }
         let (findings, here) = mpsc::channel(FINDINGS);
@@ -218,7 +222,6 @@ impl Runner {
             shared: Arc::clone(&self.shared),
             timings: self.settings.timings,
             reach,
-            since,
             away: self.heard.map_or(Duration::MAX, |heard| heard.elapsed()),
             findings,
         };
@@ -262,7 +265,7 @@ impl Runner {
 
     async fn message(&mut self, message: Message) {
         let received = Instant::now();
-        self.shared.received.fetch_add(1, Relaxed);
+        self.shared.note_event(&message.kind);
         self.shared.hear(received);
         let was_live = self.machine.is_live();
         let place = self.machine.event(received, &message.kind, &message.id);
@@ -310,6 +313,9 @@ impl Runner {
             "messageCreate" => Sighting::of_message_create(&event.payload),
             _ => None,
         };
+        if let Some(sighting) = sighting {
+            self.shared.newest.fetch_max(sighting.sent, Relaxed);
+        }
         let event = Arc::new(event);
         if is_placed(place) {
             self.last = Some(Arc::clone(&event));

@@ -1,8 +1,9 @@
 //! What the stream needs to know, what it needs from outside, and what it shows.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::Refusal;
 use crate::config::Secret;
@@ -56,7 +57,8 @@ pub struct Timings {
     pub deaf: Duration,
     /// The most that asking for a message's author may take; the stream waits for it.
     pub lookup: Duration,
-    /// After so long without an event, the stream has brought what the platform had for it.
+    /// After so long without an event, the stream has brought what the platform had for it. The search for
+    /// lost messages begins as long after a connect.
     pub quiet: Duration,
     /// The most that is waited for that.
     pub patience: Duration,
@@ -77,9 +79,9 @@ impl Default for Timings {
             throttled: Duration::from_secs(10),
             deaf: Duration::from_secs(10),
             lookup: Duration::from_secs(3),
-            // Two of the platform's batches, and as many as 500 events take.
+            // Two of the platform's batches, and as many as 300 events take.
             quiet: Duration::from_secs(1),
-            patience: Duration::from_secs(5),
+            patience: Duration::from_secs(3),
         }
     }
 }
@@ -149,12 +151,21 @@ pub enum State {
 }
 
 /// What a stream has done since it was spawned.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections that were tried.
     pub connects: u64,
-    /// Events that came complete, whatever became of them.
-    pub received: u64,
+    /// Connections, and attempts to make one, that ended, by why (`Ending::name`).
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Connections that said where to go on.
+    pub resumes: u64,
+    /// Places in the stream that were given up, so that events may be missing.
+    pub gaps: u64,
+    /// Events that came complete, whatever became of them, by type; types that the contract does not know
+    /// are `other`.
+    pub kinds: BTreeMap<&'static str, u64>,
+    /// When the last one came.
+    pub last: Option<SystemTime>,
     /// Events put into the inbox.
     pub appended: u64,
     /// Events dropped because they had come before.

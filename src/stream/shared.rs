@@ -1,14 +1,17 @@
 //! What the stream's thread and its handle share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use super::ending::Ending;
 use super::event_id::guid;
 use super::ownership::Ownership;
 use super::settings::{State, Stats};
+use crate::contract;
 use crate::inbox::Sightings;
 
 /// Something that bears on whether the stream is deaf.
@@ -28,7 +31,8 @@ pub enum Sign {
 pub struct Shared {
     pub state: watch::Sender<State>,
     pub connects: AtomicU64,
-    pub received: AtomicU64,
+    pub resumes: AtomicU64,
+    pub gaps: AtomicU64,
     pub appended: AtomicU64,
     pub duplicates: AtomicU64,
     pub foreign: AtomicU64,
@@ -37,20 +41,35 @@ pub struct Shared {
     pub recovered: AtomicU64,
     /// The server said on this connection that it has sent again what was missed.
     pub resumed: AtomicBool,
+    /// When the newest message was written that this connection brought, milliseconds since 1970.
+    pub newest: AtomicI64,
     /// When the last event came, or the connection was opened: milliseconds after `born`.
     heard: AtomicU64,
     born: Instant,
+    came: Mutex<Came>,
     user_id: String,
     ownership: Mutex<Ownership>,
     sightings: Mutex<Sightings>,
 }
+
+/// What came and what ended; written by the stream's thread alone.
+#[derive(Debug, Default)]
+struct Came {
+    ended: BTreeMap<&'static str, u64>,
+    kinds: BTreeMap<&'static str, u64>,
+    last: Option<SystemTime>,
+}
+
+/// Event types that the contract does not know, in [`Stats::kinds`].
+const OTHER: &str = "other";
 
 impl Shared {
     pub fn new(user_id: String, state: State, sightings: Sightings) -> Self {
         Self {
             state: watch::Sender::new(state),
             connects: AtomicU64::default(),
-            received: AtomicU64::default(),
+            resumes: AtomicU64::default(),
+            gaps: AtomicU64::default(),
             appended: AtomicU64::default(),
             duplicates: AtomicU64::default(),
             foreign: AtomicU64::default(),
@@ -58,8 +77,10 @@ impl Shared {
             lookups: AtomicU64::default(),
             recovered: AtomicU64::default(),
             resumed: AtomicBool::default(),
+            newest: AtomicI64::default(),
             heard: AtomicU64::default(),
             born: Instant::now(),
+            came: Mutex::default(),
             user_id,
             ownership: Mutex::default(),
             sightings: Mutex::new(sightings),
@@ -101,10 +122,33 @@ impl Shared {
         }
     }
 
+    fn came(&self) -> MutexGuard<'_, Came> {
+        // Counters; a panic elsewhere does not make them wrong.
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A complete event came.
+    pub fn note_event(&self, kind: &str) {
+        let known = contract::event(kind).map(|event| event.name);
+        let mut came = self.came();
+        *came.kinds.entry(known.unwrap_or(OTHER)).or_default() += 1;
+        came.last = Some(SystemTime::now());
+    }
+
+    /// A connection, or the attempt to make one, is over.
+    pub fn note_ending(&self, ending: &Ending) {
+        *self.came().ended.entry(ending.name()).or_default() += 1;
+    }
+
     pub fn stats(&self) -> Stats {
+        let came = self.came();
         Stats {
             connects: self.connects.load(Relaxed),
-            received: self.received.load(Relaxed),
+            ended: came.ended.clone(),
+            resumes: self.resumes.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
+            kinds: came.kinds.clone(),
+            last: came.last,
             appended: self.appended.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
             foreign: self.foreign.load(Relaxed),

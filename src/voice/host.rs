@@ -27,6 +27,7 @@ use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
 use super::session::dial::{Endpoint, Grant};
 use super::session::line::Intake;
 use super::session::{Session, Tokens};
+use super::slots::{Slot, Slots};
 use super::source::path;
 use super::stats::{Counters, Stats};
 use super::{Error, Event, Happening};
@@ -54,25 +55,16 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
-/// The connections of a bot at one moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// Those that are not over, in the order in which they came.
-    pub connections: Vec<Standing>,
-    /// What those that are over had counted, together: with the others it only grows.
-    pub ended: Stats,
-}
-
-/// How one connection stands.
+/// How one connection of a script stands, or a place where one was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// The script that it belongs to.
+    /// The script.
     pub script: String,
-    /// Where it is.
-    pub room: Room,
-    /// How far it is.
-    pub phase: Phase,
-    /// What it has counted.
+    /// Which of its connections this is, from 1: a number that the next one takes over.
+    pub slot: usize,
+    /// Where it is and how far; none when it is over and no other has its number.
+    pub place: Option<(Room, Phase)>,
+    /// What it and those with its number before have counted: it only grows.
     pub stats: Stats,
 }
 
@@ -80,8 +72,7 @@ pub struct Standing {
 struct State {
     connections: Vec<Connection>,
     scripts: HashMap<String, Script>,
-    /// What connections that are over had counted.
-    ended: Stats,
+    slots: Slots,
     /// No more connections: the bot ends.
     closed: bool,
 }
@@ -144,18 +135,23 @@ impl Host {
     }
 
     /// How every connection stands, for those who watch the process.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Vec<Standing> {
         let state = self.0.state();
-        let standing = |connection: &Connection| Standing {
-            script: connection.script().to_owned(),
-            room: connection.room().clone(),
-            phase: connection.phase(),
-            stats: connection.counters().read(),
+        let standing = |(script, slot, of): (&str, usize, &Slot)| {
+            let mut connections = state.connections.iter();
+            let connection = connections.find(|one| of.taken == Some(one.id()));
+            let mut stats = of.past;
+            if let Some(connection) = connection {
+                stats.add(&connection.counters().read());
+            }
+            Standing {
+                script: script.to_owned(),
+                slot,
+                place: connection.map(|one| (one.room().clone(), one.phase())),
+                stats,
+            }
         };
-        Snapshot {
-            connections: state.connections.iter().map(standing).collect(),
-            ended: state.ended,
-        }
+        state.slots.all().map(standing).collect()
     }
 
     /// Ends every connection, and lets no new one begin. Comes back when the servers know, or do not
@@ -196,7 +192,8 @@ impl Inner {
             .position(|known| known.id() == connection);
         if let Some(at) = at {
             let over = state.connections.remove(at);
-            state.ended.add(&over.counters().read());
+            let counted = over.counters().read();
+            state.slots.free(over.script(), connection, &counted);
         }
     }
 
@@ -484,6 +481,7 @@ impl Inner {
             );
             return Err(Error::new("too_many_connections", message));
         }
+        state.slots.take(connection.script(), connection.id());
         state.connections.push(connection.clone());
         Ok(())
     }

@@ -81,8 +81,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Adds what another connection has counted. The longest is the longer of the two, and the
-    /// complexity is of no single encoder any more: it stays.
+    /// Adds what a later connection has counted. The longest is the longer of the two; the complexity is
+    /// the later one's.
     pub fn add(&mut self, other: &Stats) {
         self.sent += other.sent;
         self.late += other.late;
@@ -95,6 +95,7 @@ impl Stats {
         self.encoded += other.encoded;
         self.encode_time += other.encode_time;
         self.encode_longest = self.encode_longest.max(other.encode_longest);
+        self.complexity = other.complexity;
     }
 }
 

@@ -6,6 +6,7 @@ mod support;
 mod chaos;
 mod faults;
 mod lost;
+mod metrics;
 mod python;
 mod start;
 mod state;

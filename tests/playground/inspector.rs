@@ -57,6 +57,13 @@ async fn requests_and_events_show_up_as_they_happen() {
         "{detail} {id}"
     );
 
+    let answer = format!("{send}.querySelector('pre + pre').textContent");
+    let answer = page.js(&answer).await;
+    let answer = answer.as_str().expect("a text");
+    let id = sent["answer"]["messageId"].to_string();
+    assert!(answer.starts_with("200\n"), "{answer}");
+    assert!(answer.contains(&format!("\"messageId\": {id}")), "{answer}");
+
     page.js("document.querySelector('#activity-filter').focus()")
         .await;
     page.types("getme").await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use argon_host::script::{ScriptSettings, State};
 use serde_json::json;
 
-use crate::support::{Bot, message};
+use crate::support::{Bot, message, until};
 
 /// A budget that a loop uses up at once, and that no honest handler here comes near.
 const SHORT: Duration = Duration::from_millis(50);
@@ -53,9 +53,9 @@ async fn a_handler_past_its_budget_dies_at_its_line_and_the_script_goes_on() {
     )
     .await;
     let report = &bot.host().reports()[0];
-    assert_eq!(report.ended, 1);
+    assert_eq!(report.counts.ended, 1);
     assert!(
-        report.cpu >= SHORT && report.memory > 100 << 10,
+        report.counts.cpu >= SHORT && report.counts.memory > 100 << 10,
         "{report:?}"
     );
 }
@@ -296,19 +296,19 @@ async fn a_predicate_that_spins_ends_the_coroutine_that_waits() {
         .await;
     bot.done(2).await;
     bot.log.wait("predicate", 1).await;
-    assert_eq!(bot.host().reports()[0].ended, 1);
+    assert_eq!(bot.host().reports()[0].counts.ended, 1);
     assert!(bot.log.of("predicate").contains(&"alive".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_top_level_that_spins_fails_to_load() {
     let bot = Bot::start_slow(&[("top_spins.luau", "local x = 1\nwhile true do x += 1 end")]).await;
-    let trouble = loop {
-        if let State::Failed(trouble) = bot.host().reports()[0].state.clone() {
-            break trouble;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let state = || bot.host().reports()[0].state.clone();
+    let failed = || match state() {
+        State::Failed(trouble) => Some(trouble),
+        _ => None,
     };
+    let trouble = until(failed, || format!("{:?}", state())).await;
     assert_eq!(trouble.place.map(|place| place.line), Some(2));
     assert!(
         trouble

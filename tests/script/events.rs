@@ -115,7 +115,7 @@ async fn an_error_in_a_handler_is_logged_with_place_traceback_and_event_and_harm
         ("messageCreate", "1")
     );
     assert_eq!(lines[1], "fine");
-    assert_eq!(bot.host().reports()[0].errors, 1);
+    assert_eq!(bot.host().reports()[0].counts.errors, 1);
     bot.done(1).await;
 }
 

@@ -340,7 +340,7 @@ fn sample(ty: &Type) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_calls_than_allowed_are_refused_at_the_call() {
-    let mut bot = Bot::start(&[(
+    let mut bot = Bot::start_heavy(&[(
         "greedy.luau",
         // No answer is read before the top level waits.
         r#"for i = 1, 4096 do

@@ -110,6 +110,19 @@ impl rest::Observer for Deaf {
     fn unauthorized(&self) {}
 }
 
+/// Waits until there is something that other threads bring about, and tell nobody of; panics with what
+/// there is else.
+pub async fn until<T>(there: impl Fn() -> Option<T>, else_there_is: impl Fn() -> String) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{}", else_there_is());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 pub struct Bot {
     _dir: tempfile::TempDir,
     host: Option<Host>,
@@ -293,12 +306,9 @@ impl Bot {
         self.progress(|progress| progress.abandoned >= count).await;
     }
 
-    async fn progress(&self, enough: impl Fn(Progress) -> bool) {
-        let end = Instant::now() + PATIENCE;
-        while !enough(self.inbox.progress()) {
-            assert!(Instant::now() < end, "{:?}", self.inbox.progress());
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+    async fn progress(&self, enough: impl Fn(&Progress) -> bool) {
+        let progress = || Some(self.inbox.progress()).filter(&enough);
+        until(progress, || format!("{:?}", self.inbox.progress())).await;
     }
 }
 

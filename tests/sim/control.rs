@@ -91,7 +91,9 @@ async fn the_request_log_shows_everything_but_the_token() {
     assert!(!log.to_string().contains(&token));
     let requests = log["requests"].as_array().expect("a list");
     assert_eq!(requests[0]["body"]["text"], "my token is [token]");
+    assert!(requests[0]["answer"]["messageId"].is_i64());
     assert_eq!(requests[1]["query"]["spaceId"], "[token]");
+    assert_eq!(requests[1]["answer"]["error"], "bad_request");
     assert_eq!(
         (&requests[1]["status"], &requests[1]["error"]),
         (&400.into(), &"bad_request".into())

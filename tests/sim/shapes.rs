@@ -7,6 +7,7 @@
 use argon_host::contract::{self, Field, Type};
 use serde_json::{Map, Value, json};
 
+use super::sse::Event;
 use super::{ALL, World, settings};
 
 /// Fields that the platform's server sends and its manifest does not list (protocol.md).
@@ -241,13 +242,17 @@ async fn answers_and_events_have_the_contracts_shapes() {
         "botUninstallingFromSpace",
     ];
     for kind in wanted {
-        let event = stream.next().await;
-        assert_eq!(event.kind, kind);
-        let known = contract::event(kind).expect("an event");
-        let mut found = Vec::new();
-        differences(&event.data, &Type::Object(known.payload), kind, &mut found);
-        assert!(found.is_empty(), "{found:#?}\n{}", event.data);
+        fits(&stream.next().await, kind);
     }
+}
+
+/// It is an event of that kind, and has the contract's shape.
+fn fits(event: &Event, kind: &str) {
+    assert_eq!(event.kind, kind);
+    let known = contract::event(kind).expect("an event");
+    let mut found = Vec::new();
+    differences(&event.data, &Type::Object(known.payload), kind, &mut found);
+    assert!(found.is_empty(), "{found:#?}\n{}", event.data);
 }
 
 #[tokio::test]
@@ -273,12 +278,7 @@ async fn voice_and_calls_have_the_contracts_shapes() {
             world.sim("hangup", over).await;
         }
         for kind in ["callIncoming", "callEnded"] {
-            let event = stream.next().await;
-            assert_eq!(event.kind, kind);
-            let known = contract::event(kind).expect("an event");
-            let mut found = Vec::new();
-            differences(&event.data, &Type::Object(known.payload), kind, &mut found);
-            assert!(found.is_empty(), "{found:#?}\n{}", event.data);
+            fits(&stream.next().await, kind);
         }
     }
 }

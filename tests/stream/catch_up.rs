@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use argon_host::inbox::{self, Past};
+use argon_host::inbox;
 use argon_host::stream::{Denied, Timings};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -272,13 +272,18 @@ async fn a_search_that_a_kill_cut_short_is_made_up_for_by_the_next_process() {
     assert_eq!(bench.texts(1).await, ["10"]);
     drop(first);
     bench.host.rest.write(GENERAL, [10, 20, 30]);
+    bench.host.rest.write(NEWS, [35]);
     // So that the search of this process comes to nothing.
     bench.host.rest.refused.store(usize::MAX, Ordering::SeqCst);
     let mut second = bench.open().await;
     second
         .event("messageCreate", &id(9), &message(GENERAL, 40))
         .await;
-    assert_eq!(bench.texts(1).await, ["40"]);
+    // The first one of its channel, long after the one that is missing there.
+    second
+        .event("messageCreate", &id(10), &message(NEWS, 500_000))
+        .await;
+    assert_eq!(bench.texts(2).await, ["40", "500000"]);
     let Bench { handle, inbox, .. } = bench;
     handle.stop().await;
     inbox.close().await;
@@ -287,11 +292,7 @@ async fn a_search_that_a_kill_cut_short_is_made_up_for_by_the_next_process() {
     let (inbox, past) = open();
     let mut bench = Bench::after(quick(), inbox, past).await;
     bench.host.rest.write(GENERAL, [10, 20, 30, 40]);
+    bench.host.rest.write(NEWS, [35, 500_000]);
     let _third = bench.open().await;
-    assert_eq!(bench.texts(2).await, ["+20", "+30"]);
-    assert_eq!(
-        Past::default().since,
-        None,
-        "the first start looks for nothing"
-    );
+    assert_eq!(bench.texts(3).await, ["+20", "+30", "+35"]);
 }

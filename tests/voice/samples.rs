@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::hearing::{base64, tone};
-use crate::stage::{SILENCE, Stage, packets_of};
+use crate::stage::{Stage, packets_of};
 
 fn repository(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -43,17 +43,7 @@ async fn the_radio_plays_skips_pauses_and_shows_what_plays() {
         Some(4)
     );
     let morning = packets_of(&repository("scripts/audio/morning.opus"));
-    let heard = loop {
-        let (_, heard) = stage.heard().await;
-        let heard: Vec<Vec<u8>> = heard
-            .into_iter()
-            .filter(|packet| packet != SILENCE)
-            .collect();
-        if heard.len() >= 10 {
-            break heard;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    };
+    let heard = stage.audible(&format!("channelId={lounge}"), 10).await;
     assert_eq!(heard[..10], morning[..10]);
 
     let click = |what: &str| {
@@ -90,24 +80,13 @@ async fn a_call_is_greeted_in_its_language_and_echoed() {
     let room = format!("callId={call}");
     let greeting = packets_of(&repository("scripts/audio/hello-de.opus"));
     let music = packets_of(&repository("scripts/audio/waiting.opus"));
-    let audible = async |count: usize| loop {
-        let (_, heard) = stage.recording(&room).await;
-        let heard: Vec<Vec<u8>> = heard
-            .into_iter()
-            .filter(|packet| packet != SILENCE)
-            .collect();
-        if heard.len() >= count {
-            break heard;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
-    let heard = audible(greeting.len()).await;
+    let heard = stage.audible(&room, greeting.len()).await;
     assert_eq!(heard[..greeting.len()], greeting);
     let said = tone(500.0, 50);
     let body = json!({ "userId": caller, "callId": call, "packets": base64(&said) });
     world.act("speak", body).await;
     // The echo, and then music, which is softer and so encoded anew.
-    let heard = audible(greeting.len() + 50 + 20).await;
+    let heard = stage.audible(&room, greeting.len() + 50 + 20).await;
     let echoed = heard.iter().filter(|packet| said.contains(packet)).count();
     assert!(
         echoed >= 45,

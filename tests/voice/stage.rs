@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::support::{Process, World, embedded_bot, run_embedded};
+use crate::support::{PATIENCE, Process, World, embedded_bot, run_embedded};
 
 /// The files of the tests.
 pub fn data() -> PathBuf {
@@ -86,6 +86,21 @@ impl Stage {
     pub async fn heard(&self) -> (Vec<f64>, Vec<Vec<u8>>) {
         let lounge = self.world.channel("Lounge");
         self.recording(&format!("channelId={lounge}")).await
+    }
+
+    /// Waits until so many packets that are not silence were heard in a room; all of them so far.
+    pub async fn audible(&self, room: &str, count: usize) -> Vec<Vec<u8>> {
+        let listening = async {
+            loop {
+                let (_, mut heard) = self.recording(room).await;
+                heard.retain(|packet| packet != SILENCE);
+                if heard.len() >= count {
+                    return heard;
+                }
+            }
+        };
+        let heard = tokio::time::timeout(PATIENCE, listening).await;
+        heard.unwrap_or_else(|_| panic!("{count} packets never came:\n{}", self.process.output()))
     }
 
     /// The bot's folder.

@@ -24,8 +24,6 @@ pub struct Past {
     pub windows: Vec<(Scope, Window, Duration)>,
     /// The messages that came.
     pub sightings: Sightings,
-    /// When the stream was opened for the first time, milliseconds since 1970.
-    pub since: Option<i64>,
 }
 
 impl Store {
@@ -182,10 +180,10 @@ impl Store {
             "DELETE FROM scope WHERE world = ?1 AND seen < ?2",
             params![self.world, before],
         )?;
-        let (position, since) = self.connection.query_row(
-            "SELECT position, since FROM world WHERE id = ?1",
+        let position = self.connection.query_row(
+            "SELECT position FROM world WHERE id = ?1",
             [self.world],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| row.get(0),
         )?;
         let mut query = self
             .connection
@@ -204,7 +202,6 @@ impl Store {
             position,
             windows,
             sightings: self.sightings()?,
-            since,
         })
     }
 
@@ -220,7 +217,12 @@ impl Store {
                 channels.push((u128::from_be_bytes(key), channel));
             }
         }
-        Ok(Sightings::restored(channels))
+        let (since, gap_from) = self.connection.query_row(
+            "SELECT since, gap_from FROM world WHERE id = ?1",
+            [self.world],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(Sightings::restored(channels, since, gap_from))
     }
 
     /// What is known of a channel from now on; none for nothing.
@@ -240,11 +242,11 @@ impl Store {
             .map(drop)
     }
 
-    /// The stream was opened for the first time, if it was not opened before.
-    pub(in crate::inbox) fn begin(&self, at: i64) -> rusqlite::Result<()> {
+    /// Since when the stream is known, and what gap is open.
+    pub(in crate::inbox) fn set_gap(&self, sightings: &Sightings) -> rusqlite::Result<()> {
         self.connection
-            .prepare_cached("UPDATE world SET since = ?2 WHERE id = ?1 AND since IS NULL")?
-            .execute(params![self.world, at])
+            .prepare_cached("UPDATE world SET since = ?2, gap_from = ?3 WHERE id = ?1")?
+            .execute(params![self.world, sightings.since(), sightings.gap_from()])
             .map(drop)
     }
 }

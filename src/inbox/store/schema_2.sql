@@ -8,3 +8,5 @@ CREATE TABLE channel (
 
 -- When the bot's stream was opened for the first time: nothing older was ever missed.
 ALTER TABLE world ADD COLUMN since INTEGER;
+-- When the newest message was written before the gap that is open; null for none.
+ALTER TABLE world ADD COLUMN gap_from INTEGER;

@@ -6,6 +6,8 @@
 //! answer; what raises is a request that was not sent or not answered, as the error value of a failed
 //! call, with the request in the place of the route.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mlua::{Lua, Table, Value};
@@ -41,8 +43,14 @@ fn start(guest: &Guest, lua: &Lua, request: Value) -> Result<u64, Fault> {
     let label = request.label();
     guest.room_for_call(lua, &label)?;
     let client = guest.http.clone();
+    let status = Arc::clone(&guest.status);
     Ok(guest.outside(lua, async move {
         let answer = client.send(request).await;
+        let counter = match answer {
+            Ok(_) => &status.http_answered,
+            Err(_) => &status.http_failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
         move |lua: &Lua, guest: &Guest| match answer {
             Ok(answer) => Ok(Value::Table(value(guest, lua, &answer)?)),
             Err(error) => Err(failed(guest, lua, &label, error)),

@@ -91,6 +91,9 @@ enum Verdict {
     Raise(Reason),
 }
 
+/// What the error of a script begins with that has more data than it may.
+pub(in crate::script) const TOO_MUCH_MEMORY: &str = "not enough memory";
+
 enum Reason {
     Cpu(Allowance, Duration),
     Memory { alive: usize, allowed: usize },
@@ -413,7 +416,7 @@ unsafe fn raise(state: *mut ffi::lua_State, reason: &Reason) -> ! {
         ),
         Reason::Memory { alive, allowed } => write!(
             rest,
-            "not enough memory: the script's data takes {} KiB, and it may take {} KiB (limits.memory)",
+            "{TOO_MUCH_MEMORY}: the script's data takes {} KiB, and it may take {} KiB (limits.memory)",
             alive >> 10,
             allowed >> 10
         ),

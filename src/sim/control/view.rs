@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
@@ -18,6 +18,7 @@ use crate::contract::shapes::{BOT_COMMAND_OPTION, CONTROL_ROW, MODAL_DEFINITION}
 use crate::contract::{ACTIVITY_KIND, CHANNEL_TYPE, Type, USER_STATUS};
 use crate::sim::http::refusal;
 use crate::sim::voice::socket::stopped;
+use crate::sim::walk::walk;
 use crate::sim::world::{
     Channel, Command, Fault, Id, Message, Presence, Show, Space, User, VoiceCall, World,
 };
@@ -197,31 +198,21 @@ fn name_of(world: &World, user: Id) -> Option<&str> {
 
 /// A value with the names of its enums instead of their numbers; 64-bit ids as texts.
 fn named(value: &Value, ty: &Type) -> Value {
-    match (ty, value) {
-        (Type::Enum(known), Value::Number(number)) => number
-            .as_i64()
-            .and_then(|number| known.name_of(number))
-            .map_or_else(|| value.clone(), Value::from),
-        (Type::Id64, Value::Number(number)) => number.to_string().into(),
-        (Type::List(inner), Value::Array(items)) => {
-            items.iter().map(|item| named(item, inner)).collect()
+    let mut value = value.clone();
+    walk(&mut value, ty, "", &mut |value, ty, _| {
+        let text = match (ty, &*value) {
+            (Type::Enum(known), Value::Number(number)) => number
+                .as_i64()
+                .and_then(|number| known.name_of(number))
+                .map(Value::from),
+            (Type::Id64, Value::Number(number)) => Some(number.to_string().into()),
+            _ => None,
+        };
+        if let Some(text) = text {
+            *value = text;
         }
-        (Type::Object(shape), Value::Object(map)) => {
-            named_fields(map, |name| shape.field(name).map(|field| field.ty))
-        }
-        (Type::Union(union), Value::Object(map)) => {
-            named_fields(map, |name| union.any_field(name).map(|field| field.ty))
-        }
-        _ => value.clone(),
-    }
-}
-
-fn named_fields(map: &Map<String, Value>, ty: impl Fn(&str) -> Option<Type>) -> Value {
-    let fields = map.iter().map(|(name, value)| {
-        let value = ty(name).map_or_else(|| value.clone(), |ty| named(value, &ty));
-        (name.clone(), value)
     });
-    Value::Object(fields.collect())
+    value
 }
 
 /// One object of `GET /_sim/events`: `message`, `edit`, `reactions`, `typing`, `typingStop`,

@@ -138,7 +138,7 @@ function row(entry) {
     side,
   ];
   return h("li", { class: `entry ${entry.type} ${look ?? ""}` }, detail
-    ? h("details", {}, h("summary", {}, head), h("pre", {}, detail))
+    ? h("details", {}, h("summary", {}, head), [detail].flat().map((text) => h("pre", {}, text)))
     : h("div", { class: "summary" }, head));
 }
 
@@ -148,9 +148,9 @@ const clock = (iso) => {
 };
 
 const shapes = {
-  request({ bot, method, path, query, body, status, error, fault, ms }) {
+  request({ bot, method, path, query, body, answer, status, error, fault, ms }) {
     const search = Object.keys(query ?? {}).length > 0 ? `?${new URLSearchParams(query)}` : "";
-    const content = typeof body === "string" ? body : body && printJson(body);
+    const print = (content) => (typeof content === "string" ? content : content && printJson(content));
     const [, name, act] = /^(?:\/api\/bot)?\/(\w+)\/v\d+\/(\w+)$/.exec(path) ?? [];
     return {
       sign: "→",
@@ -162,7 +162,7 @@ const shapes = {
         h("span", { class: `status s${Math.floor(status / 100)}` }, String(status)),
         h("span", { class: "ms" }, `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms`),
       ],
-      detail: [`${method} ${path}${search}`, content].filter(Boolean).join("\n"),
+      detail: [[`${method} ${path}${search}`, print(body)], [String(status), print(answer)]].map((part) => part.filter(Boolean).join("\n")),
       look: status >= 400 ? "bad" : "",
     };
   },

@@ -1,26 +1,22 @@
-//! Interactions: what people do with commands, controls and modals, and what the bots answer.
+//! Interactions: what people do with commands and controls, and what the bots answer.
 //!
 //! An interaction lives [`INTERACTION_LIFETIME`] and belongs to the bot that registered the command or
-//! sent the message. `Ack` and `Defer` leave it open, `Modal` uses it up. A modal that was opened waits
-//! [`MODAL_LIFETIME`] for its submission, whose `interactionId` is the `modalInteractionId`. Who hears of
-//! an interaction, what an invalid modal does and what a submission carries are quirks.
+//! sent the message. `Ack` and `Defer` leave it open, a modal (see `modals`) uses it up. Who hears of an
+//! interaction is a quirk.
 
-use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::controls::{check_answer, check_choice, check_modal, is_button};
+use super::controls::{check_choice, is_button};
 use super::entitlements::{COMMANDS, MANAGE_BOTS, lacks};
-use super::{Command, Fault, Id, Message, Show, Space, World, forms, wire};
+use super::options::{check_options, check_subjects};
+use super::{Fault, Id, Message, Show, World, forms};
+use crate::contract::CONTROL_TYPE;
 use crate::contract::limits::INTERACTION_LIFETIME;
-use crate::contract::{COMMAND_OPTION_TYPE, CONTROL_TYPE};
 use crate::sim::clock::Now;
-
-/// How long an opened modal can be submitted. The platform does not say; a person needs some minutes.
-pub const MODAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// An interaction that can be answered.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,33 +38,20 @@ pub struct Interaction {
     answered: bool,
 }
 
-/// A modal that a person sees.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OpenModal {
-    /// The definition, in the contract's form.
-    pub definition: Value,
-    /// The bot that opened it.
-    pub bot: Id,
-    /// Who sees it.
-    pub user: Id,
-    space: Id,
-    channel: Id,
-    #[serde(with = "forms::moment")]
-    pub(super) expires: Instant,
-}
-
 impl World {
-    /// The modal with that interaction id.
-    pub fn open_modal(&self, id: Id) -> Option<&OpenModal> {
-        self.modals.get(&id)
-    }
-
     fn begin(&mut self, bot: Id, space: Id, channel: Id, user: Id, now: Now) -> Id {
         self.begin_as(Id::new_v4(), bot, space, channel, user, now)
     }
 
-    fn begin_as(&mut self, id: Id, bot: Id, space: Id, channel: Id, user: Id, now: Now) -> Id {
+    pub(super) fn begin_as(
+        &mut self,
+        id: Id,
+        bot: Id,
+        space: Id,
+        channel: Id,
+        user: Id,
+        now: Now,
+    ) -> Id {
         self.interactions.insert(
             id,
             Interaction {
@@ -85,7 +68,7 @@ impl World {
     }
 
     /// The fields that every interaction event has.
-    fn interaction_event(&self, id: Id, space: Id, channel: Id, user: Id) -> Value {
+    pub(super) fn interaction_event(&self, id: Id, space: Id, channel: Id, user: Id) -> Value {
         let voice = self.voice_state(user).map(|state| {
             json!({
                 "channelId": state.channel,
@@ -229,50 +212,12 @@ impl World {
         Ok(id)
     }
 
-    /// A person submits a modal (control API).
-    pub fn submit(
+    pub(super) fn open_interaction(
         &mut self,
-        user: Id,
-        modal: Id,
-        values: &BTreeMap<String, Vec<String>>,
+        bot: Id,
+        id: Id,
         now: Now,
-    ) -> Result<Id, Fault> {
-        let open = self
-            .modals
-            .get(&modal)
-            .filter(|open| open.user == user)
-            .ok_or_else(|| Fault::missing("this person has no such modal open"))?;
-        let components = open.definition["components"].as_array();
-        let components = components.map_or(&[][..], Vec::as_slice);
-        let known: HashSet<&str> = components.iter().filter_map(custom_id).collect();
-        if let Some(name) = values.keys().find(|name| !known.contains(name.as_str())) {
-            return Err(Fault::bad(format!("the modal has no component {name}")));
-        }
-        let mut filled = Vec::new();
-        for component in components {
-            let id = custom_id(component).unwrap_or_default();
-            let given = values.get(id).map_or(&[][..], Vec::as_slice);
-            check_answer(component, given).map_err(Fault::bad)?;
-            let given = values.get(id);
-            filled.push(json!({ "customId": id, "values": given }));
-        }
-        let (bot, space, channel) = (open.bot, open.space, open.channel);
-        let custom_id = match self.quirks.modal_ids {
-            true => json!(modal),
-            false => open.definition["customId"].clone(),
-        };
-        self.modals.remove(&modal);
-        if !self.quirks.modal_ids {
-            self.begin_as(modal, bot, space, channel, user, now);
-        }
-        let mut payload = self.interaction_event(modal, space, channel, user);
-        payload["customId"] = custom_id;
-        payload["values"] = filled.into();
-        self.tell_interaction(bot, channel, "modalSubmit", payload);
-        Ok(modal)
-    }
-
-    fn open_interaction(&mut self, bot: Id, id: Id, now: Now) -> Result<&mut Interaction, Fault> {
+    ) -> Result<&mut Interaction, Fault> {
         self.interactions
             .get_mut(&id)
             .filter(|open| open.bot == bot && open.expires > now.mono)
@@ -298,37 +243,6 @@ impl World {
             bot,
         });
         Ok(())
-    }
-
-    /// A bot opens a form for the person, which uses the interaction up.
-    pub fn open_form(&mut self, bot: Id, id: Id, definition: Value, now: Now) -> Result<Id, Fault> {
-        self.open_interaction(bot, id, now)?;
-        let is_valid = check_modal(&definition).is_ok();
-        if !is_valid && !self.quirks.invalid_modal_is_used_up {
-            return Err(Fault::code("validation_error"));
-        }
-        let used = self.interactions.remove(&id);
-        let Some(used) = used.filter(|_| is_valid) else {
-            return Err(Fault::Crash("validation_error"));
-        };
-        let modal = Id::new_v4();
-        self.modals.insert(
-            modal,
-            OpenModal {
-                definition,
-                bot,
-                user: used.user,
-                space: used.space,
-                channel: used.channel,
-                expires: now.mono + MODAL_LIFETIME,
-            },
-        );
-        self.timers_changed = true;
-        self.show(Show::Modal {
-            interaction: id,
-            modal,
-        });
-        Ok(modal)
     }
 
     /// A bot has replied or edited in the channel: a reply names no interaction, so every one that is
@@ -357,80 +271,8 @@ impl World {
     }
 }
 
-fn custom_id(component: &Value) -> Option<&str> {
-    component["customId"].as_str()
-}
-
-/// Checks a command's options as a person gave them and brings them into the event's form.
-fn check_options(
-    command: &Command,
-    given: &BTreeMap<String, Value>,
-    space: &Space,
-) -> Result<Vec<Value>, String> {
-    let options = command.options.as_deref().unwrap_or_default();
-    let name_of = |option: &Value| option["name"].as_str().unwrap_or_default().to_owned();
-    if let Some(unknown) = given
-        .keys()
-        .find(|name| !options.iter().any(|option| name_of(option) == **name))
-    {
-        return Err(format!("/{} has no option {unknown}", command.name));
-    }
-    let mut values = Vec::new();
-    for option in options {
-        let name = name_of(option);
-        let Some(value) = given.get(&name).filter(|value| !value.is_null()) else {
-            if option["required"].as_bool() == Some(true) {
-                return Err(format!("the option {name} is required"));
-            }
-            continue;
-        };
-        let number = option["type"].as_i64().unwrap_or(0);
-        let kind = COMMAND_OPTION_TYPE.name_of(number).unwrap_or("string");
-        let fits = match kind {
-            "integer" => value.is_i64(),
-            "number" => value.is_number(),
-            "boolean" => value.is_boolean(),
-            _ => value.is_string(),
-        };
-        if !fits {
-            return Err(format!("the option {name} must be of type {kind}"));
-        }
-        if let "user" | "channel" | "role" = kind {
-            let id = value.as_str().unwrap_or_default().to_owned();
-            let kind = if kind == "role" { "archetype" } else { kind };
-            check_subjects(space, kind, &[id])?;
-        }
-        let choices = option["choices"].as_array().filter(|c| !c.is_empty());
-        if let Some(choices) = choices
-            && !choices.iter().any(|choice| choice["value"] == *value)
-        {
-            return Err(format!("{value} is no choice of the option {name}"));
-        }
-        values.push(wire::option_value(&name, number, value));
-    }
-    Ok(values)
-}
-
-/// Checks that ids name a user, channel or archetype of the space; other kinds pass.
-fn check_subjects(space: &Space, kind: &str, ids: &[String]) -> Result<(), String> {
-    for id in ids {
-        let parsed = Id::try_parse(id).ok();
-        let there = |mut known: Box<dyn Iterator<Item = Id> + '_>| known.any(|k| Some(k) == parsed);
-        let found = match kind {
-            "user" => there(Box::new(space.members.iter().map(|member| member.user))),
-            "channel" => there(Box::new(space.channels.iter().map(|channel| channel.id))),
-            "archetype" => there(Box::new(space.archetypes.iter().map(|known| known.id))),
-            _ => true,
-        };
-        if !found {
-            return Err(format!("{id} is no {kind} of the space"));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::{Value, json};
@@ -439,7 +281,7 @@ mod tests {
     use crate::sim::world::testing::{channel, events, later, person, world};
     use crate::sim::world::{Draft, Effect, Fault, Id, NewCommand, Show, World};
 
-    fn roll(world: &mut World, bot: Id) -> Id {
+    pub(in crate::sim::world) fn roll(world: &mut World, bot: Id) -> Id {
         let new = NewCommand {
             space: None,
             name: "roll".to_owned(),
@@ -454,7 +296,11 @@ mod tests {
         world.register_command(bot, new).expect("new").id
     }
 
-    fn run(world: &mut World, options: Value, now: Now) -> Result<Id, Fault> {
+    pub(in crate::sim::world) fn run(
+        world: &mut World,
+        options: Value,
+        now: Now,
+    ) -> Result<Id, Fault> {
         let (ada, general) = (person(world, "Ada"), channel(world, "general"));
         let options: BTreeMap<String, Value> = serde_json::from_value(options).expect("a map");
         world.run_command(ada, general, None, Some("roll"), &options, now)
@@ -540,44 +386,6 @@ mod tests {
         expired.sort_unstable();
         owed.sort_unstable();
         assert_eq!(expired, owed, "a promise is no answer");
-    }
-
-    #[test]
-    fn a_modal_uses_the_interaction_up_and_its_submission_carries_its_id() {
-        let (mut world, bot, now) = world();
-        roll(&mut world, bot);
-        let id = run(&mut world, json!({"sides": 6}), now).expect("fine");
-        let form = json!({"customId": "form", "title": "T",
-            "components": [{"type": 0, "customId": "text", "label": "L", "required": true}]});
-        let modal = world.open_form(bot, id, form, now).expect("valid");
-        assert!(world.acknowledge(bot, id, "ack", now).is_err(), "used up");
-        assert!(world.acknowledge(bot, modal, "ack", now).is_err(), "no ack");
-        events(&mut world);
-
-        let ada = person(&world, "Ada");
-        let empty = world.submit(ada, modal, &BTreeMap::new(), now);
-        assert!(empty.is_err(), "a required field is empty");
-        let values = BTreeMap::from([("text".to_owned(), vec!["hello".to_owned()])]);
-        world.submit(ada, modal, &values, now).expect("filled in");
-        let (kind, payload) = events(&mut world).remove(0);
-        assert_eq!(kind, "modalSubmit");
-        assert_eq!(payload["customId"], json!(modal));
-        assert_eq!(payload["interactionId"], json!(modal));
-        assert_eq!(
-            payload["values"],
-            json!([{"customId": "text", "values": ["hello"]}])
-        );
-        assert!(world.submit(ada, modal, &values, now).is_err(), "once");
-    }
-
-    #[test]
-    fn an_invalid_modal_crashes_and_still_uses_the_interaction_up() {
-        let (mut world, bot, now) = world();
-        roll(&mut world, bot);
-        let id = run(&mut world, json!({"sides": 6}), now).expect("fine");
-        let bad = world.open_form(bot, id, Value::Null, now);
-        assert_eq!(bad, Err(Fault::Crash("validation_error")));
-        assert!(world.acknowledge(bot, id, "ack", now).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Messages and reactions.
+//! Messages.
 //!
 //! A channel keeps its last [`MESSAGES_KEPT`] messages. Message ids are Argon-epoch milliseconds
 //! shifted left by 22 bits, so that they exceed 2^53 as the platform's do; they grow strictly.
@@ -10,17 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::controls::check_controls;
-use super::entitlements::{ATTACH, MENTION, MENTION_EVERYONE, REACT, READ, SEND};
-use super::{Channel, Fault, Id, Show, VOICE, World, forms, wire};
+use super::entitlements::{ATTACH, MENTION, MENTION_EVERYONE, READ, SEND};
+use super::{Channel, Fault, Id, Reaction, Show, VOICE, World, forms, wire};
 use crate::contract::ENTITY_TYPE;
-use crate::contract::limits::{RANDOM_ID_LIFETIME, REACTIONS_PER_MESSAGE};
+use crate::contract::limits::RANDOM_ID_LIFETIME;
 use crate::sim::clock::Now;
 
 /// How many messages a channel keeps; older ones are forgotten.
 pub const MESSAGES_KEPT: usize = 10_000;
-/// How far behind the reactions in history may be.
-pub const HISTORY_LAG: Duration = Duration::from_secs(3);
-
 /// The entitlement that an entity of a message needs beside writing.
 const ENTITY_NEEDS: &[(&str, u64)] = &[
     ("attachment", ATTACH),
@@ -72,38 +69,7 @@ pub struct Message {
     /// In the order of the first use of each emoji.
     pub reactions: Vec<Reaction>,
     /// What history still shows instead of `reactions`, and until when.
-    shown: Option<(Timestamp, Vec<Reaction>)>,
-}
-
-impl Message {
-    /// The reactions as history shows them: up to [`HISTORY_LAG`] old.
-    pub fn shown_reactions(&self, now: Now) -> &[Reaction] {
-        match &self.shown {
-            Some((until, before)) if now.wall < *until => before,
-            _ => &self.reactions,
-        }
-    }
-
-    /// To be called before the reactions change.
-    fn keep_shown(&mut self, now: Now) {
-        if self
-            .shown
-            .as_ref()
-            .is_none_or(|(until, _)| *until <= now.wall)
-        {
-            self.shown = Some((now.wall + HISTORY_LAG, self.reactions.clone()));
-        }
-    }
-}
-
-/// One emoji on a message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Reaction {
-    /// The emoji.
-    pub emoji: String,
-    /// Who used it, in order; never empty.
-    pub users: Vec<Id>,
+    pub(super) shown: Option<(Timestamp, Vec<Reaction>)>,
 }
 
 /// A message to be.
@@ -333,123 +299,6 @@ impl World {
             .take(limit);
         Ok((space.id, page))
     }
-
-    /// A bot reacts to a message.
-    pub fn add_reaction(
-        &mut self,
-        bot: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        now: Now,
-    ) -> Result<(), Fault> {
-        self.channel_for(bot, channel, REACT)?;
-        self.react(bot, channel, message, emoji, now)
-    }
-
-    /// A bot takes its reaction back.
-    pub fn remove_reaction(
-        &mut self,
-        bot: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        now: Now,
-    ) -> Result<(), Fault> {
-        self.channel_for(bot, channel, 0)?;
-        self.unreact(bot, channel, message, emoji, now)
-    }
-
-    /// A person reacts, or takes the reaction back (control API).
-    pub fn react_as(
-        &mut self,
-        user: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        remove: bool,
-        now: Now,
-    ) -> Result<(), Fault> {
-        self.member_channel(user, channel, if remove { 0 } else { REACT })?;
-        if emoji.is_empty() {
-            return Err(Fault::bad("emoji must not be empty"));
-        }
-        if remove {
-            self.unreact(user, channel, message, emoji, now)
-        } else {
-            self.react(user, channel, message, emoji, now)
-        }
-    }
-
-    fn react(
-        &mut self,
-        user: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        now: Now,
-    ) -> Result<(), Fault> {
-        let known = self
-            .channel_mut(channel)
-            .and_then(|place| place.message_mut(message))
-            .ok_or_else(|| Fault::code("message_not_found"))?;
-        let distinct = known.reactions.len();
-        known.keep_shown(now);
-        match known.reactions.iter_mut().find(|r| r.emoji == emoji) {
-            Some(reaction) if reaction.users.contains(&user) => {
-                return Err(Fault::code("already_reacted"));
-            }
-            Some(reaction) => reaction.users.push(user),
-            None if distinct >= REACTIONS_PER_MESSAGE => {
-                return Err(Fault::code("reaction_limit_reached"));
-            }
-            None => known.reactions.push(Reaction {
-                emoji: emoji.to_owned(),
-                users: vec![user],
-            }),
-        }
-        self.tell_reaction("reactionAdd", user, channel, message, emoji);
-        Ok(())
-    }
-
-    fn unreact(
-        &mut self,
-        user: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        now: Now,
-    ) -> Result<(), Fault> {
-        let known = self
-            .channel_mut(channel)
-            .and_then(|place| place.message_mut(message))
-            .ok_or_else(|| Fault::code("message_not_found"))?;
-        known.keep_shown(now);
-        let reaction = known
-            .reactions
-            .iter_mut()
-            .find(|reaction| reaction.emoji == emoji && reaction.users.contains(&user))
-            .ok_or_else(|| Fault::code("reaction_not_found"))?;
-        reaction.users.retain(|&known| known != user);
-        known
-            .reactions
-            .retain(|reaction| !reaction.users.is_empty());
-        self.tell_reaction("reactionRemove", user, channel, message, emoji);
-        Ok(())
-    }
-
-    fn tell_reaction(&mut self, kind: &str, user: Id, channel: Id, message: i64, emoji: &str) {
-        let space = self.channel(channel).map(|(space, _)| space.id);
-        let payload = json!({
-            "channelId": channel,
-            "emoji": emoji,
-            "messageId": message,
-            "spaceId": space,
-            "userId": user,
-        });
-        self.tell_in(channel, kind, payload);
-        self.show(Show::Reactions(channel, message));
-    }
 }
 
 #[cfg(test)]
@@ -562,31 +411,6 @@ mod tests {
         let told = events(&mut world);
         assert_eq!((told.len(), &*told[0].0), (1, "messageEdit"));
         assert_eq!(told[0].1["text"], "new");
-    }
-
-    #[test]
-    fn a_reaction_is_once_per_user_and_emoji_and_twenty_emoji_a_message() {
-        let (mut world, bot, now) = world();
-        let general = channel(&world, "general");
-        let id = world
-            .send(bot, general, draft("x"), Some(1), now)
-            .expect("sent");
-        let mut add = |emoji: &str| world.add_reaction(bot, general, id, emoji, now);
-        add("0").expect("new");
-        assert_eq!(
-            add("0").expect_err("twice").error(),
-            Some("already_reacted")
-        );
-        for n in 1..20 {
-            add(&n.to_string()).expect("new");
-        }
-        let full = add("20").expect_err("full");
-        assert_eq!(full.error(), Some("reaction_limit_reached"));
-        world
-            .remove_reaction(bot, general, id, "0", now)
-            .expect("there");
-        let gone = world.remove_reaction(bot, general, id, "0", now);
-        assert_eq!(gone.expect_err("gone").error(), Some("reaction_not_found"));
     }
 
     #[test]

@@ -14,13 +14,16 @@
 //! | `plan` | a world as a file describes it |
 //! | `channels` | channels: create, change, delete |
 //! | `archetypes` | archetypes: create, change |
-//! | `messages` | messages: write, edit, history, reactions |
+//! | `messages` | messages: write, edit, history |
+//! | `reactions` | reactions on messages |
 //! | `controls` | the rules for controls and modals |
 //! | `presence` | typing and voice channels |
 //! | `calls` | calls from people to bots |
 //! | `commands` | slash commands: register, update, delete |
 //! | `revive` | a world that was read from a snapshot |
-//! | `interactions` | what people do with commands, controls and modals, and the bots' answers |
+//! | `interactions` | what people do with commands and controls, and the bots' answers |
+//! | `options` | what people give to commands and selects |
+//! | `modals` | modals: open, submit |
 
 mod archetypes;
 mod calls;
@@ -32,8 +35,11 @@ mod fault;
 mod interactions;
 mod members;
 mod messages;
+mod modals;
+mod options;
 mod plan;
 mod presence;
+mod reactions;
 mod revive;
 mod setup;
 
@@ -57,13 +63,15 @@ pub use channels::{Channel, ChannelChange, NewChannel, VOICE};
 pub use commands::{Command, NewCommand};
 pub use entitlements::Override;
 pub use fault::Fault;
-pub use interactions::{Interaction, OpenModal};
+pub use interactions::Interaction;
 pub use members::MemberChange;
-pub use messages::{Draft, Message, Reaction};
+pub use messages::{Draft, Message};
+pub use modals::OpenModal;
 pub use plan::{
     ArchetypePlan, BotPlan, ChannelPlan, EVERYBODYS, OverridePlan, PersonPlan, Plan, SpacePlan,
 };
 pub use presence::{Activity, Presence, VoiceState};
+pub use reactions::Reaction;
 pub use setup::BOT_GRANT;
 
 /// Identity of a user, space, channel, archetype, command or interaction.

@@ -466,7 +466,7 @@ impl Feed {
         };
         over || match self {
             Feed::Opus(feed) => feed.has(wanted),
-            Feed::Samples(feed) => feed.samples.slots() >= wanted * feed.channels,
+            Feed::Samples(feed) => feed.samples.slots() >= wanted.saturating_mul(feed.channels),
         }
     }
 
