@@ -143,7 +143,7 @@ listen = "127.0.0.1:7450"
         intents.iter().map(|intent| intent.name).collect::<Vec<_>>(),
         ["messages", "commands"]
     );
-    assert!(!config.scripts.reload);
+    assert_eq!(config.scripts.reload, config::Reload::Off);
     assert_eq!(config.scripts.drain, Duration::from_secs(3));
     assert_eq!(config.limits.memory, 128 << 20);
     assert_eq!(config.limits.cpu_per_event, Duration::from_millis(500));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Map;
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 use super::admin::Subject;
@@ -155,7 +155,7 @@ async fn start(
     .await?;
     announce_scripts(&scripts);
     inbox.keep_only(scripts.reports().into_iter().map(|report| report.name));
-    check_scripts(config, scripts.reports().iter());
+    let _checked_later = check_scripts(config, scripts.reports().iter());
 
     let mut registrations = scripts.registrations();
     let known = registrations.borrow_and_update().clone();
@@ -246,7 +246,8 @@ impl Bot {
                     .iter()
                     .any(|old| old.name == report.name && old.version == report.version)
             };
-            check_scripts(config, now.iter().filter(is_new));
+            // One check at a time: of what is replaced meanwhile, only the last version is of interest.
+            let _ = check_scripts(config, now.iter().filter(is_new)).await;
             seen = now;
         }
     }
@@ -380,7 +381,11 @@ fn script_settings(config: &Config, voice: voice::Host) -> script::Settings {
             .collect(),
         default: of(&config.script("")),
         reload: script::ReloadSettings {
-            watch: config.scripts.reload.then_some(script::Watch::Notified),
+            watch: match config.scripts.reload {
+                config::Reload::Watched => Some(script::Watch::Notified),
+                config::Reload::Polled => Some(script::Watch::Polled),
+                config::Reload::Off => None,
+            },
             drain: config.scripts.drain,
             rollback: config.scripts.rollback,
         },
@@ -431,11 +436,16 @@ async fn sync_commands(
         .collect())
 }
 
-/// Says what `check` has against the scripts that run, as warnings. It has a thread of its own, and
-/// nothing waits for it.
-fn check_scripts<'r>(config: &Config, scripts: impl Iterator<Item = &'r script::Report>) {
+/// Says what `check` has against the scripts that run, as warnings. It has a thread of its own, which runs
+/// behind everything else: what scripts do is of more interest than what is wrong with their types.
+/// The answer completes when all is said.
+fn check_scripts<'r>(
+    config: &Config,
+    scripts: impl Iterator<Item = &'r script::Report>,
+) -> oneshot::Receiver<()> {
+    let (said, done) = oneshot::channel();
     let Ok(root) = config.scripts.dir.canonicalize() else {
-        return;
+        return done;
     };
     // A script that does not load has said why.
     let loaded = scripts.filter(|report| !matches!(report.state, script::State::Failed(_)));
@@ -443,16 +453,26 @@ fn check_scripts<'r>(config: &Config, scripts: impl Iterator<Item = &'r script::
         .map(|report| (report.path.clone(), config.script(&report.name).config))
         .collect();
     if versions.is_empty() {
-        return;
+        return done;
     }
     let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || {
+    let thread = std::thread::Builder::new().name("check".into());
+    let spawned = thread.spawn(move || {
         let _of_bot = span.enter();
+        script::lower_priority("check");
+        let begun = Instant::now();
         let problems = check::versions(&root, &versions);
+        tracing::debug!(target: "check", "types checked in {:.1} ms",
+            begun.elapsed().as_secs_f64() * 1e3);
         for problem in problems.iter().filter(|problem| problem.is_error()) {
             tracing::warn!(target: "check", "{problem}");
         }
+        drop(said);
     });
+    if let Err(error) = spawned {
+        tracing::warn!(target: "check", "types are not checked: no thread can be started: {error}");
+    }
+    done
 }
 
 /// Says which scripts run and which do not.

@@ -191,6 +191,16 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) -> Vec<File> {
     }
     problems.extend(permissions::refused(config, &found, &uses));
     for script in &found {
+        if let Some(outside) = &script.outside {
+            let message = format!(
+                "is a link to {}, outside the scripts folder",
+                outside.display()
+            );
+            let problem = Problem::of_file(Severity::Error, &script.path, message);
+            problems.push(problem.help(
+                "copy the file here, or set \"dir\" in [scripts] to the folder that it is in",
+            ));
+        }
         for rival in &script.rivals {
             let name = &script.name;
             let message = format!("{} is a script \"{name}\", too", rival.display());

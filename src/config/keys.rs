@@ -154,15 +154,15 @@ pub static SCRIPTS: SectionKeys = SectionKeys {
         ),
         key(
             "reload",
-            "boolean",
+            "boolean or \"poll\"",
             "true",
-            "Whether a changed script is loaded again by itself.",
+            "Whether a changed script is loaded again by itself. With `\"poll\"` the folder is looked through twice a second, for folders of whose changes the system tells nothing: network drives, and folders that are shared with a virtual machine or a container.",
         ),
         key(
             "drain",
             "duration",
             "\"10s\"",
-            "How long handlers of a replaced version may go on.",
+            "How long handlers of a replaced version may go on; then they are cut off, and their events count as failed.",
         ),
         key(
             "rollback",

@@ -15,7 +15,8 @@ use super::problem::{Problem, Severity};
 use super::read::{Node, Reader, Section};
 use super::suggest::{did_you_mean, nearest};
 use super::{
-    Admin, Config, Dialect, Events, Intents, Limits, Script, Scripts, Server, ServerUrl, State,
+    Admin, Config, Dialect, Events, Intents, Limits, Reload, Script, Scripts, Server, ServerUrl,
+    State,
 };
 use crate::contract::{self, INTENTS, ROUTES};
 
@@ -353,7 +354,7 @@ fn scripts<'t>(
                 .push(Problem::of_file(Severity::Error, path, message).help(help));
         }
     }
-    let reload = reader.read(&section, "reload", Reader::boolean);
+    let reload = reader.read(&section, "reload", reload);
     let drain = reader.read(&section, "drain", Reader::duration);
     let rollback = reader.read(&section, "rollback", |reader, what, node| {
         let value = reader.integer(what, node)?;
@@ -366,10 +367,26 @@ fn scripts<'t>(
     });
     Scripts {
         dir,
-        reload: reload.unwrap_or(true),
+        reload: reload.unwrap_or_default(),
         drain: drain.unwrap_or(Duration::from_secs(10)),
         rollback: rollback.unwrap_or(3),
     }
+}
+
+fn reload<'t>(reader: &mut Reader<'_>, what: &str, node: &'t Node<'t>) -> Option<Reload> {
+    if let DeValue::Boolean(watched) = node.get_ref() {
+        return Some(if *watched {
+            Reload::Watched
+        } else {
+            Reload::Off
+        });
+    }
+    if matches!(node.get_ref(), DeValue::String(_)) && reader.string(what, node)? == "poll" {
+        return Some(Reload::Polled);
+    }
+    let message = format!("{what} must be true, false or \"poll\"");
+    reader.error(node.span(), message, None);
+    None
 }
 
 fn limits(reader: &mut Reader<'_>, section: &Section<'_>, base: &Limits) -> Limits {

@@ -169,13 +169,25 @@ pub enum Intents {
     Only(Vec<&'static Intent>),
 }
 
+/// Whether a changed script is loaded again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reload {
+    /// `true`: the system tells of changes.
+    #[default]
+    Watched,
+    /// `"poll"`: the folder is looked through now and then.
+    Polled,
+    /// `false`.
+    Off,
+}
+
 /// `[scripts]`: where scripts are and how they are replaced.
 #[derive(Debug, Clone)]
 pub struct Scripts {
     /// The folder; default `scripts`.
     pub dir: PathBuf,
-    /// Whether a changed script is loaded again; default true.
-    pub reload: bool,
+    /// Whether and how a changed script is loaded again.
+    pub reload: Reload,
     /// How long handlers of a replaced version may go on; default 10 s.
     pub drain: Duration,
     /// How many of a new version's first events must fail for the one before to come back; default 3,

@@ -4,8 +4,8 @@
 //! folders, never the text of a file, and knows nothing of Luau; the text of the modules of `@std` is
 //! here ([`STD`]).
 //!
-//! Guarantee: no path, `..` or symbolic link leads a `require` out of the scripts folder; every file
-//! is compared in its canonical form.
+//! Guarantee: no path, `..` or symbolic link leads out of the scripts folder, neither for a `require` nor for
+//! a script's own file; every file is compared in its canonical form. Links inside the folder are fine.
 
 mod resolve;
 mod standard;
@@ -30,6 +30,8 @@ pub struct Found {
     pub path: PathBuf,
     /// Other files with the same script name; a script must be the only one of its name.
     pub rivals: Vec<PathBuf>,
+    /// Where a symbolic link leads, when that is outside the folder: such a script is refused.
+    pub outside: Option<PathBuf>,
 }
 
 /// The scripts of a folder by name: every `*.luau` and `*.lua` directly in it, and every folder with
@@ -38,6 +40,7 @@ pub struct Found {
 /// # Errors
 /// When the folder cannot be read.
 pub fn discover(dir: &Path) -> io::Result<Vec<Found>> {
+    let root = dir.canonicalize()?;
     let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -63,6 +66,7 @@ pub fn discover(dir: &Path) -> io::Result<Vec<Found>> {
             let path = paths.pop()?;
             Some(Found {
                 name,
+                outside: outside(&root, &path),
                 path,
                 rivals: paths,
             })
@@ -70,12 +74,20 @@ pub fn discover(dir: &Path) -> io::Result<Vec<Found>> {
         .collect())
 }
 
+/// Where a path really is, when that is not below the folder `root`.
+fn outside(root: &Path, path: &Path) -> Option<PathBuf> {
+    path.canonicalize()
+        .ok()
+        .filter(|real| !real.starts_with(root))
+}
+
 /// Every Luau file that the scripts of a folder may consist of, by path: the scripts, and the modules
-/// in the folder and below.
+/// in the folder and below. What a link leads to outside is left out.
 ///
 /// # Errors
 /// When the folder, or one below it, cannot be read.
 pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let root = dir.canonicalize()?;
     let mut files = Vec::new();
     for script in discover(dir)? {
         files.push(script.path);
@@ -98,6 +110,7 @@ pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
             }
         }
     }
+    files.retain(|file| outside(&root, file).is_none());
     files.sort();
     files.dedup();
     Ok(files)
@@ -198,16 +211,35 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_linked_folder_is_a_script_and_links_in_a_circle_do_no_harm() {
-        let (_dir, root) = folder(&["a.luau"]);
-        let (_other, outside) = folder(&["init.luau"]);
-        std::os::unix::fs::symlink(&outside, root.join("linked")).unwrap();
-        std::os::unix::fs::symlink(&root, root.join("circle")).unwrap();
+    fn links_inside_are_followed_and_those_to_the_outside_are_told_and_left_out() {
+        use std::os::unix::fs::symlink;
+        let (_dir, root) = folder(&["a.luau", "lib/part/init.luau"]);
+        let (_other, elsewhere) = folder(&["init.luau", "x.luau"]);
+        symlink(root.join("lib/part"), root.join("inside")).unwrap();
+        symlink(&root, root.join("circle")).unwrap();
+        symlink(&elsewhere, root.join("folder")).unwrap();
+        symlink(elsewhere.join("x.luau"), root.join("file.luau")).unwrap();
+        symlink(elsewhere.join("x.luau"), root.join("lib/module.luau")).unwrap();
+        let found = discover(&root).unwrap();
+        let outside: Vec<_> = found
+            .iter()
+            .map(|one| (one.name.as_str(), one.outside.as_deref()))
+            .collect();
+        let (init, x) = (elsewhere.join("init.luau"), elsewhere.join("x.luau"));
+        assert_eq!(
+            outside,
+            [
+                ("a", None),
+                ("file", Some(x.as_path())),
+                ("folder", Some(init.as_path())),
+                ("inside", None),
+            ]
+        );
         let files: Vec<_> = files(&root)
             .unwrap()
             .iter()
             .map(|file| chunk_name(&root, file))
             .collect();
-        assert_eq!(files, ["a.luau", "linked/init.luau"]);
+        assert_eq!(files, ["a.luau", "inside/init.luau", "lib/part/init.luau"]);
     }
 }

@@ -19,10 +19,11 @@ use std::time::Instant;
 use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
+use super::errors::Trouble;
 use super::guest::Guest;
 use super::position;
 use super::rollback::Tally;
-use super::scheduler::Purpose;
+use super::scheduler::{CUT_OFF, Purpose};
 use super::status::Status;
 use crate::contract;
 use crate::inbox::{Delivery, Ledger, Recorded};
@@ -354,6 +355,13 @@ impl Guest {
         if handled {
             self.status.events.fetch_add(1, Ordering::Relaxed);
         }
+        run.finished();
+    }
+
+    /// The version ends before it has handed an event out: it has failed.
+    pub(super) fn cut_off_early(&self, delivery: Delivery) {
+        let run = EventRun::new(delivery, self);
+        self.trouble(&Trouble::plain(CUT_OFF), Some(&run));
         run.finished();
     }
 

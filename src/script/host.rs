@@ -20,7 +20,7 @@ use super::registry::{Identity, Registrations, Shared, State};
 use super::reload::Watch;
 use super::scripts::Register;
 use super::status::Counts;
-use super::thread::Mail;
+use super::thread::{Mail, Unfinished};
 use super::transaction::Stage;
 use crate::config::{Hosts, Permissions};
 use crate::inbox::Inbox;
@@ -256,7 +256,7 @@ impl Host {
     }
 
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
-    /// threads. Then what Luau still runs ends with an error at its next safepoint.
+    /// threads. Events whose handlers have not finished come again at the next start. Then what Luau still runs ends with an error at its next safepoint.
     pub async fn stop(mut self, drain: Duration) {
         let now = Instant::now();
         let end = now.checked_add(drain).unwrap_or(now);
@@ -275,7 +275,7 @@ impl Host {
             versions
         };
         for (_, version) in &versions {
-            version.stop(end);
+            version.stop(end, Unfinished::ComesAgain);
         }
         let deadline = tokio::time::Instant::from_std(end) + GRACE;
         for (name, version) in versions {

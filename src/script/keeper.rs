@@ -149,7 +149,6 @@ impl Keeper {
                     "the script has failed: {trouble}");
             }
         }
-        self.watch_links();
     }
 
     /// Looks after the scripts until the host is gone.
@@ -240,6 +239,7 @@ impl Keeper {
             self.held_back.remove(&wanted.name);
         }
         let files = self.files_of(&plan.wanted);
+        let looked = Instant::now();
         let loading = self.stage.load(&self.root, plan.wanted, Begin::Loaded);
         let candidates = match reason {
             Reason::Asked(_) => loading.await,
@@ -248,8 +248,10 @@ impl Keeper {
                 () = self.overtaken(&files) => return Vec::new(),
             },
         };
+        let loaded = Instant::now();
         self.stage.swap(&candidates, &plan.gone).await;
-        self.watch_links();
+        tracing::debug!(target: "reload", "looked for {:.2} ms, loaded in {:.2} ms, swapped in {:.2} ms",
+            milliseconds(looked - begun), milliseconds(loaded - looked), milliseconds(loaded.elapsed()));
         for candidate in candidates.iter().filter(|one| one.result.is_ok()) {
             if let Some(script) = self.stage.scripts.lock().all.get_mut(&candidate.name) {
                 script.quarantine.forgive();
@@ -302,27 +304,27 @@ impl Keeper {
         let mut plan = Plan::default();
         let mut distrusted = Vec::new();
         let mut scripts = self.stage.scripts.lock();
+        let unsettled = match reason {
+            Reason::Touched(unsettled) => Some(unsettled),
+            Reason::Asked(_) => None,
+        };
         for one in &found {
             let options = self.settings.of(&one.name);
             if !options.enabled {
                 continue;
             }
-            let rival = one.rivals.first();
+            let refused = refusal(&self.root, one);
             let known = scripts
                 .all
                 .get(&one.name)
                 .and_then(|script| script.tried.as_ref());
-            let unsettled = match reason {
-                Reason::Touched(unsettled) => Some(unsettled),
-                Reason::Asked(_) => None,
-            };
             let wanted = match (reason, known) {
                 (Reason::Asked(Some(name)), _) => name == one.name,
                 (Reason::Asked(None), _) | (Reason::Touched(_), None) => true,
                 (Reason::Touched(unsettled), Some(tried)) => {
                     let mut files = tried.files.lock().unwrap_or_else(PoisonError::into_inner);
                     let changed = tried.path != one.path
-                        || tried.rival != rival.is_some()
+                        || tried.refused != refused
                         || files.is_stale(&self.root);
                     changed
                         && !files.has_any(unsettled.iter())
@@ -334,19 +336,17 @@ impl Keeper {
                 plan.wanted.push(Wanted {
                     name: one.name.clone(),
                     path: one.path.clone(),
-                    refused: rival.map(|rival| rivals(&self.root, one, rival)),
+                    refused,
                     files: None,
                 });
             }
         }
         if !matches!(reason, Reason::Asked(Some(_))) {
-            let here: BTreeSet<&str> = found.iter().map(|one| one.name.as_str()).collect();
-            plan.gone = scripts
-                .all
-                .keys()
-                .filter(|name| !here.contains(name.as_str()))
-                .cloned()
-                .collect();
+            let known = scripts.all.iter().map(|(name, script)| {
+                let tried = script.tried.as_ref();
+                (name.as_str(), tried.map(|tried| tried.path.as_path()))
+            });
+            plan.gone = gone(known, &found, unsettled);
         }
         for wanted in &plan.wanted {
             if !scripts.all.contains_key(&wanted.name) {
@@ -403,28 +403,6 @@ impl Keeper {
         }
     }
 
-    /// Files of scripts that are links to elsewhere are watched there.
-    fn watch_links(&mut self) {
-        let scripts = self.stage.scripts.lock();
-        let mut folders = BTreeSet::new();
-        for tried in scripts
-            .all
-            .values()
-            .filter_map(|script| script.tried.as_ref())
-        {
-            if let Ok(file) = tried.path.canonicalize()
-                && file != tried.path
-                && let Some(folder) = file.parent()
-            {
-                folders.insert(folder.to_owned());
-            }
-        }
-        drop(scripts);
-        for folder in folders {
-            self.eye.also(folder);
-        }
-    }
-
     /// Forgets versions whose threads have ended, and those that do not come to an end.
     fn see_off(&self, now: Instant) {
         let mut scripts = self.stage.scripts.lock();
@@ -473,13 +451,44 @@ fn half_written(
     any
 }
 
-fn rivals(root: &Path, script: &Found, rival: &Path) -> Trouble {
-    Trouble::plain(format!(
-        "{} and {} are both called {:?}: rename one of them",
-        chunk_name(root, rival),
-        chunk_name(root, &script.path),
-        script.name
-    ))
+/// The scripts, by name and file, of which the folder has nothing any more. A file that is on its way is
+/// not gone: git and vim take it away before they write it anew.
+fn gone<'s>(
+    known: impl Iterator<Item = (&'s str, Option<&'s Path>)>,
+    found: &[Found],
+    unsettled: Option<&BTreeSet<PathBuf>>,
+) -> Vec<String> {
+    known
+        .filter(|(name, _)| !found.iter().any(|one| one.name == *name))
+        .filter(|(_, path)| {
+            !path.is_some_and(|path| unsettled.is_some_and(|files| files.contains(path)))
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// Why a script is not even tried.
+fn refusal(root: &Path, script: &Found) -> Option<Trouble> {
+    let file = chunk_name(root, &script.path);
+    let message = if let Some(outside) = &script.outside {
+        format!(
+            "{file} is a link to {}, outside the scripts folder: copy it here, or set \"dir\" in [scripts] \
+             to the folder that it is in",
+            outside.display()
+        )
+    } else {
+        let rival = script.rivals.first()?;
+        format!(
+            "{} and {file} are both called {:?}: rename one of them",
+            chunk_name(root, rival),
+            script.name
+        )
+    };
+    Some(Trouble::plain(message))
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// Says what became of a script.
@@ -490,7 +499,7 @@ pub(super) fn tell(reloaded: &Reloaded, took: Duration) {
         outcome,
         before,
     } = reloaded;
-    let (name, ms) = (outcome.name(), took.as_secs_f64() * 1e3);
+    let (name, ms) = (outcome.name(), milliseconds(took));
     let before = before.unwrap_or_default();
     match outcome {
         Outcome::Loaded => tracing::info!(target: "reload", %script, version, outcome = name,
@@ -503,6 +512,11 @@ pub(super) fn tell(reloaded: &Reloaded, took: Duration) {
             tracing::error!(target: "reload", %script, version, outcome = name,
                 "cannot be loaded: {trouble}");
         }
+        // Of what is not even tried there is no version.
+        Outcome::Failed(trouble) if *version == 0 => {
+            tracing::error!(target: "reload", %script, version, outcome = name,
+                "cannot be loaded, version {before} goes on: {trouble}");
+        }
         Outcome::Failed(trouble) => {
             tracing::error!(target: "reload", %script, version, outcome = name,
                 "version {version} cannot be loaded, version {before} goes on: {trouble}");
@@ -511,5 +525,20 @@ pub(super) fn tell(reloaded: &Reloaded, took: Duration) {
             "version {before} failed at its first events: the one before it runs again, as version \
              {version}; the file on disk runs again when it is saved"),
         Outcome::Paused => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_taken_away_to_be_written_anew_is_not_gone() {
+        let (a, b) = (Path::new("/s/a.luau"), Path::new("/s/b.luau"));
+        let known = [("a", Some(a)), ("b", Some(b)), ("never_tried", None)];
+        let gone = |unsettled: Option<&BTreeSet<PathBuf>>| gone(known.into_iter(), &[], unsettled);
+        let unsettled = BTreeSet::from([a.to_owned()]);
+        assert_eq!(gone(Some(&unsettled)), ["b", "never_tried"]);
+        assert_eq!(gone(None), ["a", "b", "never_tried"], "somebody asks now");
     }
 }

@@ -59,6 +59,7 @@ mod transaction;
 mod version;
 mod vm;
 
+pub(crate) use budget::lower_priority;
 pub use commands::{CommandKey, CommandSpec, Registered};
 pub use errors::{Place, Trouble};
 pub use host::{Handle, Host, LoadError, ReloadSettings, Report, ScriptSettings, Settings};

@@ -48,6 +48,10 @@ use crate::rest;
 /// Finished coroutines that are kept for the next handler.
 const POOL: usize = 64;
 
+/// Why a handler of a version that has ended did not finish.
+pub(super) const CUT_OFF: &str =
+    "cut off, because the version has ended and the time to finish ([scripts] drain) is over";
+
 /// Makes a Luau value of a call's answer.
 pub(super) type Finish = Box<dyn FnOnce(&Lua, &Guest, &Bytes) -> mlua::Result<Value>>;
 
@@ -482,6 +486,12 @@ impl Scheduler {
             .filter(|(_, behalf)| behalf.is_some_and(|of| Rc::ptr_eq(&of.meter, meter)))
             .map(|(thread, _)| thread.clone())
             .collect()
+    }
+
+    /// What a coroutine is that waits, and whether it is idle.
+    fn waiting(&self, coroutine: usize) -> Option<(Thread, bool)> {
+        let waiting = self.tickets.get(self.asleep.get(&coroutine)?)?;
+        Some((waiting.thread.clone(), waiting.idle))
     }
 
     /// On whose behalf a coroutine waits.
@@ -958,6 +968,31 @@ impl Guest {
         let mut trouble = Trouble::read(error, |file, line| self.source_line(file, line));
         trouble.message = shorten(trouble.message.as_bytes());
         trouble
+    }
+
+    /// The version ends, and the bot goes on: the events of the handlers that have not finished have failed.
+    /// The wait for the end of a track just ends, like that for an event.
+    pub(super) fn cut_off(&self) {
+        let roots = std::mem::take(&mut self.scheduler.borrow_mut().roots);
+        for (coroutine, root) in roots {
+            if let Purpose::Handler(run, _) = &root.purpose {
+                let waiting = self.scheduler.borrow().waiting(coroutine);
+                let (thread, idle) = waiting.unzip();
+                if idle != Some(true) {
+                    self.trouble(&self.cut_off_at(thread.as_ref()), Some(run));
+                }
+            }
+            self.over(root.purpose);
+        }
+    }
+
+    /// That a handler is cut off, where it waits.
+    fn cut_off_at(&self, thread: Option<&Thread>) -> Trouble {
+        let frames = thread.and_then(|thread| self.tools.traceback.call::<String>(thread).ok());
+        let frames = frames.unwrap_or_default();
+        self.read_error(&mlua::Error::RuntimeError(format!(
+            "{CUT_OFF}\nstack traceback:\n{frames}"
+        )))
     }
 
     /// Drops every Luau value, so that the VM can be closed.

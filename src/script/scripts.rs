@@ -27,8 +27,8 @@ pub(super) type Files = Arc<Mutex<Graph>>;
 pub(super) struct Tried {
     pub(super) path: PathBuf,
     pub(super) files: Files,
-    /// Another file has the same script name.
-    pub(super) rival: bool,
+    /// Why it was not even tried.
+    pub(super) refused: Option<Trouble>,
 }
 
 /// The version before the one that runs: what is needed to bring it back.

@@ -68,9 +68,20 @@ pub(super) enum Mail {
     /// The turn is over: take no more events; end when the handlers are over, at the latest then.
     Retire {
         until: Instant,
+        /// What becomes of the events whose handlers are not over then.
+        unfinished: Unfinished,
         /// Who gets the last state.
         state: Option<oneshot::Sender<Snapshot>>,
     },
+}
+
+/// What becomes of an event whose handlers are cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfinished {
+    /// It has failed, because the bot goes on without this version.
+    Fails,
+    /// It comes again at the next start, because the bot ends.
+    ComesAgain,
 }
 
 /// What a version gets when its turn begins.
@@ -169,6 +180,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         place: None,
         state,
         stop: None,
+        unfinished: Unfinished::ComesAgain,
         loaded: false,
         held: Held::default(),
         early: Vec::new(),
@@ -190,6 +202,8 @@ struct Turns<'a> {
     state: &'a watch::Sender<State>,
     /// When the thread ends, whatever still runs.
     stop: Option<Instant>,
+    /// What becomes of what still runs then.
+    unfinished: Unfinished,
     /// The host knows that the top level has ended.
     loaded: bool,
     held: Held,
@@ -221,6 +235,7 @@ impl Turns<'_> {
             self.guest.run_preempted();
             self.settle()?;
             if self.is_over(now) {
+                self.leave();
                 return Ok(());
             }
             if !busy && !self.guest.scheduler.borrow().is_ready() {
@@ -244,7 +259,14 @@ impl Turns<'_> {
                     let _ = reply.send(self.guest.copy_state(false));
                 }
                 Mail::Begin(turn) => self.begin(turn),
-                Mail::Retire { until, state } => self.retire(until, state),
+                Mail::Retire {
+                    until,
+                    unfinished,
+                    state,
+                } => {
+                    self.unfinished = unfinished;
+                    self.retire(until, state);
+                }
             }
         }
         any
@@ -365,6 +387,16 @@ impl Turns<'_> {
             return true;
         }
         false
+    }
+
+    /// The thread ends while the bot goes on: nothing that it has in its hands may be forgotten.
+    fn leave(&mut self) {
+        if self.unfinished == Unfinished::Fails {
+            for delivery in self.early.drain(..) {
+                self.guest.cut_off_early(delivery);
+            }
+            self.guest.cut_off();
+        }
     }
 
     fn park(&self) {

@@ -6,7 +6,8 @@
 //!    was given, and gives its last state;
 //! 2. the new version becomes the taker of the script's place in the inbox and goes on with the first event
 //!    that the old one did not take;
-//! 3. the old version's running handlers may finish for the drain time.
+//! 3. the old version's running handlers may finish for the drain time. Those that do not are cut off, and their
+//!    events have failed: that is said, and recorded like any failure.
 //!
 //! What is between 1 and 2 waits in the inbox. A thread that does not answer (a native call that does not
 //! end) is not waited for: its place is taken from it, its state is lost, and that is said. Versions that
@@ -28,7 +29,7 @@ use super::registry::{Shared, State};
 use super::rollback::Tally;
 use super::scripts::{Before, Files, Leaving, Register, Script, Tried};
 use super::state::Snapshot;
-use super::thread::{Mail, Turn};
+use super::thread::{Mail, Turn, Unfinished};
 use super::version::Version;
 use crate::fetch;
 use crate::inbox::Inbox;
@@ -118,7 +119,7 @@ impl Stage {
             tried: Tried {
                 path: wanted.path.clone(),
                 files: Arc::clone(&files),
-                rival: wanted.refused.is_some(),
+                refused: wanted.refused.clone(),
             },
             name: wanted.name.clone(),
         };
@@ -245,7 +246,7 @@ impl Stage {
                     voice.close_script(name);
                 }
                 if let Some(old) = scripts.all.remove(name).and_then(|script| script.active) {
-                    old.stop(until);
+                    old.stop(until, Unfinished::Fails);
                     scripts.leaving.push(Leaving {
                         script: name.clone(),
                         version: old,
@@ -326,7 +327,7 @@ impl Script {
             self.tried = Some(Tried {
                 path: candidate.tried.path.clone(),
                 files: Arc::clone(&candidate.tried.files),
-                rival: candidate.tried.rival,
+                refused: candidate.tried.refused.clone(),
             });
         }
         if let Err(trouble) = &candidate.result {

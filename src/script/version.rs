@@ -12,7 +12,7 @@ use super::registry::State;
 use super::rollback::Tally;
 use super::scripts::Files;
 use super::state::Snapshot;
-use super::thread::{self, Mail, Mailbox};
+use super::thread::{self, Mail, Mailbox, Unfinished};
 
 /// How long a thread may take to answer before it counts as stuck. A handler that only computes is ended
 /// by its script's budget sooner than that.
@@ -99,19 +99,24 @@ impl Version {
         self.ask(Mail::Copy).await
     }
 
-    /// Ends the turn: handlers may go on until then. Answers the last state; `None` when the thread does
-    /// not answer.
+    /// Ends the turn while the bot goes on: handlers may run until then, and the events of those that still
+    /// do have failed. Answers the last state; `None` when the thread does not answer.
     pub(super) async fn retire(&self, until: Instant) -> Option<Snapshot> {
         self.ask(|reply| Mail::Retire {
             until,
+            unfinished: Unfinished::Fails,
             state: Some(reply),
         })
         .await
     }
 
-    /// Ends the turn, as [`Self::retire`], and lets the state go.
-    pub(super) fn stop(&self, until: Instant) {
-        self.post(Mail::Retire { until, state: None });
+    /// Ends the turn and lets the state go.
+    pub(super) fn stop(&self, until: Instant, unfinished: Unfinished) {
+        self.post(Mail::Retire {
+            until,
+            unfinished,
+            state: None,
+        });
     }
 
     async fn ask(&self, mail: impl FnOnce(oneshot::Sender<Snapshot>) -> Mail) -> Option<Snapshot> {
@@ -134,6 +139,6 @@ impl Version {
 impl Drop for Version {
     /// Ends the thread without waiting for anything.
     fn drop(&mut self) {
-        self.stop(Instant::now());
+        self.stop(Instant::now(), Unfinished::ComesAgain);
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Tools {
     pub(super) log: Function,
     pub(super) require: Function,
     pub(super) cancel: Function,
+    /// `debug.traceback`.
+    pub(super) traceback: Function,
     /// `coroutine.close`.
     pub(super) close: Function,
 }
@@ -123,6 +125,10 @@ impl Tools {
             waits: tools.raw_get("waits")?,
             updater: tools.raw_get("updater")?,
             token: tools.raw_get("token")?,
+            traceback: lua
+                .globals()
+                .raw_get::<Table>("debug")?
+                .raw_get("traceback")?,
             failure: tools.raw_get("failure")?,
             protected: tools.raw_get("try")?,
             print: tools.raw_get("print")?,

@@ -68,13 +68,16 @@ impl Bot {
         }
     }
 
-    /// Waits until the script is through with each message, in any order.
-    pub async fn through(&mut self, texts: &[&str]) {
+    /// Waits until the script is through with each message, in any order; the lines that it said so with.
+    pub async fn through(&mut self, texts: &[&str]) -> Vec<String> {
         let mut open: Vec<_> = texts.iter().map(|text| format!("<{text}>")).collect();
+        let mut said = Vec::new();
         while !open.is_empty() {
             let line = self.host.line("through with ").await;
             open.retain(|text| !line.contains(text.as_str()));
+            said.push(line);
         }
+        said
     }
 
     /// How often each message was answered.

@@ -6,8 +6,8 @@ use crate::{Bench, answering};
 
 const ADMIN: &str = "[scripts]\nreload = false\n[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\ncpu_per_event = \"20ms\"\n";
 
-fn address(bench: &Bench) -> String {
-    let output = bench.host.output();
+/// The address of the admin server, by what the host printed.
+pub fn address(output: &str) -> String {
     let line = output.lines().find(|line| line.contains("admin at "));
     let line = line.unwrap_or_else(|| panic!("no admin server: {output}"));
     let address = line.split("admin at ").nth(1).expect("an address");
@@ -27,7 +27,7 @@ async fn call(request: reqwest::RequestBuilder) -> (u16, Value) {
 #[tokio::test]
 async fn health_status_and_reload() {
     let mut bench = Bench::start_with(&[("a.luau", &answering("1"))], ADMIN).await;
-    let base = address(&bench);
+    let base = address(&bench.host.output());
     let http = reqwest::Client::new();
     let get = |path: &str| http.get(format!("{base}{path}"));
     let post = |path: &str| http.post(format!("{base}{path}"));
@@ -82,7 +82,7 @@ async fn a_script_that_is_stopped_again_and_again_is_paused_and_resumed() {
         ADMIN,
     )
     .await;
-    let base = address(&bench);
+    let base = address(&bench.host.output());
     for _ in 0..5 {
         bench.world.write(0, "general", "spin").await;
     }

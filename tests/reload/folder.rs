@@ -129,6 +129,32 @@ async fn a_module_that_breaks_leaves_its_users_as_they_are() {
 }
 
 #[tokio::test]
+async fn modules_that_need_each_other_in_a_circle_are_told_with_the_whole_chain() {
+    let mut bench = Bench::start(&[("plain.luau", &answering("plain"))]).await;
+    bench.write("lib/x.luau", "return { y = require(\"./y\") }\n");
+    bench.write("lib/y.luau", "return { z = require(\"./z\") }\n");
+    bench.write("lib/z.luau", "return { x = require(\"./x\") }\n");
+    bench.write("a.luau", "print(require(\"./lib/x\").y.z.word)\n");
+    bench
+        .said("the modules need each other in a circle: lib/z.luau → lib/x.luau → lib/y.luau → lib/z.luau")
+        .await;
+    bench.said("demo/a: cannot be loaded: lib/z.luau:1").await;
+    bench.write("lib/z.luau", "return { word = \"open\" }\n");
+    bench.said("demo/a: open").await;
+    // A change before that would make the load start over.
+    bench.said("demo/a: loaded").await;
+
+    // It closes again while the script runs.
+    bench.write("lib/z.luau", "return { word = require(\"../a\") }\n");
+    bench
+        .said("lib/z.luau → a.luau → lib/x.luau → lib/y.luau → lib/z.luau")
+        .await;
+    bench.said("goes on").await;
+    bench.write("lib/z.luau", "return { word = \"open again\" }\n");
+    bench.said("demo/a: open again").await;
+}
+
+#[tokio::test]
 async fn sighup_reloads_everything_and_reload_can_be_turned_off() {
     let mut bench = Bench::start_with(
         &[("a.luau", &answering("1")), ("b.luau", "print(\"b\")\n")],

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::admin::address;
 use crate::{Bench, answering};
 
 #[tokio::test]
@@ -77,6 +78,60 @@ async fn a_running_handler_of_the_old_version_finishes() {
     }
     answers.sort();
     assert_eq!(answers, ["new two", "old one"]);
+}
+
+/// Failures in the bot's journal: the event and what was recorded of it.
+fn failures(bench: &Bench) -> Vec<(String, String)> {
+    let path = bench.dir.path().join(".argon/demo.db");
+    let journal = rusqlite::Connection::open(path).expect("a journal");
+    let mut query = journal
+        .prepare("SELECT event, recording FROM failure ORDER BY id")
+        .expect("a table");
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.expect("rows").map(|row| row.expect("a row")).collect()
+}
+
+#[tokio::test]
+async fn events_of_handlers_that_are_cut_off_are_told_and_recorded_as_failed() {
+    let mut bench = Bench::start_with(
+        &[(
+            "a.luau",
+            "argon.on(\"messageCreate\", function(e)\n\tif e.message.text == \"quick\" then return end\n\
+             \tprint(\"begins\")\n\ttask.wait(1e6)\nend)\n",
+        )],
+        "[scripts]\ndrain = \"100ms\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+    )
+    .await;
+    bench.world.write(0, "general", "quick").await;
+    for _ in 0..2 {
+        bench.world.write(0, "general", "slow").await;
+        bench.host.line("begins").await;
+    }
+    bench.write("a.luau", "argon.on(\"messageCreate\", print)\n");
+    bench.host.line("version 2 runs").await;
+    let line = bench.host.line("a.luau:4: cut off, because").await;
+    assert!(line.contains("event=messageCreate"), "{line}");
+    // The same once more is told as a count, and the journal has both.
+    bench.said("again 1 time").await;
+    let status = reqwest::get(format!("{}/api/status", address(&bench.host.output())))
+        .await
+        .expect("an answer");
+    let status: serde_json::Value =
+        serde_json::from_str(&status.text().await.expect("a body")).expect("JSON");
+    let bot = &status["bots"][0];
+    assert_eq!(bot["inbox"]["abandoned"], 0, "{status}");
+    assert_eq!(bot["scripts"][0]["errors"], 2, "{status}");
+    bench.host.signal("TERM");
+    assert!(bench.host.ended().await.success());
+    let failures = failures(&bench);
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    for (event, recording) in failures {
+        assert!(
+            recording.contains("cut off, because"),
+            "{event}: {recording}"
+        );
+        assert!(recording.contains("slow"), "{event}: {recording}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ mod admin;
 mod editors;
 mod folder;
 mod handover;
+#[cfg(unix)]
+mod links;
+mod polled;
 mod stress;
 
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ pub(super) fn thread_cpu() -> Duration {
 
 /// Lets the calling thread run behind the host's own. Where the system refuses, or knows priorities of
 /// processes only, scripts run like everything else.
-pub(in crate::script) fn lower_priority(script: &str) {
+pub(crate) fn lower_priority(script: &str) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{getpriority_process, setpriority_process};

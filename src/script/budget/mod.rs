@@ -37,7 +37,7 @@ use std::time::Duration;
 use mlua::{Lua, Thread, ffi};
 
 use super::errors::PRELUDE;
-pub(super) use clock::lower_priority;
+pub(crate) use clock::lower_priority;
 pub(super) use log::{Line, LogQuota};
 pub(super) use meter::{Allowance, Meter};
 pub(super) use watch::Alarm;

@@ -7,7 +7,8 @@
 //!   counts as whole after [`OPEN`], because some writers never close;
 //! * one that is **gone** may be about to come back (vim renames it away before it writes the new one):
 //!   that is believed after [`GONE`];
-//! * where the system does not tell whether a file was closed, [`VAGUE`] must be quiet;
+//! * where the system does not tell whether a file was closed, [`VAGUE`] must be quiet, and [`POLLED`] where
+//!   the folder is looked through now and then;
 //! * a file that is touched again and again is waited for longer each time, up to [`LONGEST`].
 //!
 //! All files that are on their way are waited for together, so that what is saved together is loaded
@@ -22,13 +23,16 @@ pub(crate) const QUIET: Duration = Duration::from_millis(8);
 /// Quiet after a write without a close.
 pub(crate) const OPEN: Duration = Duration::from_secs(1);
 /// How long a file must be gone.
-pub(crate) const GONE: Duration = Duration::from_millis(200);
+pub(crate) const GONE: Duration = Duration::from_millis(300);
 /// Quiet where closes are not told, and for folders.
 pub(crate) const VAGUE: Duration = Duration::from_millis(50);
+/// Quiet where changes are seen every [`super::poll::POLL`]: until the look after the next one.
+pub(crate) const POLLED: Duration = Duration::from_millis(600);
 /// The longest quiet for a file that is written often.
 pub(crate) const LONGEST: Duration = Duration::from_millis(512);
-/// A file that was not touched for so long is new to it.
-const FORGET: Duration = Duration::from_secs(2);
+/// A file that was not touched for so long after it was looked at is new: longer than [`LONGEST`], so that
+/// whoever writes in steps of less than that is waited for in the end.
+const FORGET: Duration = Duration::from_millis(600);
 /// The longest that a whole file waits for one that is not.
 pub(crate) const HOLD: Duration = Duration::from_secs(1);
 /// The most files that are looked at one by one.
@@ -45,6 +49,8 @@ pub(crate) enum Touch {
     Gone,
     /// Something.
     Vague,
+    /// Something, some time since the last look.
+    Polled,
     /// Something that need not keep others waiting: a folder came or went.
     Beside,
 }
@@ -80,6 +86,7 @@ impl Settle {
             Touch::Written => OPEN,
             Touch::Gone => GONE.max(least),
             Touch::Vague | Touch::Beside => VAGUE.max(least),
+            Touch::Polled => POLLED.max(least),
         };
         let pending = Pending {
             due: now + quiet,
@@ -162,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_ways_of_editors() {
-        use Touch::{Gone, Vague, Whole, Written};
+        use Touch::{Gone, Polled, Vague, Whole, Written};
         // VS Code, cp: truncate, write, close.
         assert_eq!(
             whole(&[(0, "a", Written), (1, "a", Written), (2, "a", Whole)]),
@@ -196,13 +203,15 @@ mod tests {
             (1500, "a", Whole),
         ];
         assert_eq!(whole(&slow), 1508);
-        assert_eq!(whole(&[(0, "a", Gone)]), 200);
+        assert_eq!(whole(&[(0, "a", Gone)]), 300);
         assert_eq!(whole(&[(0, "a", Vague)]), 50);
+        // One that writes for a second, seen twice a second.
+        assert_eq!(whole(&[(0, "a", Polled), (500, "a", Polled)]), 1100);
     }
 
     #[test]
     fn a_renamed_script_goes_and_comes_at_once() {
-        assert_eq!(whole(&[(0, "a", Touch::Gone), (0, "b", Touch::Whole)]), 200);
+        assert_eq!(whole(&[(0, "a", Touch::Gone), (0, "b", Touch::Whole)]), 300);
     }
 
     #[test]

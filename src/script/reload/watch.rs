@@ -4,25 +4,24 @@
 //! itself ([`super::super::graph`]). So an event that is lost, doubled, or names the wrong one of two
 //! linked paths does no harm beyond its delay.
 //!
-//! Where the system does not watch (its limit of watches is reached, a file system without
-//! notification), the folder is looked through every [`POLL`] instead.
+//! Where the system does not watch (its limit of watches is reached, then or later), the folder is looked
+//! through every [`POLL`] instead ([`super::poll`]); a file system of which the system tells nothing at all has to be named in
+//! the config.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::event::{
     AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode,
 };
-use notify::{PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+use super::poll::{POLL, Poll};
 use super::settle::{Settle, Touch};
 use crate::modules::stem;
-
-/// How often a folder that cannot be watched is looked through.
-const POLL: Duration = Duration::from_millis(500);
 
 /// How changes are noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,37 +34,66 @@ pub enum Watch {
 
 /// What the watcher's thread and the keeper share.
 #[derive(Default)]
-struct Touched {
+pub(super) struct Touched {
     settle: Mutex<Settle>,
     news: Notify,
+    /// Why the system does not watch all of the folder any more.
+    blind: Mutex<Option<notify::Error>>,
 }
 
 impl Touched {
     fn settle(&self) -> MutexGuard<'_, Settle> {
         self.settle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-type Watching = Box<dyn Watcher + Send + Sync>;
+    fn blind(&self) -> MutexGuard<'_, Option<notify::Error>> {
+        self.blind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what was touched, and wakes the keeper if there is anything.
+    pub(super) fn note<'p>(
+        &self,
+        now: Instant,
+        touches: impl IntoIterator<Item = (&'p Path, Touch)>,
+    ) {
+        let mut any = false;
+        let mut settle = self.settle();
+        for (path, touch) in touches {
+            settle.note(now, path, touch);
+            any = true;
+        }
+        drop(settle);
+        if any {
+            self.news.notify_one();
+        }
+    }
+}
 
 /// The eye on a scripts folder.
 pub(crate) struct Eye {
     touched: Arc<Touched>,
-    watcher: Option<Watching>,
-    /// Folders outside the scripts folder that links lead to.
-    beside: BTreeSet<PathBuf>,
+    root: PathBuf,
+    /// The folder as the config names it: if that is a link, it is watched as well.
+    named: PathBuf,
+    /// What watches until it is dropped.
+    watching: Option<Box<dyn Send + Sync>>,
 }
 
 impl Eye {
-    /// Watches a folder and everything below it. `named` is the folder as the config names it: if that
-    /// is a link, it is watched as well.
+    /// Watches a folder and everything below it, and where the config's name for it leads.
     pub(crate) fn open(root: &Path, named: &Path, watch: Watch) -> Self {
         let mut eye = Self {
-            touched: Arc::default(),
-            watcher: None,
-            beside: BTreeSet::new(),
+            root: root.to_owned(),
+            named: named.to_owned(),
+            ..Self::closed()
         };
-        eye.watch(root, named, watch);
+        match watch {
+            Watch::Polled => eye.poll(),
+            Watch::Notified => match eye.notified() {
+                Ok(watcher) => eye.watching = Some(Box::new(watcher)),
+                Err(error) => eye.fall_back(&error),
+            },
+        }
         eye
     }
 
@@ -73,96 +101,71 @@ impl Eye {
     pub(crate) fn closed() -> Self {
         Self {
             touched: Arc::default(),
-            watcher: None,
-            beside: BTreeSet::new(),
+            root: PathBuf::new(),
+            named: PathBuf::new(),
+            watching: None,
         }
     }
 
-    fn watch(&mut self, root: &Path, named: &Path, watch: Watch) {
-        let begun = match watch {
-            Watch::Notified => self.notified(root).or_else(|error| {
-                let why = match error.kind {
-                    notify::ErrorKind::MaxFilesWatch => {
-                        "the system's limit of watched files is reached (fs.inotify.max_user_watches)"
-                            .to_owned()
-                    }
-                    _ => error.to_string(),
-                };
-                tracing::warn!(target: "reload",
-                    "{} cannot be watched: {why}; looking through it every {} ms instead",
-                    root.display(), POLL.as_millis());
-                self.polled(root)
-            }),
-            Watch::Polled => self.polled(root),
+    /// The system does not watch the folder: it is looked through instead.
+    fn fall_back(&mut self, error: &notify::Error) {
+        /// inotify's word for "there are as many users of inotify as may be".
+        const EMFILE: i32 = 24;
+        let why = match &error.kind {
+            notify::ErrorKind::MaxFilesWatch => {
+                "the system's limit of watched files is reached (fs.inotify.max_user_watches)"
+            }
+            notify::ErrorKind::Io(io) if io.raw_os_error() == Some(EMFILE) => {
+                "the system's limit of programs that watch files is reached \
+                 (fs.inotify.max_user_instances)"
+            }
+            _ => &error.to_string(),
         };
-        match begun {
-            Ok(watcher) => self.watcher = Some(watcher),
+        tracing::warn!(target: "reload",
+            "{} cannot be watched: {why}; looking through it every {} ms instead",
+            self.root.display(), POLL.as_millis());
+        self.poll();
+    }
+
+    fn poll(&mut self) {
+        let begun = Poll::start(&self.root, &self.named, Arc::clone(&self.touched));
+        self.watching = match begun {
+            Ok(poll) => Some(Box::new(poll)),
             Err(error) => {
                 tracing::error!(target: "reload",
                     "{} cannot be watched: {error}; scripts are reloaded by SIGHUP only",
-                    root.display());
+                    self.root.display());
+                None
             }
-        }
-        if named.is_symlink()
-            && let Some(parent) = named.parent()
+        };
+    }
+
+    fn notified(&self) -> notify::Result<RecommendedWatcher> {
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(self.handler(), config)?;
+        watcher.watch(&self.root, RecursiveMode::Recursive)?;
+        if self.named.is_symlink()
+            && let Some(folder) = self.named.parent()
         {
-            self.also(parent.to_owned());
+            watcher.watch(folder, RecursiveMode::NonRecursive)?;
         }
-    }
-
-    fn notified(&self, root: &Path) -> notify::Result<Watching> {
-        let mut watcher = RecommendedWatcher::new(self.handler(), notify::Config::default())?;
-        watcher.watch(root, RecursiveMode::Recursive)?;
-        Ok(Box::new(watcher))
-    }
-
-    fn polled(&self, root: &Path) -> notify::Result<Watching> {
-        let config = notify::Config::default().with_poll_interval(POLL);
-        let mut watcher = PollWatcher::new(self.handler(), config)?;
-        watcher.watch(root, RecursiveMode::Recursive)?;
-        Ok(Box::new(watcher))
+        Ok(watcher)
     }
 
     fn handler(&self) -> impl FnMut(notify::Result<notify::Event>) + Send + 'static {
-        let touched = Arc::clone(&self.touched);
-        move |event| {
-            let now = Instant::now();
-            let mut any = false;
-            {
-                let mut settle = touched.settle();
-                match event {
-                    Ok(event) => {
-                        for (path, touch) in touches(&event) {
-                            settle.note(now, path, touch);
-                            any = true;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::debug!(target: "reload", "watching: {error}");
-                        settle.note(now, Path::new(""), Touch::Beside);
-                        any = true;
-                    }
-                }
+        let (touched, root) = (Arc::clone(&self.touched), self.root.clone());
+        move |event| match event {
+            Ok(event) => {
+                let seen = touches(&event).into_iter();
+                let seen = seen.filter(|(path, _)| !is_hidden(&root, path));
+                touched.note(Instant::now(), seen);
             }
-            if any {
-                touched.news.notify_one();
-            }
-        }
-    }
-
-    /// Watches a folder outside as well, without what is below it.
-    pub(crate) fn also(&mut self, folder: PathBuf) {
-        if self.beside.contains(&folder) {
-            return;
-        }
-        if let Some(watcher) = &mut self.watcher {
-            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.beside.insert(folder);
+            Err(error) => {
+                tracing::debug!(target: "reload", "watching: {error}");
+                if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
+                    *touched.blind() = Some(error);
                 }
-                Err(error) => {
-                    tracing::debug!(target: "reload", "{} cannot be watched: {error}", folder.display());
-                }
+                touched.note(Instant::now(), [(Path::new(""), Touch::Beside)]);
             }
         }
     }
@@ -178,7 +181,11 @@ impl Eye {
     }
 
     /// Now is being looked. Answers what is still being written.
-    pub(crate) fn look(&self, now: Instant) -> BTreeSet<PathBuf> {
+    pub(crate) fn look(&mut self, now: Instant) -> BTreeSet<PathBuf> {
+        let blind = self.touched.blind().take();
+        if let Some(error) = blind {
+            self.fall_back(&error);
+        }
         self.touched.settle().take(now)
     }
 
@@ -210,8 +217,8 @@ fn touches(event: &notify::Event) -> Vec<(&Path, Touch)> {
         })
     };
     // What is neither Luau nor a folder (or a link to one) matters to nobody: editors leave much behind.
-    let came = |at: usize| {
-        file(at, Touch::Whole).or_else(|| {
+    let came = |at: usize, touch: Touch| {
+        file(at, touch).or_else(|| {
             let path = path(at)?;
             (path.is_dir() || path.is_symlink()).then_some((path, Touch::Beside))
         })
@@ -229,21 +236,27 @@ fn touches(event: &notify::Event) -> Vec<(&Path, Touch)> {
         EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder) => {
             vec![path(0).map(|path| (path, Touch::Beside))]
         }
-        // The poller looks at what is there: whether somebody still writes, it cannot know.
-        EventKind::Create(CreateKind::Any) | EventKind::Modify(ModifyKind::Metadata(_)) => {
-            vec![file(0, Touch::Vague)]
-        }
-        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => {
-            vec![file(0, written())]
-        }
+        EventKind::Create(CreateKind::Any) => vec![came(0, Touch::Vague)],
+        EventKind::Modify(ModifyKind::Metadata(_)) => vec![file(0, Touch::Vague)],
+        EventKind::Create(_) => vec![came(0, written())],
+        EventKind::Modify(ModifyKind::Data(_)) => vec![file(0, written())],
         EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
             vec![went(0)]
         }
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => vec![came(0)],
-        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => vec![went(0), came(1)],
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => vec![came(0, Touch::Whole)],
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+            vec![went(0), came(1, Touch::Whole)]
+        }
         EventKind::Any | EventKind::Other | EventKind::Modify(_) => vec![file(0, Touch::Vague)],
     };
     found.into_iter().flatten().collect()
+}
+
+/// Whether a path is in a hidden folder of the scripts folder, such as `.git`.
+fn is_hidden(root: &Path, path: &Path) -> bool {
+    let hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    path.strip_prefix(root)
+        .is_ok_and(|below| below.components().any(hidden))
 }
 
 /// Only inotify tells when a file is closed.
@@ -274,6 +287,36 @@ mod tests {
             .collect()
     }
 
+    /// Waits until something is on its way, and answers when it is whole.
+    async fn due(eye: &Eye) -> Instant {
+        loop {
+            if let Some(due) = eye.due() {
+                return due;
+            }
+            eye.news().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_the_system_does_not_watch_any_more_is_looked_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("lib")).unwrap();
+        let mut eye = Eye::open(&root, &root, Watch::Notified);
+        // What notify's own thread does when it finds no more watches for a new folder.
+        let full = notify::Error::new(notify::ErrorKind::MaxFilesWatch);
+        (eye.handler())(Err(full));
+        let when = due(&eye).await;
+        assert!(eye.look(when).is_empty());
+        assert_eq!(eye.due(), None);
+        std::fs::write(root.join("lib/a.luau"), "return 1").unwrap();
+        let when = due(&eye).await;
+        let of_file = eye.is_any_pending(&BTreeSet::from([root.join("lib/a.luau")]));
+        assert!(of_file, "{when:?}");
+        // Longer than until the next look, which would show that it is still being written.
+        assert!(when > Instant::now() + POLL - POLL / 4);
+    }
+
     #[test]
     fn only_luau_and_folders_matter() {
         let close = EventKind::Access(AccessKind::Close(AccessMode::Write));
@@ -296,6 +339,19 @@ mod tests {
             seen(EventKind::Create(CreateKind::Folder), &["/s/lib"]),
             [("/s/lib".into(), Touch::Beside)]
         );
+    }
+
+    #[test]
+    fn what_is_in_a_hidden_folder_is_nobodys() {
+        let root = Path::new("/home/ada/.bots/scripts");
+        assert!(is_hidden(root, &root.join(".git/objects/tmp_obj_x")));
+        assert!(is_hidden(root, &root.join("lib/.cache")));
+        assert!(!is_hidden(root, &root.join("lib/a.luau")));
+        assert!(
+            !is_hidden(root, Path::new("/home/ada/.bots")),
+            "the link's folder"
+        );
+        assert!(!is_hidden(root, Path::new("")));
     }
 
     #[test]
