@@ -117,11 +117,8 @@ async fn ten_thousand_mixed_calls_get_no_429_and_fair_shares() {
     let inbox = Inbox::new();
     let host = script::Host::load(
         script::Settings {
-            reload: script::ReloadSettings::default(),
-            voice: None,
-            dir: dir.path().to_owned(),
             scripts,
-            default: ScriptSettings::default(),
+            ..script::Settings::of_folder(dir.path())
         },
         client.clone(),
         inbox.clone(),

@@ -143,11 +143,15 @@ async fn start(
     let settings = inbox::Settings {
         backlog: config.state.backlog,
         quota: config.state.kv,
+        sync: match config.state.sync_full {
+            true => inbox::Sync::Full,
+            false => inbox::Sync::Normal,
+        },
         redaction: inbox::Redaction::new(config.state.redact.iter().cloned()),
     };
     let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
     let scripts = script::Host::load(
-        script_settings(config, voice.clone()),
+        script_settings(config, Some(voice.clone())),
         client.clone(),
         inbox.clone(),
         runtime::Handle::current(),
@@ -360,7 +364,7 @@ fn folder(config: &Config) -> &Path {
 }
 
 /// The sections of the config that scripts need, as their room wants them.
-fn script_settings(config: &Config, voice: voice::Host) -> script::Settings {
+pub(super) fn script_settings(config: &Config, voice: Option<voice::Host>) -> script::Settings {
     let of = |script: &config::Script| ScriptSettings {
         enabled: script.enabled,
         config: script.config.clone(),
@@ -389,7 +393,9 @@ fn script_settings(config: &Config, voice: voice::Host) -> script::Settings {
             drain: config.scripts.drain,
             rollback: config.scripts.rollback,
         },
-        voice: Some(voice),
+        voice,
+        clock: script::Clock::default(),
+        rehearsal: None,
     }
 }
 

@@ -11,8 +11,10 @@ mod admin;
 mod bot;
 mod hub;
 mod notices;
+mod rehearse;
 mod shutdown;
 
+pub use rehearse::{RehearsalError, rehearse};
 pub use shutdown::Shutdown;
 
 use std::collections::hash_map::Entry;

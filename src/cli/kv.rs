@@ -43,7 +43,7 @@ pub(super) fn failures(config: &Path, format: LogFormat) -> Result<(), Failure> 
     let config = load(config, format)?;
     let found = View::open(&path(&config)).and_then(|view| view.failures(SHOWN));
     for failure in found.map_err(|error| failed(error, format))? {
-        say(failure.recording);
+        say(failure);
     }
     Ok(())
 }
@@ -63,22 +63,14 @@ fn export(config: &Path, format: LogFormat) -> Result<(), Failure> {
 
 fn import(file: &Path, config: &Path, format: LogFormat) -> Result<(), Failure> {
     let config = load(config, format)?;
-    let name = file.display();
-    let reader: Box<dyn BufRead> = if file == Path::new("-") {
-        Box::new(std::io::stdin().lock())
-    } else {
-        let opened = std::fs::File::open(file);
-        Box::new(BufReader::new(opened.map_err(|error| {
-            failed(format_args!("cannot read {name}: {error}"), format)
-        })?))
-    };
     let mut entries: Vec<KvEntry> = Vec::new();
-    for (at, line) in reader.lines().enumerate() {
-        let entry = line
-            .map_err(|error| error.to_string())
-            .and_then(|line| serde_json::from_str(&line).map_err(|error| error.to_string()));
-        let problem = |error| failed(format_args!("{name}:{}: {error}", at + 1), format);
-        entries.push(entry.map_err(problem)?);
+    for (at, line) in lines(file, format)?.into_iter().enumerate() {
+        let place = format_args!("{}:{}", file.display(), at + 1);
+        let problem = |error| {
+            let error = format_args!("{place}: this is no entry of a key-value store: {error}");
+            failed(error, format)
+        };
+        entries.push(serde_json::from_str(&line).map_err(problem)?);
     }
     inbox::import_kv(&path(&config), &entries, config.state.kv)
         .map_err(|error| failed(error, format))?;
@@ -86,11 +78,28 @@ fn import(file: &Path, config: &Path, format: LogFormat) -> Result<(), Failure> 
     Ok(())
 }
 
-fn path(config: &Config) -> PathBuf {
+/// The lines of a text file; `-` is stdin.
+pub(super) fn lines(file: &Path, format: LogFormat) -> Result<Vec<String>, Failure> {
+    let unreadable = |error| {
+        let error = format_args!("cannot read {}: {error}", file.display());
+        failed(error, format)
+    };
+    let reader: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(
+            std::fs::File::open(file).map_err(unreadable)?,
+        ))
+    };
+    reader.lines().collect::<Result<_, _>>().map_err(unreadable)
+}
+
+/// Where the bot's state is.
+pub(super) fn path(config: &Config) -> PathBuf {
     inbox::path_in(&config.state.dir, &config.bot.name)
 }
 
-fn load(path: &Path, format: LogFormat) -> Result<Config, Failure> {
+pub(super) fn load(path: &Path, format: LogFormat) -> Result<Config, Failure> {
     let problems = match config::load(path, &environment) {
         Ok((config, warnings)) => {
             report(&warnings, format);
@@ -102,7 +111,7 @@ fn load(path: &Path, format: LogFormat) -> Result<Config, Failure> {
     Err(Failure::Usage)
 }
 
-fn failed(error: impl std::fmt::Display, format: LogFormat) -> Failure {
+pub(super) fn failed(error: impl std::fmt::Display, format: LogFormat) -> Failure {
     complain(error, format);
     Failure::Work
 }

@@ -4,6 +4,7 @@
 
 mod check;
 mod kv;
+mod replay;
 mod run;
 mod sim;
 mod types;
@@ -61,6 +62,8 @@ enum Command {
         #[arg(default_value = "bot.toml")]
         config: PathBuf,
     },
+    /// Run recorded events through the scripts as they are now: offline, with the recorded answers.
+    Replay(replay::Options),
 }
 
 /// How a command ended badly.
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Check { configs } => check::run(&configs, format),
         Command::Kv(act) => kv::run(&act, format),
         Command::Failures { config } => kv::failures(&config, format),
+        Command::Replay(options) => replay::run(&options, format),
         Command::Sim(options) => sim::run(&options, format),
         Command::Types { dir } => types::run(&dir, format),
     };

@@ -274,10 +274,16 @@ pub static STATE: SectionKeys = SectionKeys {
             "What the keys and values of one script, or of one shared store, may have.",
         ),
         key(
+            "sync",
+            "\"normal\" or \"full\"",
+            "\"normal\"",
+            "What storing waits for. `\"normal\"`: what was stored survives the host, whatever kills it; a power cut may take the last moments. `\"full\"`: it survives a power cut, and every event waits for the disk.",
+        ),
+        key(
             "redact",
             "list of paths",
             "[]",
-            "Fields that recordings of failed events leave out: `\"message.text\"`, `\"user.*\"`.",
+            "Fields that recordings of failed events leave out of events, of the arguments of calls and of their answers: `\"message.text\"`, `\"user.*\"`, `\"headers.set-cookie\"`. A path begins at the top of each, `*` is any name, and lists are gone through.",
         ),
     ],
 };

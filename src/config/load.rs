@@ -158,6 +158,22 @@ fn state<'t>(reader: &mut Reader<'_>, section: &Section<'t>, folder: &Path) -> S
     let backlog = size("backlog", LEAST_BACKLOG);
     let kv = size("kv", LEAST_KV);
     let dir = reader.read(section, "dir", Reader::text);
+    let sync_full = reader.read(section, "sync", |reader, what, node| {
+        let text = reader.text(what, node)?;
+        match text.as_str() {
+            "normal" => Some(false),
+            "full" => Some(true),
+            _ => {
+                let help = "write \"normal\" or \"full\"".to_owned();
+                reader.error(
+                    node.span(),
+                    format!("{what} is neither of its two words"),
+                    Some(help),
+                );
+                None
+            }
+        }
+    });
     let redact = reader.read(section, "redact", |reader, what, node| {
         let paths = reader.strings(what, node)?;
         for (span, path) in &paths {
@@ -173,6 +189,7 @@ fn state<'t>(reader: &mut Reader<'_>, section: &Section<'t>, folder: &Path) -> S
         dir: folder.join(dir.unwrap_or_else(|| ".argon".to_owned())),
         backlog: backlog.unwrap_or(256 << 20),
         kv: kv.unwrap_or(64 << 20),
+        sync_full: sync_full.unwrap_or_default(),
         redact: redact.unwrap_or_default(),
     }
 }

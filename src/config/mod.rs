@@ -261,6 +261,8 @@ pub struct State {
     pub backlog: u64,
     /// Bytes of one script's key-value store; default 64 MiB.
     pub kv: u64,
+    /// Whether storing waits for the disk, so that it survives a power cut; default no.
+    pub sync_full: bool,
     /// Fields that recordings leave out: paths such as `message.text`; default none.
     pub redact: Vec<String>,
 }

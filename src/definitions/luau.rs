@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use crate::contract::{
-    ENUMS, EVENTS, Event, FLAGS, Field, INTERFACES, ROUTES, Route, Shape, Type, Union,
+    ENUMS, EVENTS, Event, FLAGS, Field, INTERFACES, ROUTES, Retry, Route, Shape, Type, Union,
 };
 
 /// The hand-written part, with the places where the generated ones go.
@@ -381,7 +381,11 @@ fn routes(out: &mut String, members: &BTreeMap<&str, &str>) {
         );
         for route in routes {
             let answer = route.response.map_or("()", |shape| shape.name);
-            let params = params(route);
+            let mut params = params(route);
+            if matches!(route.retry, Retry::Never | Retry::RandomId) {
+                // Not an optional parameter: `pcall(argon.messages.send, params)` would lack it.
+                params.push_str(", ...CallOptions");
+            }
             let _ = writeln!(
                 out,
                 "\t\t--- {}\n\t\t{}: ({params}) -> {answer},",

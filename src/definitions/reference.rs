@@ -42,6 +42,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "Shows the recordings of events whose handlers failed, newest first, a JSON object a line: payload, calls with their answers, errors. `redact` under `[state]` leaves fields out.",
     ),
     (
+        "argon-host replay EVENT-ID|FILE [CONFIG]",
+        "Runs recorded events through the scripts as they are now, without a connection: the handlers get the recorded answers, and every call is shown with its arguments. What is asked differently than it was recorded has no answer and raises an error with the code `not_recorded`. An id is of an event whose handlers failed, or that is not finished; a file has lines of `argon-host failures` (`-` is stdin). `--script NAME` takes the recordings of one script. The exit code is 1 if a handler fails. What a script had in its variables is not in a recording, time that handlers wait for is left out, and there is no voice.",
+    ),
+    (
         "argon-host types [DIR]",
         "Writes `argon.d.luau` and `.luaurc`, so that editors complete and check scripts.",
     ),
@@ -281,7 +285,8 @@ fn routes(out: &mut String) {
          over a limit raise before anything is sent; so does, with the code `permission_denied`, a route that the script's \
          `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A call of a handler that runs again after a \
          crash is not sent again when its answer is known; what becomes of one whose answer is not known stands with the \
-         route. A script that wants it sent in any case catches `uncertain` and makes the call once more. A failed call \
+         route. `{ retry = true }` as a second argument has it sent again all the same, also when only the answer \
+         was lost: better twice than not at all. A failed call \
          raises an error value:\n",
     );
     code(out, FAILURE);

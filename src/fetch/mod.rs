@@ -119,6 +119,17 @@ impl Request {
         shown.set_fragment(None);
         format!("{} {shown}", self.method)
     }
+
+    /// What is requested: method, address and body. Headers may differ each time.
+    pub fn essence(&self) -> (&str, &str, &[u8]) {
+        let body = self.body.as_deref().unwrap_or_default();
+        (self.method.as_str(), self.url.as_str(), body)
+    }
+
+    /// Whether the server is to do the same however often it is sent (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
 }
 
 /// An answer, whatever its status is.

@@ -11,7 +11,7 @@ use super::Event;
 use super::batch::ScriptId;
 use super::journal::{CallSite, Op};
 use super::queue::{Core, Taken};
-use super::record::Failed;
+use super::recording::{Failed, Failing};
 use super::store::{KvAnswer, KvError, KvOp, Recorded};
 
 /// An event in the hands of one subscriber.
@@ -88,14 +88,14 @@ impl Delivery {
         self.end(None);
     }
 
-    /// As [`Delivery::done`], with errors that nobody caught: the event, what was asked (`reads` is what
-    /// the ledger does not have) and the errors are recorded.
-    pub fn failed(self, errors: Vec<String>, reads: Vec<Recorded>) {
+    /// As [`Delivery::done`], with errors that nobody caught: a recording is kept.
+    pub fn failed(self, how: Failing) {
         let event = Arc::clone(&self.event);
+        let replayed = self.replayed;
         self.end(Some(Box::new(Failed {
             event,
-            errors,
-            reads,
+            replayed,
+            how,
         })));
     }
 

@@ -12,6 +12,8 @@
 //!   each once. A type that no script wants is not kept.
 //! * **What handlers ask is written down** ([`Ledger`]): the intent before it is sent, the answer after,
 //!   so that a handler that runs again gets the same answers and says nothing twice.
+//! * **A timer that is due is an event of its script** ([`Timers`]): handed out once for each due time,
+//!   and again if its run did not come to an end.
 //! * **Nobody holds the others back.** A script that falls behind is given the rest from the disk when it
 //!   is ready.
 //!
@@ -37,8 +39,11 @@ mod journal;
 mod pace;
 mod queue;
 mod record;
+mod recording;
+mod redaction;
 mod sightings;
 mod store;
+mod timers;
 mod view;
 mod window;
 
@@ -50,12 +55,14 @@ use std::time::{Duration, Instant};
 
 pub use counters::Progress;
 pub use delivery::{Delivery, Kv, Ledger};
-pub use record::{Redaction, kv_json};
+pub use record::kv_json;
+pub use recording::{Asked, CallRecord, Failing, Recording};
+pub use redaction::Redaction;
 pub use sightings::{Sighting, Sightings};
 pub use store::{
-    Failure, KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded,
-    VALUE_BYTES, path_in,
+    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded, VALUE_BYTES, path_in,
 };
+pub use timers::Timers;
 pub use view::{KvEntry, View, import_kv};
 pub use window::{Scope, WINDOW, Window};
 
@@ -99,6 +106,8 @@ impl Event {
 pub enum Place {
     /// It is of the connection: handed out, not kept.
     Connection,
+    /// It is of a script's own timer: kept, and given to that script alone.
+    Timer,
     /// It came without an id: kept; the stream's place does not move.
     Unknown,
     /// It has an id of a form that is not known.
@@ -123,6 +132,19 @@ pub struct Settings {
     pub quota: u64,
     /// What is left out of recordings.
     pub redaction: Redaction,
+    /// What a commit waits for.
+    pub sync: Sync,
+}
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// The system has it: it survives the process, whatever kills it. A power cut may take the last
+    /// commits.
+    #[default]
+    Normal,
+    /// The disk has it: it survives a power cut.
+    Full,
 }
 
 impl Default for Settings {
@@ -131,6 +153,7 @@ impl Default for Settings {
             backlog: 256 << 20,
             quota: 64 << 20,
             redaction: Redaction::default(),
+            sync: Sync::default(),
         }
     }
 }
@@ -159,7 +182,13 @@ impl Opened {
         passing: bool,
         settings: Settings,
     ) -> Result<(Arc<Inbox>, Past), OpenError> {
-        Inbox::start(self.0, user_id, passing, settings)
+        let (inbox, past, unfinished) = Inbox::start(self.0, user_id, passing, settings)?;
+        if unfinished > 0 {
+            tracing::info!(
+                "{unfinished} events were not finished when the bot ended; they come first"
+            );
+        }
+        Ok((inbox, past))
     }
 }
 
@@ -182,34 +211,53 @@ impl Inbox {
             .0
     }
 
+    /// An inbox in memory that hands out the event of a recording, with what its handlers asked.
+    ///
+    /// # Errors
+    /// The system has no memory or no thread for it.
+    pub fn of_recording(recording: &Recording) -> Result<Arc<Self>, OpenError> {
+        let mut store = Store::in_memory()?;
+        let restore = |store: &mut Store| {
+            store.enter(&recording.bot, true)?;
+            store.restore(recording)
+        };
+        restore(&mut store).map_err(store::unreadable)?;
+        let (inbox, ..) = Self::start(store, &recording.bot, true, Settings::default())?;
+        Ok(inbox)
+    }
+
+    /// Answers the inbox, where its stream was, and how many events are unfinished.
     fn start(
         mut store: Store,
         user_id: &str,
         passing: bool,
         settings: Settings,
-    ) -> Result<(Arc<Self>, Past), OpenError> {
+    ) -> Result<(Arc<Self>, Past, usize), OpenError> {
         let begin = |store: &mut Store| {
+            store.sync(settings.sync)?;
             let dropped = store.enter(user_id, passing)?;
             if dropped > 0 {
                 tracing::info!("unfinished events of an embedded server that is gone were dropped");
             }
             let past = store.past(REPLAY_LIFETIME)?;
-            Ok((past, store.batches()?, store.scripts()?, store.next_seq()?))
+            let timers = store.timers()?;
+            Ok((
+                past,
+                store.batches()?,
+                store.scripts()?,
+                store.next_seq()?,
+                timers,
+            ))
         };
-        let (past, batches, scripts, next_seq) = begin(&mut store).map_err(store::unreadable)?;
+        let (past, batches, scripts, next_seq, timers) =
+            begin(&mut store).map_err(store::unreadable)?;
         let unfinished: HashSet<u64> = batches.iter().flat_map(Batch::open_events).collect();
-        if !unfinished.is_empty() {
-            tracing::info!(
-                "{} events were not finished when the bot ended; they come first",
-                unfinished.len()
-            );
-        }
         let names = scripts
             .iter()
             .map(|(name, &id)| (id, name.clone()))
             .collect();
         let open = batches.iter().flat_map(Batch::open_pairs);
-        let core = Core::new(scripts.clone(), open, next_seq);
+        let core = Core::new(scripts.clone(), open, next_seq, timers);
         let bounds = Bounds {
             backlog: settings.backlog,
             quota: settings.quota,
@@ -243,7 +291,7 @@ impl Inbox {
             core,
             thread: Mutex::new(Some(thread)),
         });
-        Ok((inbox, past))
+        Ok((inbox, past, unfinished.len()))
     }
 
     /// Appends an event and begins to write it; waits while too much waits to be written. Cancelling the
@@ -338,6 +386,11 @@ impl Inbox {
     /// The stream's last `ready`, if there was one.
     pub fn ready(&self) -> Option<Arc<Event>> {
         self.core.lock().ready.clone()
+    }
+
+    /// What a script's repeating timers have done.
+    pub fn timers(&self, script: &str) -> Timers {
+        Timers::new(Arc::clone(&self.core), script)
     }
 
     /// The key-value store beside the events.

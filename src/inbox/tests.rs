@@ -471,7 +471,7 @@ fn while_the_disk_is_full_events_wait_and_askers_are_told() {
     let store = Store::open(&home.path()).unwrap();
     // SQLite says of this what it says of a disk.
     store.limit_pages(200);
-    let (inbox, _) = Inbox::start(store, "ann", false, Settings::default()).unwrap();
+    let (inbox, ..) = Inbox::start(store, "ann", false, Settings::default()).unwrap();
     let script = subscribe(&inbox, "script");
     append(&inbox, 1);
     assert_eq!(ids(&script, 1), numbers(1..2));

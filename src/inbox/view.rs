@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::batch::milliseconds;
-use super::store::{Failure, KvOp, OpenError, Store, Usages, unreadable};
+use super::redaction::Redaction;
+use super::store::{KEY_BYTES, KvOp, OpenError, Store, Usages, VALUE_BYTES, unreadable};
 
 /// A bot's state, for reading.
 #[derive(Debug)]
@@ -29,6 +30,24 @@ pub struct KvEntry {
     pub expires: Option<u64>,
 }
 
+impl KvEntry {
+    /// Why no script could have stored it.
+    fn problem(&self) -> Option<String> {
+        let (kind, name) = self.space.split_once(':').unwrap_or_default();
+        if !matches!(kind, "script" | "shared") || name.is_empty() {
+            return Some(format!(
+                "the space {:?} is neither script:NAME nor shared:NAME",
+                self.space
+            ));
+        }
+        if self.key.is_empty() || self.key.len() > KEY_BYTES {
+            return Some(format!("a key has 1 to {KEY_BYTES} bytes"));
+        }
+        (self.value.get().len() > VALUE_BYTES)
+            .then(|| format!("a value has at most {VALUE_BYTES} bytes as JSON"))
+    }
+}
+
 impl View {
     /// Looks into the state, also while a host has it open.
     ///
@@ -38,19 +57,29 @@ impl View {
         Store::look_into(path).map(Self)
     }
 
-    /// The newest recording of an event, of one script or any.
+    /// What there is of an event: the newest recording of each script whose handlers failed; without
+    /// any, the event with what was asked so far, if some script is not done with it. JSON texts of
+    /// [`Recording`]s.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn failure(&self, event: &str, script: Option<&str>) -> Result<Option<Failure>, OpenError> {
-        self.0.failure(event, script).map_err(unreadable)
+    pub fn recordings(
+        &mut self,
+        event: &str,
+        redaction: &Redaction,
+    ) -> Result<Vec<String>, OpenError> {
+        let found = self.0.failures_of(event).map_err(unreadable)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.0.unfinished(event, redaction).map_err(unreadable)
     }
 
-    /// The newest recordings, newest first.
+    /// The newest recordings, newest first, as JSON texts.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn failures(&self, most: usize) -> Result<Vec<Failure>, OpenError> {
+    pub fn failures(&self, most: usize) -> Result<Vec<String>, OpenError> {
         self.0.failures(most).map_err(unreadable)
     }
 
@@ -94,6 +123,10 @@ pub fn import_kv(path: &Path, entries: &[KvEntry], quota: u64) -> Result<(), Str
                 ttl: entry.expires.map(|at| Duration::from_millis(at - now)),
                 revision: None,
             };
+            if let Some(why) = entry.problem() {
+                refused = Some(format!("entry {}: {why}", at + 1));
+                return Err(rusqlite::Error::ExecuteReturnedResults);
+            }
             if let Err(why) = store.kv(&mut usages, quota, &entry.space, &op)? {
                 refused = Some(format!("entry {}: {why}", at + 1));
                 return Err(rusqlite::Error::ExecuteReturnedResults);

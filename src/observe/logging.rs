@@ -39,7 +39,7 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
     let directives = filter.map(str::to_owned).or(from_env);
     let directives = directives
         .as_deref()
-        .unwrap_or("warn,argon_host=info,reload=info,script=info");
+        .unwrap_or("warn,argon_host=info,reload=info,replay=info,script=info");
     let filter = EnvFilter::builder()
         .parse(directives)
         .map_err(|error| format!("log filter {directives:?}: {error}"))?;

@@ -17,6 +17,7 @@ pub struct Call {
     caller: Caller,
     deadline: Duration,
     repeated: bool,
+    retry: bool,
 }
 
 impl Call {
@@ -43,6 +44,7 @@ impl Call {
             caller: Caller::HOST,
             deadline: Self::DEFAULT_DEADLINE,
             repeated: false,
+            retry: false,
         })
     }
 
@@ -63,6 +65,17 @@ impl Call {
     pub fn repeated(mut self) -> Self {
         self.repeated = true;
         self
+    }
+
+    /// Says that it is sent again when its answer is lost, although it may take effect twice then.
+    pub fn retry(mut self) -> Self {
+        self.retry = true;
+        self
+    }
+
+    /// Whether it is sent again whatever its route says.
+    pub(super) fn is_retried(&self) -> bool {
+        self.retry
     }
 
     /// Whether it may have taken effect already.

@@ -203,6 +203,9 @@ impl Inner {
         let deadline = start + call.patience().min(LONGEST_PATIENCE);
         let runtime = Handle::current();
         let mut course = Course::new(route, self.segment, call.is_repeated());
+        if call.is_retried() {
+            course = course.whatever_it_does();
+        }
         // Sooner once a repetition is only safe for a while.
         let mut until = deadline;
         let mut last: Option<Error> = None;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | never sent (no connection) | yes |
 //! | 429 | yes, through the limiter, until the deadline; it took no effect |
-//! | sent, no answer; 502, 503, 504 | if the contract says that repeating is harmless |
+//! | sent, no answer; 502, 503, 504 | if the contract says that repeating is harmless, or the caller wants it ([`super::Call::retry`]) |
 //! | any other answer | no |
 //!
 //! Repeating is harmless for idempotent routes, for those that the platform de-duplicates by
@@ -72,6 +72,8 @@ pub(super) struct Course {
     attempts: u32,
     /// An earlier attempt may have taken effect.
     unclear: bool,
+    /// Whether a request whose answer was lost is sent again.
+    repeats: bool,
 }
 
 impl Course {
@@ -84,7 +86,14 @@ impl Course {
             longest: segment / 2,
             attempts: 0,
             unclear,
+            repeats: route.retry != Retry::Never,
         }
+    }
+
+    /// The same for a caller who would have it take effect twice rather than not at all.
+    pub fn whatever_it_does(mut self) -> Self {
+        self.repeats = true;
+        self
     }
 
     /// How long after the first attempt that may have taken effect a repetition may still start.
@@ -101,12 +110,12 @@ impl Course {
             Attempt::Unsent(error) => self.again(true, Duration::ZERO, error),
             Attempt::Lost(error) => {
                 self.unclear = true;
-                self.again(self.route.retry != Retry::Never, Duration::ZERO, error)
+                self.again(self.repeats, Duration::ZERO, error)
             }
             Attempt::Failed(error, least) if matches!(error.status, 502..=504) => {
                 self.unclear = true;
                 let least = least.unwrap_or_default();
-                self.again(self.route.retry != Retry::Never, least, error)
+                self.again(self.repeats, least, error)
             }
             Attempt::Failed(error, _) => Next::Done(match self.route.retry {
                 Retry::Settles { code, body } if self.unclear && error.code == code => {
@@ -154,6 +163,13 @@ mod tests {
         let mut course = course("IMembers", "Kick");
         let attempt = lost(&course);
         assert!(matches!(course.next(attempt), Next::Done(Err(_))));
+    }
+
+    #[test]
+    fn a_lost_kick_is_repeated_for_a_caller_who_wants_that() {
+        let mut course = course("IMembers", "Kick").whatever_it_does();
+        let attempt = lost(&course);
+        assert!(matches!(course.next(attempt), Next::Again { .. }));
     }
 
     #[test]

@@ -19,14 +19,20 @@ use std::time::Instant;
 use mlua::{FromLua, Function, Lua, Table, Value};
 
 use super::api::controls::Pattern;
+use super::api::timers::CRON;
 use super::errors::Trouble;
 use super::guest::Guest;
 use super::position;
+use super::recall::{Load, Waited};
+use super::registry::Identity;
 use super::rollback::Tally;
 use super::scheduler::{CUT_OFF, Purpose};
 use super::status::Status;
 use crate::contract;
-use crate::inbox::{Delivery, Ledger, Recorded};
+use crate::inbox::{Asked, Delivery, Event, Failing, Ledger, Recorded};
+
+/// What is noted of what an event's handlers ask: entries, and bytes of their arguments.
+const NOTED: (usize, usize) = (256, 64 << 10);
 
 /// One event in the hands of a script's handlers.
 pub(super) struct EventRun {
@@ -42,8 +48,12 @@ pub(super) struct EventRun {
     pub(super) recorded: RefCell<HashMap<String, Recorded>>,
     /// What they have read and is not written down.
     pub(super) reads: RefCell<Vec<Recorded>>,
+    /// What they have asked, in words.
+    asked: RefCell<Vec<Asked>>,
     /// What they did not catch.
     errors: RefCell<Vec<String>>,
+    /// What a recording of it begins with.
+    context: Context,
     delivery: Cell<Option<Delivery>>,
     /// Handlers that are not over, and one while the event is being handed out.
     remaining: Cell<usize>,
@@ -52,6 +62,22 @@ pub(super) struct EventRun {
     status: Arc<Status>,
     /// Where it is noted how it went; none for what is no event.
     tally: Option<Arc<Tally>>,
+}
+
+/// What tells an event from one that has just come.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Marks {
+    /// The host made it.
+    synthetic: bool,
+    /// Handlers had begun on it before.
+    replayed: bool,
+}
+
+/// What a recording has beside the event and its handlers.
+#[derive(Default)]
+struct Context {
+    bot: Option<Arc<Identity>>,
+    load: Rc<Load>,
 }
 
 impl EventRun {
@@ -63,7 +89,12 @@ impl EventRun {
             ledger: delivery.ledger().clone(),
             recorded: position::by_position(delivery.take_recorded()),
             reads: RefCell::default(),
+            asked: RefCell::default(),
             errors: RefCell::default(),
+            context: Context {
+                bot: guest.shared.identity(),
+                load: Rc::clone(&guest.load),
+            },
             delivery: Cell::new(Some(delivery)),
             remaining: Cell::new(1),
             begun: Cell::new(None),
@@ -86,13 +117,24 @@ impl EventRun {
             ledger: Ledger::of_nothing(&guest.kv),
             recorded: RefCell::default(),
             reads: RefCell::default(),
+            asked: RefCell::default(),
             errors: RefCell::default(),
+            context: Context::default(),
             delivery: Cell::new(None),
             remaining: Cell::new(1),
             begun: Cell::new(None),
             status: Arc::clone(&guest.status),
             tally: None,
         })
+    }
+
+    /// Notes for people what is asked.
+    pub(super) fn note(&self, asked: impl FnOnce() -> Asked) {
+        let mut all = self.asked.borrow_mut();
+        let bytes: usize = all.iter().map(|one| one.args.len()).sum();
+        if all.len() < NOTED.0 && bytes < NOTED.1 {
+            all.push(asked());
+        }
     }
 
     /// A handler starts.
@@ -129,7 +171,14 @@ impl EventRun {
             }
             match errors {
                 errors if errors.is_empty() => delivery.done(),
-                errors => delivery.failed(errors, self.reads.take()),
+                errors => delivery.failed(Failing {
+                    bot: (self.context.bot.as_ref())
+                        .map_or_else(String::new, |bot| bot.user_id.clone()),
+                    errors,
+                    reads: self.reads.take(),
+                    asked: self.asked.take(),
+                    load: self.context.load.all(),
+                }),
             }
         }
     }
@@ -284,11 +333,25 @@ impl Handlers {
 impl Guest {
     /// Hands an event to its handlers.
     pub(super) fn dispatch(&self, lua: &Lua, delivery: Delivery) {
+        self.begins_event();
+        if delivery.kind == CRON {
+            return self.take_run(lua, delivery);
+        }
         let handlers = self.handlers.borrow_mut().of(&delivery.kind);
         let Some(handlers) = handlers.filter(|list| !list.is_empty()) else {
+            if let Some(rehearsal) = &self.rehearsal {
+                rehearsal.is_unhandled(&delivery.kind);
+            }
             return delivery.done();
         };
-        let event = match self.event_value(lua, &delivery) {
+        let marks = Marks {
+            synthetic: delivery.is_again(),
+            replayed: match &self.rehearsal {
+                Some(rehearsal) => rehearsal.was_replayed(),
+                None => delivery.is_replayed(),
+            },
+        };
+        let event = match self.event_value(lua, &delivery, marks) {
             Ok(event) => event,
             Err(problem) => {
                 self.bad_payload(&delivery, &problem);
@@ -301,13 +364,14 @@ impl Guest {
         } else {
             None
         };
+        let arrived = delivery.event();
         let run = EventRun::new(delivery, self);
         let mut handled = false;
         for handler in handlers.iter().filter(|handler| !handler.off.get()) {
             let function = match &handler.kind {
                 Kind::Wait { ticket, predicate } => {
                     if !own {
-                        handled |= self.offer(ticket.get(), predicate.as_ref(), &event);
+                        handled |= self.offer(ticket.get(), predicate.as_ref(), &event, &arrived);
                     }
                     continue;
                 }
@@ -358,6 +422,15 @@ impl Guest {
         run.finished();
     }
 
+    /// Hands an event to one handler, which `begin` begins.
+    pub(super) fn run_alone(&self, delivery: Delivery, begin: impl FnOnce(Rc<EventRun>)) {
+        let run = EventRun::new(delivery, self);
+        run.starts();
+        begin(Rc::clone(&run));
+        self.status.events.fetch_add(1, Ordering::Relaxed);
+        run.finished();
+    }
+
     /// The version ends before it has handed an event out: it has failed.
     pub(super) fn cut_off_early(&self, delivery: Delivery) {
         let run = EventRun::new(delivery, self);
@@ -384,7 +457,13 @@ impl Guest {
     }
 
     /// Offers an event to a coroutine that waits for one. Answers whether it was taken.
-    fn offer(&self, ticket: u64, predicate: Option<&Function>, event: &Table) -> bool {
+    fn offer(
+        &self,
+        ticket: u64,
+        predicate: Option<&Function>,
+        event: &Table,
+        arrived: &Event,
+    ) -> bool {
         let verdict = match predicate {
             None => Ok((true, Value::Boolean(true))),
             Some(predicate) => self.ask(ticket, predicate, event),
@@ -392,10 +471,13 @@ impl Guest {
         match verdict {
             Ok((true, Value::Nil | Value::Boolean(false))) => false,
             Ok((true, _)) => {
+                self.waited(ticket, &Waited::Event(arrived));
                 self.redeem(ticket, Ok(Value::Table(event.clone())));
                 true
             }
             Ok((false, error)) => {
+                let message = error.to_string().unwrap_or_default();
+                self.waited(ticket, &Waited::Refused(&message));
                 self.redeem(ticket, Err(error));
                 true
             }
@@ -407,31 +489,33 @@ impl Guest {
     }
 
     /// The payload as a table, with `type`, `id` and the event methods.
-    fn event_value(&self, lua: &Lua, delivery: &Delivery) -> Result<Table, String> {
-        let event = match contract::event(&delivery.kind) {
-            Some(event) => self
-                .codec
-                .decode_text(lua, &delivery.payload, event.payload),
+    pub(super) fn event_value(
+        &self,
+        lua: &Lua,
+        arrived: &Event,
+        marks: Marks,
+    ) -> Result<Table, String> {
+        let event = match contract::event(&arrived.kind) {
+            Some(event) => self.codec.decode_text(lua, &arrived.payload, event.payload),
             None => self
                 .codec
-                .decode_any(lua, delivery.payload.as_bytes())
+                .decode_any(lua, arrived.payload.as_bytes())
                 .and_then(|value| Ok(Table::from_lua(value, lua)?)),
         }
         .map_err(|error| error.to_string())?;
         let finish = || {
-            event.raw_set(&self.keys.kind, delivery.kind.as_str())?;
-            event.raw_set(&self.keys.id, delivery.id.as_str())?;
-            if delivery.is_again() {
+            event.raw_set(&self.keys.kind, arrived.kind.as_str())?;
+            event.raw_set(&self.keys.id, arrived.id.as_str())?;
+            if marks.synthetic {
                 event.raw_set("synthetic", true)?;
             }
-            let recovered = delivery.is_recovered();
-            if recovered {
+            if arrived.is_recovered() {
                 event.raw_set("recovered", true)?;
             }
-            if recovered || delivery.is_replayed() {
+            if marks.replayed || arrived.is_recovered() {
                 event.raw_set(&self.keys.replayed, true)?;
             }
-            if delivery.kind == "modalSubmit" {
+            if arrived.kind == "modalSubmit" {
                 self.modals.borrow_mut().submitted(lua, &event)?;
             }
             event.set_metatable(Some(self.event_methods()))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
@@ -19,11 +20,14 @@ use super::api::log::shorten;
 use super::api::require::Modules;
 use super::api::voice::Voices;
 use super::budget::{Allowed, Budget, Line, LogQuota};
+use super::clock::Clock;
 use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::{Fault, Trouble};
 use super::json::Codec;
+use super::recall::Load;
 use super::registry::{Own, Shared};
+use super::rehearsal::Rehearsal;
 use super::repeats::Repeats;
 use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
@@ -34,7 +38,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
-use crate::inbox::{Kv, Subscription};
+use crate::inbox::{Kv, Subscription, Timers};
 use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 use crate::voice;
@@ -72,6 +76,13 @@ pub(super) struct Birth {
     pub(super) http: fetch::Client,
     /// The bot's key-value store.
     pub(super) kv: Kv,
+    /// Which runs its timers were given.
+    pub(super) timers: Timers,
+    /// When the process began.
+    pub(super) started: Timestamp,
+    pub(super) clock: Clock,
+    /// The recording that it runs on, if nothing it asks may leave the process.
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
 }
 
 /// Field names that every event needs, interned once.
@@ -123,6 +134,14 @@ pub(super) struct Guest {
     /// Its requests to other hosts.
     pub(super) http: fetch::Client,
     pub(super) kv: Kv,
+    pub(super) timers: Timers,
+    /// As in [`Birth`].
+    pub(super) started: Timestamp,
+    pub(super) clock: Clock,
+    /// As in [`Birth`].
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
+    /// What the top level asked.
+    pub(super) load: Rc<Load>,
     pub(super) codec: Codec,
     pub(super) tools: Tools,
     pub(super) keys: Keys,
@@ -142,6 +161,8 @@ pub(super) struct Guest {
     own_changed: Cell<bool>,
     /// The top level is over.
     top_over: Cell<bool>,
+    /// An event has come.
+    dispatched: Cell<bool>,
     /// Why it failed.
     failure: Cell<Option<Trouble>>,
 }
@@ -180,13 +201,18 @@ impl Guest {
             budget,
             permissions: birth.permissions,
             kv: birth.kv,
+            timers: birth.timers,
+            started: birth.started,
+            rehearsal: birth.rehearsal,
+            load: Rc::default(),
             http: birth.http,
             codec: Codec::new(&lua)?,
             tools,
             keys: Keys::new(&lua)?,
             methods: lua.create_table()?,
             replies,
-            scheduler: Rc::default(),
+            scheduler: Rc::new(RefCell::new(Scheduler::new(birth.clock.clone()))),
+            clock: birth.clock,
             handlers: Rc::default(),
             modals: RefCell::default(),
             voices,
@@ -196,6 +222,7 @@ impl Guest {
             own: RefCell::default(),
             own_changed: Cell::new(false),
             top_over: Cell::new(false),
+            dispatched: Cell::new(false),
             failure: Cell::new(None),
         });
         api::install(&lua, &guest, &host)?;
@@ -242,6 +269,16 @@ impl Guest {
         self.top_over.get()
     }
 
+    /// An event is handed out.
+    pub(super) fn begins_event(&self) {
+        self.dispatched.set(true);
+    }
+
+    /// Whether an event was ever handed out.
+    pub(super) fn has_dispatched(&self) -> bool {
+        self.dispatched.get()
+    }
+
     /// The text of a line of one of the script's files.
     pub(super) fn source_line(&self, file: &str, line: u32) -> Option<String> {
         self.modules.borrow().line(file, line)
@@ -255,9 +292,7 @@ impl Guest {
             self.strike("out of memory");
         }
         let text = shorten(trouble.to_string().as_bytes());
-        if let Some(run) = run {
-            run.failed(text.to_string());
-        }
+        self.failed_at(run, &text);
         if self.repeats.is_new(trouble) && self.may_log(text.len()) {
             self.say(trouble, &text, run);
         }
@@ -274,10 +309,18 @@ impl Guest {
     pub(super) fn ended(&self, trouble: &Trouble, run: Option<&EventRun>) {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         let text = shorten(trouble.to_string().as_bytes());
-        if let Some(run) = run {
-            run.failed(text.to_string());
-        }
+        self.failed_at(run, &text);
         self.say(trouble, &text, run);
+    }
+
+    /// Keeps an error for the recording of its event.
+    fn failed_at(&self, run: Option<&EventRun>, text: &str) {
+        if let Some(run) = run {
+            run.failed(text.to_owned());
+        }
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.failed(text);
+        }
     }
 
     fn say(&self, trouble: &Trouble, text: &str, run: Option<&EventRun>) {
@@ -388,6 +431,11 @@ impl Guest {
             tracing::error!(target: "script", script = %self.name,
                 "script.state of the version before could not be taken over whole: {error}");
         }
+    }
+
+    /// Whether this version's turn has begun.
+    pub(super) fn has_turn(&self) -> bool {
+        self.first.borrow().is_none()
     }
 
     /// A copy of `script.state`. What it leaves out is said if `loud`.

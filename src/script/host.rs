@@ -14,9 +14,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use super::clock::Clock;
 use super::commands::Registered;
 use super::keeper::{Keeper, Reloaded, Request};
 use super::registry::{Identity, Registrations, Shared, State};
+use super::rehearsal::Rehearsal;
 use super::reload::Watch;
 use super::scripts::Register;
 use super::status::Counts;
@@ -46,9 +48,34 @@ pub struct Settings {
     pub voice: Option<voice::Host>,
     /// How versions are replaced.
     pub reload: ReloadSettings,
+    /// What their timers go by.
+    pub clock: Clock,
+    /// The recording that they run on, if nothing they ask may leave the process.
+    pub rehearsal: Option<Arc<Rehearsal>>,
 }
 
 impl Settings {
+    /// Every script of that folder with the defaults, without voice.
+    pub fn of_folder(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            scripts: BTreeMap::new(),
+            default: ScriptSettings::default(),
+            voice: None,
+            reload: ReloadSettings::default(),
+            clock: Clock::default(),
+            rehearsal: None,
+        }
+    }
+
+    /// Leaves every other script out.
+    pub fn keep_only(&mut self, script: &str) {
+        let mut options = self.of(script).clone();
+        options.enabled = true;
+        self.scripts = BTreeMap::from([(script.to_owned(), options)]);
+        self.default.enabled = false;
+    }
+
     /// The settings of a script.
     pub(super) fn of(&self, script: &str) -> &ScriptSettings {
         self.scripts.get(script).unwrap_or(&self.default)
@@ -153,6 +180,7 @@ pub struct Report {
 /// The loaded scripts of one bot, a thread each.
 pub struct Host {
     handle: Handle,
+    clock: Clock,
     keeper: JoinHandle<()>,
 }
 
@@ -208,8 +236,12 @@ impl Host {
             shared: Arc::clone(&shared),
             scripts: scripts.clone(),
             voice: settings.voice.clone(),
+            clock: settings.clock.clone(),
+            started: settings.clock.calendar(),
+            rehearsal: settings.rehearsal.clone(),
             drain: settings.reload.drain,
         };
+        let clock = settings.clock.clone();
         let mut keeper = Keeper::new(settings, root, stage);
         keeper.load_all(found).await;
         let (requests, wishes) = mpsc::channel(REQUESTS);
@@ -219,7 +251,22 @@ impl Host {
             shared,
             requests,
         };
-        Ok(Self { handle, keeper })
+        Ok(Self {
+            handle,
+            clock,
+            keeper,
+        })
+    }
+
+    /// Leaves out some time by the scripts' clock, as if it had passed.
+    pub fn advance(&self, time: Duration) {
+        self.clock.skip(time);
+        for script in self.scripts.lock().all.values() {
+            if let Some(version) = &script.active {
+                // To look at the clock again.
+                version.post(Mail::Open);
+            }
+        }
     }
 
     /// A handle that can be given away.

@@ -18,7 +18,7 @@
 //! what both know of a thread. `thread` has a version's loop, `guest` its state, `vm` the sandbox and the
 //! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
 //! due, `budget` what it may use of the CPU and of memory, `natives` Luau's own functions with an end, `dispatch` its handlers, `errors` the errors,
-//! `registry` what all scripts have in common, [`commands`] the synchronisation of
+//! `recall` what was asked before and `rehearsal` what runs on a recording, `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees. `reload` knows when to look at the folder, `graph` what a version was made of, `state`
 //! how `script.state` gets from one version to the next, `rollback` when the old one was better.
@@ -33,6 +33,7 @@
 mod aftercare;
 mod api;
 mod budget;
+mod clock;
 pub mod commands;
 mod dispatch;
 mod errors;
@@ -44,7 +45,9 @@ mod keeper;
 mod natives;
 mod position;
 mod quarantine;
+mod recall;
 mod registry;
+mod rehearsal;
 mod reload;
 mod repeats;
 mod rhythm;
@@ -60,10 +63,12 @@ mod version;
 mod vm;
 
 pub(crate) use budget::lower_priority;
+pub use clock::Clock;
 pub use commands::{CommandKey, CommandSpec, Registered};
 pub use errors::{Place, Trouble};
 pub use host::{Handle, Host, LoadError, ReloadSettings, Report, ScriptSettings, Settings};
 pub use keeper::{Outcome, Reloaded};
 pub use registry::{Conflict, Identity, Registrations, State};
+pub use rehearsal::{Findings, Rehearsal};
 pub use reload::Watch;
 pub use status::Counts;

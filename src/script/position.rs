@@ -33,14 +33,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::dispatch::EventRun;
+use super::recall::Question;
 use crate::contract::limits::RANDOM_ID_LIFETIME;
 use crate::contract::{Retry, Route};
-use crate::inbox::{KvError, Ledger, Recorded};
+use crate::inbox::{Asked, KvError, Ledger, Recorded};
 use crate::rest;
 
 /// Answers to questions that change nothing are written down up to this size; a larger one is asked for
 /// again.
-const LARGEST_READ: usize = 256 << 10;
+pub(super) const LARGEST_READ: usize = 256 << 10;
 
 /// How long before the platform forgets a `randomId` it is not relied on any more: a send may take that
 /// long to get there.
@@ -84,6 +85,13 @@ impl Path {
         child
     }
 
+    /// The position of what it asks next.
+    pub(super) fn next(&self) -> String {
+        let number = self.asked.get();
+        self.asked.set(number + 1);
+        format!("{}:{number}", self.name)
+    }
+
     /// This coroutine is it.
     pub(super) fn is_of(&self, thread: usize) {
         self.thread.set(thread);
@@ -116,12 +124,10 @@ pub(super) enum Known {
 impl Site {
     /// The next position of a coroutine.
     pub(super) fn next(run: &Rc<EventRun>, path: &Rc<Path>) -> Self {
-        let number = path.asked.get();
-        path.asked.set(number + 1);
         Self {
             run: Rc::clone(run),
             path: Some(Rc::clone(path)),
-            position: format!("{}:{number}", path.name),
+            position: path.next(),
         }
     }
 
@@ -134,13 +140,10 @@ impl Site {
         }
     }
 
-    /// The `randomId` of what is sent from here: 64 bits that follow from bot, event, script and position.
-    /// The platform compares the ids of all bots of a channel.
+    /// The `randomId` of what is sent from here: it follows from bot, event, script and position.
     pub(super) fn random_id(&self, bot: &str, script: &str) -> i64 {
         let number = self.run.ledger.number().to_string();
-        let id = hash([bot, &*self.run.id, &number, script, &self.position]);
-        // 0 stands for none on the platform.
-        (if id == 0 { 1 } else { id }) as i64
+        random_id(bot, [&self.run.id, &number], script, &self.position)
     }
 
     /// Looks up what was asked here before.
@@ -165,6 +168,15 @@ impl Site {
             },
             None => Known::Sent(recorded.begun),
         }
+    }
+
+    /// Notes for people what is asked here.
+    pub(super) fn note(&self, question: &Question<'_>) {
+        self.run.note(|| Asked {
+            position: self.position.clone(),
+            what: question.what.to_owned(),
+            args: question.args.to_owned(),
+        });
     }
 
     /// Keeps the answer to a question that changes nothing, to be written down if the handler goes on to
@@ -224,6 +236,14 @@ impl Record {
     }
 }
 
+/// The `randomId` of what a script sends at a position of something: 64 bits. The platform compares the
+/// ids of all bots of a channel.
+pub(super) fn random_id(bot: &str, of: [&str; 2], script: &str, position: &str) -> i64 {
+    let id = hash([bot, of[0], of[1], script, position]);
+    // 0 stands for none on the platform.
+    (if id == 0 { 1 } else { id }) as i64
+}
+
 /// Whether a call that was sent then, and whose answer is not known, may be sent again.
 pub(super) fn may_repeat(route: &Route, sent: u64) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -235,11 +255,6 @@ pub(super) fn may_repeat(route: &Route, sent: u64) -> bool {
         Retry::RandomId => age < RANDOM_ID_LIFETIME - RANDOM_ID_RESERVE,
         Retry::Never => false,
     }
-}
-
-/// A hash of what a call asks.
-pub(super) fn question(call: &rest::Call) -> u64 {
-    hash([call.target().as_str(), call.body().unwrap_or_default()])
 }
 
 /// 64-bit FNV-1a over the parts, a mark between them, with the finaliser of MurmurHash3, so that every
@@ -295,7 +310,8 @@ pub(super) fn encode(answer: &Result<Bytes, rest::Error>) -> Option<Bytes> {
     })
 }
 
-fn decode(answer: &Bytes) -> Option<Result<Bytes, rest::Error>> {
+/// None for what is no answer.
+pub(super) fn decode(answer: &Bytes) -> Option<Result<Bytes, rest::Error>> {
     Some(match serde_json::from_slice(answer).ok()? {
         Written::Ok(None) => Ok(Bytes::new()),
         Written::Ok(Some(body)) => Ok(answer.slice_ref(body.get().as_bytes())),

@@ -23,6 +23,15 @@ pub(super) enum Rhythm {
     Cron(Box<Schedule>),
 }
 
+/// What becomes of runs for which there was no process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// They are left out.
+    Skip,
+    /// The last of them is made up for at the start.
+    CatchUp,
+}
+
 /// What is to be done when a timer has fired.
 #[derive(Debug, PartialEq)]
 pub(super) struct Beat {
@@ -32,6 +41,19 @@ pub(super) struct Beat {
     pub(super) runs: bool,
     /// The time that the run was due at, of a pattern.
     pub(super) due: Option<Timestamp>,
+}
+
+impl Missed {
+    /// Sets a new timer's schedule to the run that it begins with: runs up to `given` were given before,
+    /// and the process began at `started`. A run that was due since then is late, not missed.
+    pub(super) fn settle(self, schedule: &mut Schedule, given: Timestamp, started: Timestamp) {
+        schedule.move_on(given.max(started));
+        if self == Missed::CatchUp
+            && let Some(missed) = schedule.last_between(given, started)
+        {
+            schedule.due = missed;
+        }
+    }
 }
 
 impl Rhythm {
@@ -115,6 +137,30 @@ mod tests {
         assert!(!beat.runs);
         let beat = rhythm.beat(beat.next, beat.next, at("2026-11-24T16:00:00Z"));
         assert_eq!(beat.due, Some(at("2026-11-24T16:00:00Z")));
+    }
+
+    #[test]
+    fn runs_without_a_process_are_left_out_or_made_up_for_once() {
+        let due = |missed: Missed, given: &str, started: &str| {
+            let (given, started) = (at(given), at(started));
+            let mut schedule = Schedule::new("0 * * * *", TimeZone::UTC, started).unwrap();
+            missed.settle(&mut schedule, given, started);
+            schedule.due.to_string()
+        };
+        let (given, started) = ("2026-11-24T03:00:00Z", "2026-11-24T07:20:00Z");
+        assert_eq!(due(Missed::Skip, given, started), "2026-11-24T08:00:00Z");
+        assert_eq!(due(Missed::CatchUp, given, started), "2026-11-24T07:00:00Z");
+        // Nothing was missed; and a version that comes later goes on where the one before it was.
+        for missed in [Missed::Skip, Missed::CatchUp] {
+            assert_eq!(
+                due(missed, "2026-11-24T07:00:00Z", started),
+                "2026-11-24T08:00:00Z"
+            );
+            assert_eq!(
+                due(missed, "2026-11-24T09:00:00Z", started),
+                "2026-11-24T10:00:00Z"
+            );
+        }
     }
 
     #[test]

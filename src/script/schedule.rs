@@ -56,6 +56,16 @@ impl Schedule {
         self.due = self.after(now).unwrap_or(Timestamp::MAX);
     }
 
+    /// The last time that matches in `after..=until`.
+    pub(super) fn last_between(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let moment = Moment {
+            at: until,
+            zone: self.zone.clone(),
+        };
+        let last = self.cron.find_previous_occurrence(&moment, true).ok()?;
+        (last.at > after).then_some(last.at)
+    }
+
     /// The first time after `at` that matches.
     fn after(&self, at: Timestamp) -> Option<Timestamp> {
         let moment = Moment {
@@ -230,6 +240,20 @@ mod tests {
                 "2026-10-25T02:00:00Z"
             ]
         );
+    }
+
+    #[test]
+    fn what_was_missed_is_the_last_time_in_between() {
+        let from = at("2026-11-24T07:00:00Z");
+        let schedule = Schedule::new("0 9 * * *", berlin(), from).unwrap();
+        let last = |after: &str, until: &str| {
+            let last = schedule.last_between(at(after), at(until));
+            last.map(|last| last.to_string())
+        };
+        let due = Some("2026-11-27T08:00:00Z".to_owned());
+        assert_eq!(last("2026-11-20T08:00:00Z", "2026-11-28T07:59:59Z"), due);
+        assert_eq!(last("2026-11-26T08:00:00Z", "2026-11-27T08:00:00Z"), due);
+        assert_eq!(last("2026-11-27T08:00:00Z", "2026-11-28T07:00:00Z"), None);
     }
 
     #[test]

@@ -30,17 +30,20 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use mlua::thread::ThreadStatus;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
 use super::api::log::shorten;
+use super::api::timers::CRON;
 use super::budget::{self, Allowance, Budget, Meter};
+use super::clock::Clock;
 use super::dispatch::EventRun;
 use super::errors::{Fault, Trouble, failure, local_failure};
 use super::guest::Guest;
 use super::position::{Path, Site};
-use super::rhythm::Rhythm;
+use super::recall::{LoadQuestion, Waited};
+use super::rhythm::{Beat, Rhythm};
 use super::thread::Mail;
 use crate::contract::Route;
 use crate::rest;
@@ -70,11 +73,18 @@ pub(super) enum Wait {
         finish: Finish,
         /// Where to keep the answer to a question that changes nothing.
         read: Option<(Site, u64)>,
+        /// The question, if the top level asks it.
+        of_load: Option<LoadQuestion>,
     },
     /// Other work that the host does for the script.
     Outside,
-    /// An event, or the end of the time for it; the handler of that number looks out for it.
-    Event(u64),
+    /// An event, or the end of the time for it.
+    Event {
+        /// The handler of that number looks out for it.
+        handler: u64,
+        /// Where to write down what came.
+        asked: Option<(Site, u64)>,
+    },
     /// A module that another coroutine loads.
     Module,
     /// An answer of voice.
@@ -119,6 +129,12 @@ impl Behalf {
         event.is_kept().then(|| Site::next(event, path))
     }
 
+    /// The same position for a run of a timer, of which nothing is kept.
+    pub(super) fn passing_position(&self) -> Option<String> {
+        let path = self.path.as_ref().filter(|_| self.event.is_none())?;
+        Some(path.next())
+    }
+
     /// The same for a coroutine that it begins.
     fn begin(&self, thread: &Thread) -> Self {
         Self {
@@ -148,8 +164,8 @@ pub(super) enum Purpose {
     Top,
     /// A handler of an event, by its name for positions.
     Handler(Rc<EventRun>, Rc<str>),
-    /// A run of a repeating timer.
-    Every(u64),
+    /// A run of a repeating timer; the timer and the time that it was due at, for positions.
+    Every(u64, String),
     /// A handler of something in voice.
     Voice,
 }
@@ -180,6 +196,7 @@ struct Start {
 }
 
 struct Every {
+    name: Rc<str>,
     rhythm: Rhythm,
     function: Function,
     busy: bool,
@@ -189,12 +206,15 @@ struct Every {
 /// Everything that a script's coroutines wait for.
 #[derive(Default)]
 pub(super) struct Scheduler {
+    clock: Clock,
     tickets: HashMap<u64, Waiting>,
     /// The ticket of a coroutine that waits; it can wait for one thing only.
     asleep: HashMap<usize, u64>,
     roots: HashMap<usize, Root>,
     timers: BTreeMap<TimerKey, Timer>,
     every: HashMap<u64, Every>,
+    /// Repeating timers that were ever begun, by what they are.
+    names: HashMap<String, u32>,
     deferred: VecDeque<Start>,
     /// Where a coroutine is among the timers, and (`None`) in `deferred`.
     scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
@@ -218,6 +238,13 @@ fn key(thread: &Thread) -> usize {
 }
 
 impl Scheduler {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            ..Self::default()
+        }
+    }
+
     fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -279,10 +306,10 @@ impl Scheduler {
         let ticket = self.next_serial();
         let timer = patience
             .filter(|_| self.may_wait())
-            .and_then(|patience| Instant::now().checked_add(patience))
+            .and_then(|patience| self.clock.now().checked_add(patience))
             .map(|at| self.set_timer(at, Timer::Ticket(ticket)));
         self.asleep.insert(key(&thread), ticket);
-        let idle = matches!(wait, Wait::Event(_) | Wait::Track)
+        let idle = matches!(wait, Wait::Event { .. } | Wait::Track)
             && matches!(self.roots.get(&key(&thread)),
                 Some(root) if matches!(root.purpose, Purpose::Handler(..)));
         self.idle += usize::from(idle);
@@ -327,10 +354,8 @@ impl Scheduler {
     /// Starts `thread` after a while.
     pub(super) fn delay(&mut self, after: Duration, thread: Thread, arguments: MultiValue) {
         let behalf = self.beginning(&thread);
-        if let Some(at) = Instant::now()
-            .checked_add(after)
-            .filter(|_| self.may_wait())
-        {
+        let at = self.clock.now().checked_add(after);
+        if let Some(at) = at.filter(|_| self.may_wait()) {
             let coroutine = key(&thread);
             let start = Start {
                 thread,
@@ -377,16 +402,17 @@ impl Scheduler {
     }
 
     /// Calls `function` again and again; the answer is for [`Self::stop_every`].
-    pub(super) fn every(&mut self, rhythm: Rhythm, function: Function) -> u64 {
+    pub(super) fn every(&mut self, name: String, rhythm: Rhythm, function: Function) -> u64 {
         let id = self.next_serial();
         if self.retired {
             return id;
         }
-        let at = rhythm.first(Instant::now(), Timestamp::now());
+        let at = rhythm.first(self.clock.now(), self.clock.calendar());
         let timer = self.set_timer(at, Timer::Every(id));
         self.every.insert(
             id,
             Every {
+                name: name.into(),
                 rhythm,
                 function,
                 busy: false,
@@ -394,6 +420,24 @@ impl Scheduler {
             },
         );
         id
+    }
+
+    /// The name of a new repeating timer: what it is, and how many of these there were before.
+    pub(super) fn name_timer(&mut self, name: String) -> String {
+        let count = self.names.entry(name.clone()).or_default();
+        *count += 1;
+        format!("{name}#{}", *count - 1)
+    }
+
+    fn every_of(&mut self, name: &str) -> Option<&mut Every> {
+        self.every.values_mut().find(|every| *every.name == *name)
+    }
+
+    /// The function of a timer whose run begins; none if it is gone, or a run of it goes on.
+    pub(super) fn begin_run(&mut self, name: &str) -> Option<Function> {
+        let every = self.every_of(name).filter(|every| !every.busy)?;
+        every.busy = true;
+        Some(every.function.clone())
     }
 
     /// Ends a repeating timer; a run that has begun goes on.
@@ -408,13 +452,24 @@ impl Scheduler {
         !self.retired || Behalf::is_of_event(self.current.as_ref())
     }
 
+    /// From now on only what runs on behalf of an event is woken by time: for a rehearsal.
+    pub(super) fn only_for_events(&mut self) {
+        self.retired = true;
+        self.timers.clear();
+    }
+
+    /// Handlers that have begun and not finished, those that wait for an event included.
+    pub(super) fn unfinished(&self) -> usize {
+        self.handlers
+    }
+
     /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
     /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
     pub(super) fn retire(&mut self) -> Vec<u64> {
         self.retired = true;
         self.stop_timers();
         let over = |waiting: &Waiting| match &waiting.wait {
-            Wait::Event(_) => true,
+            Wait::Event { .. } => true,
             wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),
         };
         let mut tickets: Vec<u64> = self
@@ -488,6 +543,14 @@ impl Scheduler {
             .collect()
     }
 
+    /// Where to write down what a coroutine's wait for an event came to.
+    pub(super) fn take_asked(&mut self, ticket: u64) -> Option<(Site, u64)> {
+        match &mut self.tickets.get_mut(&ticket)?.wait {
+            Wait::Event { asked, .. } => asked.take(),
+            _ => None,
+        }
+    }
+
     /// What a coroutine is that waits, and whether it is idle.
     fn waiting(&self, coroutine: usize) -> Option<(Thread, bool)> {
         let waiting = self.tickets.get(self.asleep.get(&coroutine)?)?;
@@ -516,7 +579,8 @@ impl Guest {
                 Allowance::Event,
             ),
             Purpose::Top => (None, None, Allowance::Load),
-            Purpose::Every(_) | Purpose::Voice => (None, None, Allowance::Event),
+            Purpose::Every(_, name) => (None, Some(Path::root(name)), Allowance::Event),
+            Purpose::Voice => (None, None, Allowance::Event),
         };
         let behalf = Behalf {
             event,
@@ -696,11 +760,17 @@ impl Guest {
         match purpose {
             Purpose::Top => self.loaded(),
             Purpose::Voice => {}
-            Purpose::Handler(run, _) => {
-                self.scheduler.borrow_mut().handlers -= 1;
+            Purpose::Handler(run, name) => {
+                let mut scheduler = self.scheduler.borrow_mut();
+                scheduler.handlers -= 1;
+                let timer = name.strip_prefix("cron:").filter(|_| run.kind == CRON);
+                if let Some(every) = timer.and_then(|timer| scheduler.every_of(timer)) {
+                    every.busy = false;
+                }
+                drop(scheduler);
                 run.finished();
             }
-            Purpose::Every(id) => {
+            Purpose::Every(id, _) => {
                 if let Some(every) = self.scheduler.borrow_mut().every.get_mut(&id) {
                     every.busy = false;
                 }
@@ -755,12 +825,16 @@ impl Guest {
             route,
             finish,
             read,
+            of_load,
         } = wait
         else {
             return;
         };
         if let Some((site, question)) = read {
             site.read(question, &answer);
+        }
+        if let Some(of_load) = of_load {
+            self.answered_load(of_load, &answer);
         }
         let value = answer.and_then(|bytes| {
             finish(lua, self, &bytes).map_err(|error| {
@@ -784,20 +858,7 @@ impl Guest {
     }
 
     /// Starts work outside the script's thread for the running coroutine, which sleeps until the outcome
-    /// comes by mail.
-    pub(super) fn outside<F>(
-        &self,
-        lua: &Lua,
-        work: impl Future<Output = F> + Send + 'static,
-    ) -> u64
-    where
-        F: FnOnce(&Lua, &Guest) -> Result<Value, Fault> + Send + 'static,
-    {
-        let behalf = self.scheduler.borrow().here(lua);
-        self.outside_on(lua, behalf, work)
-    }
-
-    /// The same on behalf of whom [`Scheduler::here`] said.
+    /// comes by mail. `behalf` is what [`Scheduler::here`] said.
     pub(super) fn outside_on<F>(
         &self,
         lua: &Lua,
@@ -852,7 +913,7 @@ impl Guest {
     }
 
     fn look_out_no_more(&self, wait: &Wait) {
-        if let Wait::Event(handler) = wait {
+        if let Wait::Event { handler, .. } = wait {
             self.handlers.borrow_mut().remove(*handler);
         }
     }
@@ -922,6 +983,7 @@ impl Guest {
     }
 
     fn patience_over(&self, ticket: u64, now: Instant) {
+        self.waited(ticket, &Waited::Nothing);
         let waiting = self.scheduler.borrow_mut().take(ticket);
         let Some(waiting) = waiting else { return };
         let value = match waiting.wait {
@@ -932,31 +994,41 @@ impl Guest {
     }
 
     fn run_every(&self, lua: &Lua, id: u64, now: Instant) {
-        let (function, due) = {
-            let mut scheduler = self.scheduler.borrow_mut();
-            let Some(every) = scheduler.every.get_mut(&id) else {
-                return;
-            };
-            let beat = every.rhythm.beat(every.timer.0, now, Timestamp::now());
-            let timer = scheduler.set_timer(beat.next, Timer::Every(id));
-            match scheduler.every.get_mut(&id) {
-                Some(every) => {
-                    every.timer = timer;
-                    if every.busy || !beat.runs {
-                        return;
-                    }
-                    every.busy = true;
-                    (every.function.clone(), beat.due)
-                }
-                None => return,
-            }
+        let calendar = self.clock.calendar();
+        let mut scheduler = self.scheduler.borrow_mut();
+        let Some(every) = scheduler.every.get_mut(&id) else {
+            return;
         };
-        // A pattern tells for which time it runs.
-        let due: MultiValue = due
-            .map(|due| Value::Number(due.as_millisecond() as f64 / 1e3))
-            .into_iter()
-            .collect();
-        self.begin(lua, &function, due, Purpose::Every(id));
+        let planned = every.timer.0;
+        let waits = matches!(every.rhythm, Rhythm::Cron(_)) && !self.has_turn();
+        let beat = if waits {
+            // The version before it has its turn still, and the same timer perhaps.
+            Beat {
+                next: now + Duration::from_secs(1),
+                runs: false,
+                due: None,
+            }
+        } else {
+            every.rhythm.beat(planned, now, calendar)
+        };
+        let (name, function) = (Rc::clone(&every.name), every.function.clone());
+        let begins = beat.runs && !every.busy;
+        every.busy |= begins && beat.due.is_none();
+        let timer = scheduler.set_timer(beat.next, Timer::Every(id));
+        if let Some(every) = scheduler.every.get_mut(&id) {
+            every.timer = timer;
+        }
+        drop(scheduler);
+        match beat.due {
+            _ if !begins => {}
+            Some(due) => self.give_run(&name, due),
+            None => {
+                let late = SignedDuration::try_from(now - planned).unwrap_or_default();
+                let due = calendar.checked_sub(late).unwrap_or(calendar);
+                let position = format!("{name}@{}", due.as_millisecond());
+                self.begin(lua, &function, (), Purpose::Every(id, position));
+            }
+        }
     }
 
     /// Logs an error that nobody caught.

@@ -36,6 +36,7 @@ use super::api::voice::VoiceMail;
 use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
+use super::rehearsal;
 use super::scheduler::Outcome;
 use super::state::Snapshot;
 use crate::inbox::{Delivery, Event, Subscription};
@@ -184,6 +185,8 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         loaded: false,
         held: Held::default(),
         early: Vec::new(),
+        left_out: Duration::ZERO,
+        rehearsed: false,
     }
     .run();
     guest.clear();
@@ -210,6 +213,9 @@ struct Turns<'a> {
     /// Submissions that came while a modal was being opened: perhaps that one, whose id is in the
     /// answer that has not come. At most [`EARLY`]; a further one is handed out as it is.
     early: Vec<Delivery>,
+    /// Time that was left out in a rehearsal, and whether that has come to its end.
+    left_out: Duration,
+    rehearsed: bool,
 }
 
 /// Whether events wait because as many handlers run as may.
@@ -229,7 +235,7 @@ impl Turns<'_> {
             let mut busy = self.read_mail();
             self.hand_out_early();
             let now = Instant::now();
-            busy |= self.guest.run_timers(self.lua, now);
+            busy |= self.guest.run_timers(self.lua, self.guest.clock.now());
             self.guest.run_deferred();
             busy |= self.take_event(now);
             self.guest.run_preempted();
@@ -238,7 +244,7 @@ impl Turns<'_> {
                 self.leave();
                 return Ok(());
             }
-            if !busy && !self.guest.scheduler.borrow().is_ready() {
+            if !busy && !self.guest.scheduler.borrow().is_ready() && !self.leave_out_time() {
                 self.park();
             }
         }
@@ -368,6 +374,9 @@ impl Turns<'_> {
         self.guest.account(self.lua);
         if !self.loaded && self.guest.is_loaded() {
             self.loaded = true;
+            if self.guest.rehearsal.is_some() {
+                self.guest.scheduler.borrow_mut().only_for_events();
+            }
             self.mailbox.loaded.store(true, Ordering::Release);
             self.state.send_replace(State::Loaded);
         }
@@ -389,6 +398,31 @@ impl Turns<'_> {
         false
     }
 
+    /// In a rehearsal nobody waits for a timer. Answers whether there is something to do now.
+    fn leave_out_time(&mut self) -> bool {
+        let Some(rehearsal) = &self.guest.rehearsal else {
+            return false;
+        };
+        let scheduler = self.guest.scheduler.borrow();
+        let (next, unfinished) = (scheduler.next_timer(), scheduler.unfinished());
+        let begun = self.guest.has_dispatched();
+        // An answer is on its way; or the event is.
+        if scheduler.calls() > 0 || (self.loaded && !begun) {
+            return false;
+        }
+        let wanted = !self.loaded || unfinished > 0;
+        if let Some(at) = next.filter(|_| wanted && self.left_out < rehearsal::LONGEST) {
+            let time = self.guest.clock.until(at);
+            self.left_out += time;
+            self.guest.clock.skip(time);
+            return true;
+        }
+        if begun && !std::mem::replace(&mut self.rehearsed, true) {
+            rehearsal.is_over(unfinished);
+        }
+        false
+    }
+
     /// The thread ends while the bot goes on: nothing that it has in its hands may be forgotten.
     fn leave(&mut self) {
         if self.unfinished == Unfinished::Fails {
@@ -401,6 +435,7 @@ impl Turns<'_> {
 
     fn park(&self) {
         let timer = self.guest.scheduler.borrow().next_timer();
+        let timer = timer.map(|at| Instant::now() + self.guest.clock.until(at));
         // While events are held, nobody else may wake the thread to say so.
         let until = [timer, self.stop, self.held.due]
             .into_iter()

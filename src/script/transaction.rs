@@ -19,13 +19,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::runtime;
 
 use super::Trouble;
 use super::budget::Allowed;
+use super::clock::Clock;
 use super::graph::Graph;
 use super::guest::Birth;
 use super::registry::{Shared, State};
+use super::rehearsal::Rehearsal;
 use super::rollback::Tally;
 use super::scripts::{Before, Files, Leaving, Register, Script, Tried};
 use super::state::Snapshot;
@@ -44,6 +47,11 @@ pub(super) struct Stage {
     pub(super) shared: Arc<Shared>,
     pub(super) scripts: Register,
     pub(super) voice: Option<voice::Host>,
+    pub(super) clock: Clock,
+    /// When the process began, by that clock.
+    pub(super) started: Timestamp,
+    /// The recording that the scripts run on, if nothing they ask may leave the process.
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
     /// How long the handlers of a replaced version may go on.
     pub(super) drain: Duration,
 }
@@ -221,6 +229,10 @@ impl Stage {
             },
             permissions: script.options.permissions.clone(),
             kv: self.inbox.kv(),
+            timers: self.inbox.timers(name),
+            started: self.started,
+            clock: self.clock.clone(),
+            rehearsal: self.rehearsal.clone(),
             voice: self.voice.clone(),
         }
     }

@@ -1,7 +1,6 @@
 //! CPU of one event from the inbox to a Luau handler that checks a prefix, decoding included.
 //! `cargo bench --bench dispatch`
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use argon_host::config::Secret;
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Place};
 use argon_host::rest;
-use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
+use argon_host::script::{Host, Identity, Settings};
 
 const PAYLOAD: &str = include_str!("data/message_create.json");
 const EVENTS: u64 = 200_000;
@@ -52,13 +51,7 @@ async fn main() {
         })
         .expect("a client");
         let inbox = Inbox::new();
-        let settings = Settings {
-            reload: ReloadSettings::default(),
-            dir: dir.path().to_owned(),
-            scripts: BTreeMap::new(),
-            default: ScriptSettings::default(),
-            voice: None,
-        };
+        let settings = Settings::of_folder(dir.path());
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client, Arc::clone(&inbox), runtime)
             .await

@@ -6,7 +6,6 @@
 //!   long here must be in `limits::NATIVES`
 //! * latency: a script that answers at once, alone and beside two that compute for ever
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use argon_host::config::Secret;
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Place};
 use argon_host::rest;
-use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
+use argon_host::script::{Host, Identity, ScriptSettings, Settings};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 const PAYLOAD: &str = include_str!("data/message_create.json");
@@ -43,11 +42,8 @@ async fn host(
     .expect("a client");
     let inbox = Inbox::new();
     let settings = Settings {
-        reload: ReloadSettings::default(),
-        voice: None,
-        dir: dir.path().to_owned(),
-        scripts: BTreeMap::new(),
         default: settings,
+        ..Settings::of_folder(dir.path())
     };
     let runtime = tokio::runtime::Handle::current();
     let host = Host::load(settings, client, Arc::clone(&inbox), runtime)

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::restart::{CONFIG, run, said, start};
 use crate::support::{Sim, World, bot};
+use crate::web::Web;
 
 /// Says, counts and stores, and comes to its end only when it runs again.
 const WORKER: &str = r#"
@@ -65,14 +66,14 @@ async fn a_handler_that_runs_again_gets_the_same_answers_and_says_nothing_twice(
 #[tokio::test]
 async fn what_cannot_be_recognised_is_not_sent_again_unless_the_script_asks() {
     let sim = Sim::start().await;
-    let script = |then: &str| {
+    let script = |options: &str, then: &str| {
         format!(
             r#"argon.on("messageCreate", function(event)
                 print(`asks {{event.replayed}}`)
                 local function kick()
                     local ok, failure = pcall(argon.members.kick, {{
                         spaceId = event.spaceId, channelId = event.channelId, userId = event.message.sender.userId,
-                    }})
+                    }}{options})
                     return failure.code
                 end
                 local code = kick()
@@ -84,41 +85,46 @@ async fn what_cannot_be_recognised_is_not_sent_again_unless_the_script_asks() {
     let dir = bot(
         CONFIG,
         &[
-            ("once.luau", &script("")),
+            ("once.luau", &script("", "")),
             (
                 "again.luau",
-                &script("if code == 'uncertain' then code = kick() end"),
+                &script("", "if code == 'uncertain' then code = kick() end"),
             ),
+            ("retry.luau", &script(", { retry = true }", "")),
         ],
     );
     let world = World::at(&sim.base).await;
-    let fault = json!({"kind": "delay", "interface": "IMembers", "seconds": 3600, "count": 2});
+    let fault = json!({"kind": "delay", "interface": "IMembers", "seconds": 3600, "count": 3});
     world.act("fault", fault).await;
     let mut process = run(dir.path(), &sim).await;
     world.write(0, "general", "kick").await;
-    process.line("asks nil").await;
-    process.line("asks nil").await;
-    // Both are written down, and so both may be on their way.
+    for _ in 0..3 {
+        process.line("asks nil").await;
+    }
+    // All are written down, and so all may be on their way.
     let state = dir.path().join(".argon/demo.db");
     let asked = || -> u64 {
         let database = rusqlite::Connection::open(&state).expect("the state");
         let count = database.query_row("SELECT count(*) FROM call", [], |row| row.get(0));
         count.expect("a number")
     };
-    while asked() < 2 {
+    while asked() < 3 {
         tokio::task::yield_now().await;
     }
     process.signal("KILL");
     process.ended().await;
     let mut process = start(dir.path(), &sim);
-    for _ in 0..2 {
+    for _ in 0..3 {
         process.line(": told ").await;
     }
     process.signal("TERM");
     process.ended().await;
     let output = process.output();
     assert!(output.contains("demo/once: told uncertain"), "{output}");
-    assert!(!output.contains("demo/again: told uncertain"), "{output}");
+    for name in ["again", "retry"] {
+        let uncertain = format!("demo/{name}: told uncertain");
+        assert!(!output.contains(&uncertain), "{output}");
+    }
 }
 
 #[tokio::test]
@@ -155,4 +161,90 @@ async fn another_question_at_the_same_place_goes_on_live_and_the_log_says_so() {
         sent.contains("\"after\"") && sent.contains("IReactions"),
         "{sent}"
     );
+}
+
+#[tokio::test]
+async fn what_a_handler_waited_for_and_what_other_servers_said_stays_the_same() {
+    let sim = Sim::start().await;
+    let web = Web::start();
+    let script = r#"argon.on("messageCreate", function(event)
+        if event.message.text ~= "first" then return end
+        local get = argon.http.request({ url = "URL" }).body
+        local post = argon.http.request({ url = "URL", method = "POST" }).body
+        print("waits")
+        local second = argon.waitFor("messageCreate", function(other)
+            return other.message.text == "second"
+        end)
+        local third = argon.waitFor("messageCreate", nil, 0)
+        event:reply(`{get} {post} {second.message.text} {third == nil}`)
+        print(`said {event.replayed}`)
+        if not event.replayed then task.wait(1e9) end
+        event:reply(`over {get} {post} {second.type} {second.message.sender.username}`)
+    end)"#;
+    let script = script.replace("URL", &format!("http://{}/", web.address));
+    let port = web.address.port();
+    let config = format!("{CONFIG}[script.asks]\nhttp = [\"127.0.0.1:{port}\"]\n");
+    let dir = bot(&config, &[("asks.luau", &script)]);
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    world.write(0, "general", "first").await;
+    process.line("waits").await;
+    world.write(0, "general", "second").await;
+    process.line("said nil").await;
+    process.signal("KILL");
+    process.ended().await;
+    let mut events = world.events().await;
+    let mut process = start(dir.path(), &sim);
+    process.line("said true").await;
+    let last = events.bot_message().await["text"].clone();
+    let last = last.as_str().expect("a text");
+    assert!(last.starts_with("over 1 2 messageCreate "), "{last}");
+    process.signal("TERM");
+    process.ended().await;
+    assert_eq!(web.count(), 2, "nothing was requested again");
+    let said = said(&world).await;
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.contains(&"1 2 second true".to_owned()), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_is_not_known_is_repeated_only_where_that_does_no_harm() {
+    let sim = Sim::start().await;
+    let web = Web::start();
+    let script = |options: &str| {
+        let url = format!("http://{}/silent", web.address);
+        format!(
+            r#"argon.on("messageCreate", function(event)
+                local ok, failure = pcall(argon.http.request, {{ url = "{url}", timeout = 60, {options} }})
+                print(`told {{failure.code}}`)
+            end)"#
+        )
+    };
+    let port = web.address.port();
+    let mut config = CONFIG.to_owned();
+    for name in ["get", "post", "retry"] {
+        config += &format!("[script.{name}]\nhttp = [\"127.0.0.1:{port}\"]\n");
+    }
+    let scripts = [
+        ("get.luau", &*script("")),
+        ("post.luau", &script("method = 'POST'")),
+        ("retry.luau", &script("method = 'POST', retry = true")),
+    ];
+    let dir = bot(&config, &scripts);
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    world.write(0, "general", "go").await;
+    while web.count() < 3 {
+        tokio::task::yield_now().await;
+    }
+    process.signal("KILL");
+    process.ended().await;
+    let mut process = start(dir.path(), &sim);
+    let line = process.line(": told ").await;
+    assert!(line.contains("demo/post: told uncertain"), "{line}");
+    while web.count() < 5 {
+        tokio::task::yield_now().await;
+    }
+    process.signal("KILL");
+    process.ended().await;
 }

@@ -4,9 +4,14 @@
 mod support;
 
 mod chaos;
+mod controls;
+mod cron;
 mod day;
 mod disk;
 mod effects;
 mod gap;
+mod replay;
 mod restart;
+mod stored;
 mod storm;
+mod web;

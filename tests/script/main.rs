@@ -5,6 +5,7 @@
 mod bounds;
 mod budget;
 mod coroutines;
+mod cron;
 mod events;
 mod http;
 mod kv;

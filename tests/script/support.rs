@@ -1,6 +1,5 @@
 //! A bot without a stream: a server that records calls, an inbox fed by hand, and the log as the ear.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use argon_host::config::{Permissions, Secret};
 use argon_host::contract::Route;
 use argon_host::inbox::{Event, Inbox, Place, Progress};
 use argon_host::rest;
-use argon_host::script::{Host, Identity, ReloadSettings, ScriptSettings, Settings};
+use argon_host::script::{Host, Identity, ScriptSettings, Settings};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -231,15 +230,12 @@ impl Bot {
         .expect("a client");
         let inbox = Inbox::new();
         let settings = Settings {
-            dir: dir.path().to_owned(),
-            scripts: BTreeMap::new(),
-            reload: ReloadSettings::default(),
             default: ScriptSettings {
                 config: json!({"list": ["one", "two"]}),
                 load_time,
                 ..default
             },
-            voice: None,
+            ..Settings::of_folder(dir.path())
         };
         let runtime = tokio::runtime::Handle::current();
         let host = Host::load(settings, client.clone(), Arc::clone(&inbox), runtime)

@@ -1,47 +1,31 @@
-//! Recordings of events whose handlers failed, for `argon-host replay`: the newest, within a bound.
+//! Recordings for `argon-host replay`: of events whose handlers failed, the newest, within a bound; and
+//! of unfinished events, as far as they have come.
 
-use rusqlite::{OptionalExtension, params};
+use std::collections::HashMap;
+
+use rusqlite::params;
 
 use super::Store;
+use crate::inbox::batch::{Batch, ScriptId, decode_events, encode_event, encode_slots};
+use crate::inbox::recording::{CallRecord, Recording};
+use crate::inbox::redaction::Redaction;
 
 /// Bytes of recordings that are kept; the oldest go first.
 const KEPT_BYTES: i64 = 16 << 20;
 /// Recordings that are kept.
 const KEPT: i64 = 1000;
 
-/// A recording, as `argon-host replay` lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The event's id.
-    pub event: String,
-    /// The script whose handler failed.
-    pub script: String,
-    /// When, milliseconds since 1970.
-    pub at: u64,
-    /// Event, calls and errors as JSON.
-    pub recording: String,
-}
-
 impl Store {
     /// Keeps a recording.
-    pub(in crate::inbox) fn add_failure(&self, failure: &Failure) -> rusqlite::Result<()> {
-        let Failure {
-            event,
-            script,
-            at,
-            recording,
-        } = failure;
+    pub(in crate::inbox) fn add_failure(&self, recording: &Recording) -> rusqlite::Result<()> {
+        let Recording { id, script, at, .. } = recording;
+        // Text and JSON always make JSON.
+        let text = serde_json::to_string(recording).unwrap_or_default();
         let db = &self.connection;
         db.prepare_cached(
             "INSERT INTO failure (event, script, at, bytes, recording) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![
-            event,
-            script,
-            at,
-            recording.len() as i64,
-            recording
-        ])?;
+        .execute(params![id, script, at, text.len() as i64, text])?;
         let (count, bytes): (i64, i64) = db
             .prepare_cached("SELECT count(*), sum(bytes) FROM failure")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -56,36 +40,80 @@ impl Store {
         Ok(())
     }
 
-    /// The newest recording of that event and, if it is given, of that script.
-    pub(in crate::inbox) fn failure(
-        &self,
-        event: &str,
-        script: Option<&str>,
-    ) -> rusqlite::Result<Option<Failure>> {
-        self.connection
-            .query_row(
-                "SELECT event, script, at, recording FROM failure
-                 WHERE event = ?1 AND (?2 IS NULL OR script = ?2) ORDER BY id DESC LIMIT 1",
-                params![event, script],
-                read,
-            )
-            .optional()
+    /// The newest recording of that event by each script.
+    pub(in crate::inbox) fn failures_of(&self, event: &str) -> rusqlite::Result<Vec<String>> {
+        let mut query = self.connection.prepare(
+            "SELECT recording FROM failure WHERE id IN
+             (SELECT max(id) FROM failure WHERE event = ?1 GROUP BY script) ORDER BY script",
+        )?;
+        query.query_map([event], |row| row.get(0))?.collect()
     }
 
     /// The newest recordings, newest first.
-    pub(in crate::inbox) fn failures(&self, most: usize) -> rusqlite::Result<Vec<Failure>> {
-        let mut query = self.connection.prepare(
-            "SELECT event, script, at, recording FROM failure ORDER BY id DESC LIMIT ?1",
-        )?;
-        query.query_map([most as i64], read)?.collect()
+    pub(in crate::inbox) fn failures(&self, most: usize) -> rusqlite::Result<Vec<String>> {
+        let mut query =
+            (self.connection).prepare("SELECT recording FROM failure ORDER BY id DESC LIMIT ?1")?;
+        query.query_map([most as i64], |row| row.get(0))?.collect()
     }
-}
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Failure> {
-    Ok(Failure {
-        event: row.get(0)?,
-        script: row.get(1)?,
-        at: row.get(2)?,
-        recording: row.get(3)?,
-    })
+    /// The recordings of an event that scripts are not done with: one of each script.
+    pub(in crate::inbox) fn unfinished(
+        &mut self,
+        event: &str,
+        redaction: &Redaction,
+    ) -> rusqlite::Result<Vec<String>> {
+        let worlds: Vec<(i64, String)> = self
+            .connection
+            .prepare("SELECT id, bot FROM world")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let names: HashMap<ScriptId, String> = (self.scripts()?.into_iter())
+            .map(|(name, id)| (id, name))
+            .collect();
+        let mut recordings = Vec::new();
+        for (world, bot) in worlds {
+            self.world = world;
+            for batch in self.batches()? {
+                // A host that runs may be done with it by now.
+                let events = self.events(batch.first)?;
+                let events = events
+                    .as_deref()
+                    .and_then(decode_events)
+                    .unwrap_or_default();
+                for (seq, script) in batch.open_pairs() {
+                    let at = usize::try_from(seq - batch.first).unwrap_or(usize::MAX);
+                    let found = events.get(at).filter(|found| found.id == event);
+                    let (Some(found), Some(name)) = (found, names.get(&script)) else {
+                        continue;
+                    };
+                    let calls = self.calls(seq, script)?;
+                    let calls = calls.iter().map(|call| CallRecord::new(call, None));
+                    let mut recording = Recording::new(found, name, calls.collect());
+                    recording.bot = bot.clone();
+                    recording.hide(redaction);
+                    recordings.push(serde_json::to_string(&recording).unwrap_or_default());
+                }
+            }
+        }
+        Ok(recordings)
+    }
+
+    /// Makes an event unfinished again, as its recording has it.
+    pub(in crate::inbox) fn restore(&self, recording: &Recording) -> rusqlite::Result<()> {
+        const SCRIPT: ScriptId = 1;
+        let event = recording.event();
+        let mut blob = Vec::new();
+        encode_event(&mut blob, &event);
+        let batch = Batch::new(1, [([SCRIPT].into(), event.payload.len())]);
+        self.name_script(SCRIPT, &recording.script)?;
+        self.insert_batch(batch.first, &encode_slots(&batch.slots), &blob)?;
+        for call in &recording.calls {
+            let (position, question) = (&call.position, call.question);
+            match call.answer() {
+                Some(answer) => self.answer(batch.first, SCRIPT, position, question, &answer)?,
+                None => self.intend(batch.first, SCRIPT, position, question)?,
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,8 @@
 //! The database of one bot: opening it without harm to what is there, and its schema.
 //!
 //! `<state.dir>/<bot>.db`, SQLite in WAL mode with `synchronous = NORMAL`: what was committed survives
-//! the process, whatever kills it; a power cut may take the last commits, never the file. One process
+//! the process, whatever kills it; a power cut may take the last commits, never the file ([`Sync::Full`]
+//! is for those who cannot have that). One process
 //! at a time: `<bot>.lock` is locked while the file is open, by a lock of the system that ends with the
 //! process.
 //!
@@ -14,6 +15,7 @@ mod events;
 mod failures;
 mod kv;
 mod lock;
+mod timers;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,17 +24,21 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::Sync;
 use super::batch::milliseconds;
 use lock::Lock;
 
 pub use calls::Recorded;
 pub use events::Past;
-pub use failures::Failure;
 pub use kv::{KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, Page, VALUE_BYTES};
 pub(super) use kv::{Usages, disk_error};
 
 /// What makes each version of the schema out of the one before it.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("timers.sql"),
+    include_str!("sightings.sql"),
+];
 
 /// `ArgH`: marks a database as ours.
 const APPLICATION: i32 = 0x4172_6748;
@@ -85,6 +91,12 @@ pub enum OpenError {
     #[error("{} is a database, but not of argon-host: set another \"dir\" in [state]", path.display())]
     Foreign {
         /// The file.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("the bot has no state yet: {} begins with `argon-host run`", path.display())]
+    Missing {
+        /// Where it would be.
         path: PathBuf,
     },
     /// SQLite or the system says no.
@@ -178,6 +190,11 @@ impl Store {
 
     /// Opens the file for reading beside the process that owns it.
     pub(super) fn look_into(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Missing {
+                path: path.to_owned(),
+            });
+        }
         let look = || -> Result<Connection, Problem> {
             check_header(path)?;
             let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
@@ -200,7 +217,6 @@ impl Store {
         // Before the first table, or it has no effect: the file can shrink.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {
@@ -208,6 +224,15 @@ impl Store {
         }
         migrate(&mut connection)?;
         Ok(connection)
+    }
+
+    /// Says what a commit waits for.
+    pub(super) fn sync(&self, sync: Sync) -> rusqlite::Result<()> {
+        let level = match sync {
+            Sync::Normal => "NORMAL",
+            Sync::Full => "FULL",
+        };
+        self.connection.pragma_update(None, "synchronous", level)
     }
 
     /// Runs `work` as one transaction: all of it is on disk afterwards, or nothing.

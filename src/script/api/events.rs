@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 
-use mlua::{Table, Value};
+use mlua::{Lua, Table, Value};
 
 use super::{Kit, function, nearest, only, seconds, table, text};
 use crate::contract;
 use crate::script::dispatch::Kind;
 use crate::script::errors::Fault;
 use crate::script::guest::Guest;
-use crate::script::scheduler::Wait;
+use crate::script::position::Known;
+use crate::script::recall::{Question, Recall, WAIT_FOR};
+use crate::script::scheduler::{Behalf, Wait};
 
 pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     for (name, once) in [("on", false), ("once", true)] {
@@ -44,15 +46,29 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
             };
             guest.may_wait()?;
             guest.wants(&event)?;
+            let behalf = guest.scheduler.borrow().here(lua);
+            let site = behalf.as_ref().and_then(Behalf::site);
+            let args = serde_json::to_string(&event).unwrap_or_default();
+            let question = Question::new(WAIT_FOR, &args);
+            let Recall { site, known, .. } = guest.recall(site, &question);
+            if let Known::Answer(answer) = known {
+                let body = answer.map_err(|error| guest.refusal(lua, &error))?;
+                return Ok(guest.outside_on(lua, behalf, async move {
+                    move |lua: &Lua, guest: &Guest| guest.waited_before(lua, &body)
+                }));
+            }
             let kind = Kind::Wait {
                 ticket: Cell::new(0),
                 predicate,
             };
             let serial = guest.handlers.borrow_mut().add(&event, kind);
-            let ticket = guest
-                .scheduler
-                .borrow_mut()
-                .ticket(lua, Wait::Event(serial), patience);
+            let wait = Wait::Event {
+                handler: serial,
+                asked: site.map(|site| (site, question.hash)),
+            };
+            let mut scheduler = guest.scheduler.borrow_mut();
+            let ticket = scheduler.ticket_on(lua, wait, patience, behalf);
+            drop(scheduler);
             guest
                 .handlers
                 .borrow_mut()

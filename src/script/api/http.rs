@@ -5,22 +5,35 @@
 //! 200 to 299, `json` the decoded body of an answer that says it is JSON. Whatever the status is, it is an
 //! answer; what raises is a request that was not sent or not answered, as the error value of a failed
 //! call, with the request in the place of the route.
+//!
+//! In a handler that runs again, what was answered before has the same answer. A method that RFC 9110
+//! calls idempotent is sent again if its answer is not known; `POST` and `PATCH` are written down before
+//! they are sent, and raise `uncertain` then, unless the request has `retry = true`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use mlua::{Lua, Table, Value};
+use serde::{Deserialize, Serialize};
 
 use super::{Kit, only, table, text, wrong};
 use crate::fetch::{self, Answer, Draft};
+use crate::rest;
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
+use crate::script::position::{self, Known, LARGEST_READ};
+use crate::script::recall::{Question, Recall};
+use crate::script::scheduler::Behalf;
 
 const WHAT: &str = "argon.http.request";
 
 const FIELDS: &[&str] = &[
-    "url", "method", "headers", "query", "body", "json", "timeout",
+    "url", "method", "headers", "query", "body", "json", "timeout", "retry",
 ];
 
 pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
@@ -35,31 +48,156 @@ fn start(guest: &Guest, lua: &Lua, request: Value) -> Result<u64, Fault> {
         other => return Err(wrong(&format!("{WHAT}: the request"), "a table", &other)),
     };
     only(&request, &format!("{WHAT}: the request"), FIELDS)?;
+    let repeats = match request.raw_get("retry")? {
+        Value::Nil => false,
+        Value::Boolean(repeats) => repeats,
+        other => return Err(wrong(&format!("{WHAT}: retry"), "true or false", &other)),
+    };
     let draft = draft(guest, &request)?;
     let request = guest
         .http
         .prepare(draft)
-        .map_err(|error| failed(guest, lua, WHAT, error))?;
+        .map_err(|error| guest.refusal(lua, &local_failure(WHAT, error.code, error.message)))?;
     let label = request.label();
     guest.room_for_call(lua, &label)?;
+    let once = !request.is_idempotent() && !repeats;
+    let behalf = guest.scheduler.borrow().here(lua);
+    let site = behalf.as_ref().and_then(Behalf::site);
+    let args = args(&request);
+    let question = Question {
+        what: &label,
+        args: &args,
+        hash: hash(&request),
+    };
+    let Recall {
+        site,
+        known,
+        of_load,
+    } = guest.recall(site, &question);
+    let question = question.hash;
+    let known = match known {
+        Known::Answer(answer) => Some(answer),
+        Known::Sent(_) if once => Some(Err(uncertain(&label))),
+        Known::Sent(_) | Known::Nothing => None,
+    };
+    if let Some(answer) = known {
+        return Ok(guest.outside_on(lua, behalf, async move {
+            move |lua: &Lua, guest: &Guest| finish(guest, lua, &answer)
+        }));
+    }
+    let written = site.map(|site| {
+        let ledger = site.ledger().clone();
+        let intent = once.then(|| ledger.intend(&site.position, question));
+        (ledger, site.position, intent)
+    });
     let client = guest.http.clone();
     let status = Arc::clone(&guest.status);
-    Ok(guest.outside(lua, async move {
-        let answer = client.send(request).await;
-        let counter = match answer {
-            Ok(_) => &status.http_answered,
-            Err(_) => &status.http_failed,
+    Ok(guest.outside_on(lua, behalf, async move {
+        let send = async |request| match client.send(request).await {
+            Ok(answer) => {
+                status.http_answered.fetch_add(1, Ordering::Relaxed);
+                Ok(written_down(&answer))
+            }
+            Err(error) => {
+                status.http_failed.fetch_add(1, Ordering::Relaxed);
+                Err(local_failure(&label, error.code, error.message))
+            }
         };
-        counter.fetch_add(1, Ordering::Relaxed);
-        move |lua: &Lua, guest: &Guest| match answer {
-            Ok(answer) => Ok(Value::Table(value(guest, lua, &answer)?)),
-            Err(error) => Err(failed(guest, lua, &label, error)),
+        let answer = match written {
+            None => send(request).await,
+            Some((ledger, position, intent)) => {
+                let intended = match intent {
+                    Some(intent) => intent.await,
+                    None => Ok(()),
+                };
+                match intended {
+                    Ok(()) => {
+                        let answer = send(request).await;
+                        let small = |answer: &Bytes| once || answer.len() <= LARGEST_READ;
+                        if let Some(answer) = position::encode(&answer).filter(small) {
+                            ledger.answered(&position, question, answer);
+                        }
+                        answer
+                    }
+                    Err(error) => {
+                        let message = format!("it was not sent, because {error}");
+                        Err(local_failure(&label, error.code(), message))
+                    }
+                }
+            }
+        };
+        move |lua: &Lua, guest: &Guest| {
+            if let Some(of_load) = of_load {
+                guest.answered_load(of_load, &answer);
+            }
+            finish(guest, lua, &answer)
         }
     }))
 }
 
-fn failed(guest: &Guest, lua: &Lua, label: &str, error: fetch::Error) -> Fault {
-    guest.refusal(lua, &local_failure(label, error.code, error.message))
+/// The request for people: what may be secret in its address and headers is left out.
+fn args(request: &fetch::Request) -> String {
+    let (_, _, body) = request.essence();
+    if body.is_empty() {
+        return "{}".to_owned();
+    }
+    let body = serde_json::from_slice(body)
+        .unwrap_or_else(|_| serde_json::Value::from(String::from_utf8_lossy(body)));
+    serde_json::json!({ "body": body }).to_string()
+}
+
+fn hash(request: &fetch::Request) -> u64 {
+    let (method, address, body) = request.essence();
+    position::hash([WHAT, method, address, &String::from_utf8_lossy(body)])
+}
+
+/// Why a request is not sent again.
+fn uncertain(label: &str) -> rest::Error {
+    let message = "it was sent before the bot was restarted, and nobody knows whether it took effect; \
+                   to send it again in such a case, set retry = true in the request";
+    local_failure(label, "uncertain", message.to_owned())
+}
+
+/// An answer as it is written down.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    /// A body that is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    /// Any other, in Base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+}
+
+fn written_down(answer: &Answer) -> Bytes {
+    let text = std::str::from_utf8(&answer.body).ok();
+    let written = Written {
+        status: answer.status,
+        headers: answer.headers.iter().cloned().collect(),
+        body: text.map(str::to_owned),
+        bytes: text.is_none().then(|| BASE64.encode(&answer.body)),
+    };
+    // Numbers and texts always make JSON.
+    Bytes::from(serde_json::to_vec(&written).unwrap_or_default())
+}
+
+fn finish(guest: &Guest, lua: &Lua, answer: &Result<Bytes, rest::Error>) -> Result<Value, Fault> {
+    let body = answer.as_ref().map_err(|error| guest.refusal(lua, error))?;
+    let written: Written = serde_json::from_slice(body)
+        .map_err(|error| Fault::text(format!("{WHAT}: the answer cannot be read: {error}")))?;
+    let bytes = match (written.body, written.bytes) {
+        (Some(text), _) => text.into_bytes(),
+        (None, Some(bytes)) => BASE64.decode(bytes).unwrap_or_default(),
+        (None, None) => Vec::new(),
+    };
+    let answer = Answer {
+        status: written.status,
+        headers: written.headers.into_iter().collect(),
+        body: bytes.into(),
+    };
+    Ok(Value::Table(value(guest, lua, &answer)?))
 }
 
 fn draft(guest: &Guest, request: &Table) -> Result<Draft, Fault> {

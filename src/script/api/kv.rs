@@ -21,7 +21,8 @@ use super::{Kit, only, seconds, table, text, wrong};
 use crate::inbox::{KEY_BYTES, KvError, KvOp, PAGE, VALUE_BYTES, kv_json};
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
-use crate::script::position::{Known, Record, Site, hash};
+use crate::script::position::{Known, Record, Site};
+use crate::script::recall::{Question, Recall};
 use crate::script::scheduler::Behalf;
 use crate::script::vm::raw;
 
@@ -169,22 +170,23 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
     let key = checked_key(&key, "update")?;
     guest.room_for_call(lua, "argon.kv.update")?;
     let behalf = guest.scheduler.borrow().here(lua);
+    let args = args(space, &[&key]);
+    let question = Question::new(UPDATE, &args);
     let mut known = None;
-    let position = match (position, behalf.as_ref().and_then(Behalf::site)) {
+    let position = match position {
         // Again, because somebody else wrote in between.
-        (Some(position), _) => Some(position),
-        (None, None) => None,
-        (None, Some(site)) => {
-            match site.known(update_of(space, &key)) {
-                Known::Answer(Ok(answer)) => known = Some(answer),
-                Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
-                _ => {}
+        Some(position) => Some(position),
+        None => {
+            let site = behalf.as_ref().and_then(Behalf::site);
+            let recall = guest.recall(site, &question);
+            if let Known::Answer(answer) = recall.known {
+                known = Some(answer.map_err(|error| guest.refusal(lua, &error))?);
             }
-            Some(site.position)
+            recall.site.map(|site| site.position)
         }
     };
     let site = site_at(behalf.as_ref(), position.as_deref());
-    let record = site.map(|site| site.record(update_of(space, &key)));
+    let record = site.map(|site| site.record(question.hash));
     let found = move |lua: &Lua, guest: &Guest, answer: Answer<'_>, done: bool| {
         let found = lua.create_table()?;
         found.raw_set("done", done)?;
@@ -227,7 +229,8 @@ fn write(
 ) -> Result<u64, Fault> {
     let key = checked_key(&key, "update")?;
     guest.room_for_call(lua, "argon.kv.update")?;
-    let question = update_of(space, &key);
+    let args = args(space, &[&key]);
+    let question = Question::new(UPDATE, &args).hash;
     // It came from a number of this size.
     let revision = Some(revision.unwrap_or(0.0) as u64);
     let op = match value {
@@ -254,9 +257,7 @@ fn site_at(behalf: Option<&Behalf>, position: Option<&str>) -> Option<Site> {
     Some(Site::at(run, position?.to_owned()))
 }
 
-fn update_of(space: &str, key: &str) -> u64 {
-    hash(["argon.kv.update", space, key])
-}
+const UPDATE: &str = "argon.kv.update";
 
 /// What is answered, in the inbox's words.
 #[derive(Deserialize)]
@@ -291,25 +292,33 @@ fn ask(
     guest.room_for_call(lua, &format!("argon.kv.{name}"))?;
     let behalf = guest.scheduler.borrow().here(lua);
     let site = behalf.as_ref().and_then(Behalf::site);
-    let question = question(space, &op);
-    let known = match &site {
-        Some(site) => site.known(question),
-        None => Known::Nothing,
-    };
+    let args = args_of(space, &op);
+    let label = format!("argon.kv.{name}");
+    let question = Question::new(&label, &args);
+    let Recall {
+        site,
+        known,
+        of_load,
+    } = guest.recall(site, &question);
     let told = match known {
+        Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
         Known::Answer(Ok(answer)) => {
             let (tell, told) = oneshot::channel();
             let _ = tell.send(Ok(String::from_utf8_lossy(&answer).into_owned()));
             told
         }
-        Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
-        _ => send(guest, space, op, site.as_ref(), question),
+        _ => send(guest, space, op, site.as_ref(), question.hash),
     };
-    let record = site.map(|site| site.record(question));
+    let record = site.map(|site| site.record(question.hash));
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
-            Ok(Ok(answer)) => Ok(finish(lua, guest, parse(&answer)?)?),
+            Ok(Ok(answer)) => {
+                if let Some(of_load) = of_load {
+                    guest.answered_load_text(of_load, format!("{{\"ok\":{answer}}}").into());
+                }
+                Ok(finish(lua, guest, parse(&answer)?)?)
+            }
             Ok(Err(error)) => Err(refused(guest, lua, name, &error, record)),
             Err(_) => Err(stopped(guest, lua, name)),
         }
@@ -332,20 +341,29 @@ fn send(
     told
 }
 
-fn question(space: &str, op: &KvOp) -> u64 {
+/// The arguments as JSON text, the store first.
+fn args(space: &str, rest: &[&str]) -> String {
+    let all: Vec<&str> = [&[space], rest].concat();
+    // Texts always make JSON.
+    serde_json::to_string(&all).unwrap_or_default()
+}
+
+fn args_of(space: &str, op: &KvOp) -> String {
     match op {
-        KvOp::Get { key } => hash(["argon.kv.get", space, key]),
+        KvOp::Get { key } | KvOp::Delete { key, .. } => args(space, &[key]),
         KvOp::Set {
             key, value, ttl, ..
-        } => hash(["argon.kv.set", space, key, value, &format!("{ttl:?}")]),
-        KvOp::Delete { key, .. } => hash(["argon.kv.delete", space, key]),
+        } => {
+            let ttl = ttl.map(|ttl| format!("{ttl:?}"));
+            args(space, &[key, value, ttl.as_deref().unwrap_or_default()])
+        }
         KvOp::List {
             prefix,
             limit,
             after,
         } => {
             let after = after.as_deref().unwrap_or_default();
-            hash(["argon.kv.list", space, prefix, &limit.to_string(), after])
+            args(space, &[prefix, &limit.to_string(), after])
         }
     }
 }

@@ -17,7 +17,7 @@ mod script;
 mod standard;
 mod task;
 mod time;
-mod timers;
+pub(super) mod timers;
 pub(super) mod voice;
 
 use std::rc::Rc;

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use mlua::{Lua, Table, Value};
 
-use super::Kit;
+use super::{Kit, only, table, wrong};
 use crate::contract::{self, Retry, Route};
 use crate::limits::PENDING_CALLS;
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
 use crate::script::position::{self, Known};
+use crate::script::recall::{Question, Recall};
 use crate::script::scheduler::{Behalf, Finish, Wait};
 use crate::script::thread::Mail;
 
@@ -37,7 +38,9 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 ))
             })?
         } else {
-            kit.waiting(move |guest, lua, params: Value| start(guest, lua, route, &params))?
+            kit.waiting(move |guest, lua, (params, options): (Value, Value)| {
+                start(guest, lua, route, &params, options)
+            })?
         };
         interface.raw_set(route.luau_name(), function)?;
     }
@@ -47,8 +50,19 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     Ok(())
 }
 
-fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Result<u64, Fault> {
+fn start(
+    guest: &Guest,
+    lua: &Lua,
+    route: &'static Route,
+    params: &Value,
+    options: Value,
+) -> Result<u64, Fault> {
     guest.may_call(lua, route)?;
+    let refuse = |message| invalid(guest, lua, route, message);
+    let retry = retry(options).map_err(|fault| match fault {
+        Fault::Text(message) => refuse(message),
+        other => other,
+    })?;
     let params = match params {
         Value::Nil => Params::new(),
         Value::Table(table) => guest
@@ -63,13 +77,26 @@ fn start(guest: &Guest, lua: &Lua, route: &'static Route, params: &Value) -> Res
             return Err(invalid(guest, lua, route, message));
         }
     };
-    guest.call(lua, route, params, None)
+    guest.call_with(lua, route, params, None, retry)
+}
+
+/// Whether a call is sent again though it may have taken effect.
+fn retry(options: Value) -> Result<bool, Fault> {
+    let Some(options) = table(options, "the options")? else {
+        return Ok(false);
+    };
+    only(&options, "the table of options", &["retry"])?;
+    match options.raw_get("retry")? {
+        Value::Nil => Ok(false),
+        Value::Boolean(retry) => Ok(retry),
+        other => Err(wrong("retry", "true or false", &other)),
+    }
 }
 
 /// Why a call is not sent again.
 fn uncertain(route: &Route) -> rest::Error {
     let message = "it was sent before the bot was restarted, and nobody knows whether it took effect; \
-                   to send it again, catch this error and make the call once more";
+                   to send it again in such a case, make the call with { retry = true }";
     local_failure(&route.label(), "uncertain", message.to_owned())
 }
 
@@ -124,20 +151,43 @@ impl Guest {
         &self,
         lua: &Lua,
         route: &'static Route,
+        params: Params,
+        finish: Option<Finish>,
+    ) -> Result<u64, Fault> {
+        self.call_with(lua, route, params, finish, false)
+    }
+
+    /// As [`Guest::call`]; with `retry` it is sent again whatever harm that does.
+    fn call_with(
+        &self,
+        lua: &Lua,
+        route: &'static Route,
         mut params: Params,
         finish: Option<Finish>,
+        retry: bool,
     ) -> Result<u64, Fault> {
         self.may_call(lua, route)?;
         self.room_for_call(lua, &route.label())?;
         let behalf = self.scheduler.borrow().here(lua);
         let site = behalf.as_ref().and_then(Behalf::site);
-        if let (Retry::RandomId, Some(site)) = (route.retry, &site) {
-            let id = || {
-                let bot = self.shared.identity();
-                let bot = bot.as_ref().map_or("", |bot| &*bot.user_id);
-                site.random_id(bot, &self.name).into()
+        let label = route.label();
+        // Without `randomId`, which follows from where it is asked.
+        let args = serde_json::to_string(&params).unwrap_or_default();
+        let question = Question::new(&label, &args);
+        if route.retry == Retry::RandomId {
+            let bot = self.shared.identity();
+            let bot = bot.as_ref().map_or("", |bot| &*bot.user_id);
+            let of_timer = behalf.as_ref().and_then(Behalf::passing_position);
+            let id = match (&site, of_timer) {
+                (Some(site), _) => Some(site.random_id(bot, &self.name)),
+                (None, Some(position)) => {
+                    Some(position::random_id(bot, ["", ""], &self.name, &position))
+                }
+                (None, None) => None,
             };
-            params.entry("randomId").or_insert_with(id);
+            if let Some(id) = id {
+                params.entry("randomId").or_insert_with(|| id.into());
+            }
         }
         // A modal that is opened must be known when it comes back.
         let modal = super::controls::Modal::of_call(route, &params);
@@ -156,15 +206,16 @@ impl Guest {
                 Ok(value)
             })
         });
-        let question = position::question(&call);
-        let known = match &site {
-            Some(site) => site.known(question),
-            None => Known::Nothing,
-        };
+        let Recall {
+            site,
+            known,
+            of_load,
+        } = self.recall(site, &question);
+        let question = question.hash;
         let (known, repeated) = match known {
             Known::Nothing => (None, false),
             Known::Answer(answer) => (Some(answer), false),
-            Known::Sent(at) if position::may_repeat(route, at) => (None, true),
+            Known::Sent(at) if retry || position::may_repeat(route, at) => (None, true),
             Known::Sent(_) => (Some(Err(uncertain(route))), false),
         };
         let reads = route.retry == Retry::Idempotent;
@@ -173,6 +224,7 @@ impl Guest {
             route,
             finish,
             read: read.map(|site| (site, question)),
+            of_load,
         };
         let ticket = self
             .scheduler
@@ -191,6 +243,7 @@ impl Guest {
         let client = self.rest.clone();
         let call = call.caller(self.caller);
         let call = if repeated { call.repeated() } else { call };
+        let call = if retry { call.retry() } else { call };
         self.runtime.spawn(async move {
             let answer = match written {
                 None => client.call(call).await,

@@ -5,7 +5,7 @@
 //! harms nobody else. A task outlives the handler that began it; it is ended, not waited for, when the
 //! host stops, except for calls that are under way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlua::thread::ThreadStatus;
 use mlua::{Lua, MultiValue, Thread, Value};
@@ -49,7 +49,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let wait = kit.waiting(|guest, lua, after: Value| {
         guest.may_wait()?;
         let after = time(&after, "task.wait: the time")?;
-        let wait = Wait::Sleep(Instant::now());
+        let wait = Wait::Sleep(guest.clock.now());
         Ok(guest.scheduler.borrow_mut().ticket(lua, wait, Some(after)))
     })?;
     task.raw_set("wait", wait)?;

@@ -17,7 +17,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let time = kit.lua.create_table()?;
     time.raw_set(
         "now",
-        kit.function(|_, _, (): ()| Ok(seconds(Timestamp::now())))?,
+        kit.function(|guest, _, (): ()| Ok(seconds(guest.clock.calendar())))?,
     )?;
     let parse = kit.function(|_, _, value: Value| {
         let text = text(&value, "argon.time.parse: the time")?;
@@ -28,8 +28,8 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
         })
     })?;
     time.raw_set("parse", parse)?;
-    let format = kit.function(|_, _, (at, pattern, zone): (Value, Value, Value)| {
-        format(&at, &pattern, &zone)
+    let format = kit.function(|guest, _, (at, pattern, zone): (Value, Value, Value)| {
+        format(&at, &pattern, &zone, guest.clock.calendar())
     })?;
     time.raw_set("format", format)?;
     kit.argon.raw_set("time", time)
@@ -48,9 +48,9 @@ fn parse(text: &str) -> Option<Timestamp> {
     Some(zoned.timestamp())
 }
 
-fn format(at: &Value, pattern: &Value, zone: &Value) -> Result<String, Fault> {
+fn format(at: &Value, pattern: &Value, zone: &Value, now: Timestamp) -> Result<String, Fault> {
     let at = match at {
-        Value::Nil => Timestamp::now(),
+        Value::Nil => now,
         Value::Integer(whole) => instant(*whole as f64)?,
         Value::Number(number) => instant(*number)?,
         other => {
@@ -118,7 +118,7 @@ mod tests {
         let string = |text: &str| Value::String(lua.create_string(text).unwrap());
         let at = Value::Number(1_769_851_800.0);
         let shown = |pattern: &Value, zone: &Value| {
-            format(&at, pattern, zone).unwrap_or_else(|_| "refused".into())
+            format(&at, pattern, zone, Timestamp::UNIX_EPOCH).unwrap_or_else(|_| "refused".into())
         };
         assert_eq!(shown(&Value::Nil, &Value::Nil), "2026-01-31T09:30:00Z");
         assert_eq!(shown(&string("%H:%M"), &string("Europe/Berlin")), "10:30");
@@ -129,8 +129,10 @@ mod tests {
         assert_eq!(shown(&Value::Nil, &string("Mars/Base")), "refused");
         assert_eq!(shown(&string("%"), &Value::Nil), "refused");
         for outside in [f64::NAN, f64::INFINITY, 1e300, -1e300] {
-            let refused = format(&Value::Number(outside), &Value::Nil, &Value::Nil).is_err();
-            assert!(refused, "{outside}");
+            let outside = Value::Number(outside);
+            let refused =
+                format(&outside, &Value::Nil, &Value::Nil, Timestamp::UNIX_EPOCH).is_err();
+            assert!(refused, "{outside:?}");
         }
     }
 }

@@ -5,8 +5,8 @@
 //! linked paths does no harm beyond its delay.
 //!
 //! Where the system does not watch (its limit of watches is reached, then or later), the folder is looked
-//! through every [`POLL`] instead ([`super::poll`]); a file system of which the system tells nothing at all has to be named in
-//! the config.
+//! through every [`POLL`] instead ([`super::poll`]); a file system of which the system tells nothing at all
+//! has to be named in the config.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};

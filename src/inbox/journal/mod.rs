@@ -4,31 +4,40 @@
 //! commit): the events of the stream with the stream's place, what scripts have finished, their calls
 //! and answers, the key-value store. Only when that is committed are the events handed out and the
 //! askers told. What nobody waits for goes with the next commit, at the latest after
-//! [`super::pace::LAZY`].
+//! [`crate::inbox::pace::LAZY`].
 //!
 //! The order of asking is the order in the database, so that what is in it is always a beginning of what
 //! happened: an answer is never there without the question before it.
 //!
 //! **When the disk does not take it** (full, failing): what somebody waits for is refused with the
 //! reason; events, progress and answers are kept and tried again every second. Nothing is handed out
-//! meanwhile; once [`super::CAPACITY_EVENTS`] wait, the stream stops reading its socket and the platform
-//! keeps what comes. It is said at once, and every minute while it lasts.
+//! meanwhile; once [`crate::inbox::CAPACITY_EVENTS`] wait, the stream stops reading its socket and the
+//! platform keeps what comes. It is said at once, and every minute while it lasts.
+//!
+//! `ops` is what it is asked, `handing` what follows a transaction, `room` what keeps the database small.
+
+mod handing;
+mod ops;
+mod room;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use crate::inbox::Place;
+use crate::inbox::batch::{Batch, ScriptId, encode_slots};
+use crate::inbox::pace::{LAZY, Pace};
+use crate::inbox::queue::{Core, Nap};
+use crate::inbox::record;
+use crate::inbox::redaction::Redaction;
+use crate::inbox::sightings::Sightings;
+use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full};
+use crate::inbox::window::{Scope, Window};
 
-use super::batch::{self, Batch, ScriptId, decode_events, encode_event, encode_slots};
-use super::pace::{LAZY, Pace};
-use super::queue::{Core, Nap, Ready};
-use super::record::{self, Failed, Redaction};
-use super::sightings::{Sighting, Sightings};
-use super::store::{KvAnswer, KvError, KvOp, Recorded, Store, Usages, disk_error, is_full};
-use super::window::{Scope, Window};
-use super::{Event, Place};
+use ops::batches_of;
+pub(super) use ops::{CallSite, Op};
+use room::Dropped;
 
 /// Between two attempts while the disk does not take anything.
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,93 +45,18 @@ const RETRY: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_secs(60);
 /// Between two rounds of tidying, if there was something to do in between.
 const TIDY: Duration = Duration::from_secs(10);
-/// Events handed out again in one go.
-const REFILL: usize = 512;
-
-/// Told when something is committed, or why it is not.
-pub(super) type Receipt = Box<dyn FnOnce(Result<(), KvError>) + Send>;
-/// Told what came of it.
-pub(super) type KvReply = Box<dyn FnOnce(Result<KvAnswer, KvError>) + Send>;
-
-/// A call at its place in a handler.
-#[derive(Debug, Clone)]
-pub(super) struct CallSite {
-    pub(super) seq: u64,
-    pub(super) script: ScriptId,
-    pub(super) position: String,
-    pub(super) question: u64,
-}
-
-/// What the journal is asked.
-pub(super) enum Op {
-    /// An event came. Number 0 stands for one that is not kept.
-    Event {
-        seq: u64,
-        event: Arc<Event>,
-        place: Place,
-        sighting: Option<Sighting>,
-        scripts: Arc<[ScriptId]>,
-    },
-    /// An event came that nobody gets.
-    Passed { id: String, place: Place },
-    /// The stream was opened, at that time (milliseconds since 1970).
-    Opened { at: i64 },
-    /// Nothing is missing in this channel any more, or in any.
-    Settled { channel: Option<u128> },
-    /// A script was given a number.
-    Script { id: ScriptId, name: String },
-    /// A script is done with an event.
-    Done {
-        seq: u64,
-        script: ScriptId,
-        failed: Option<Box<Failed>>,
-    },
-    /// A call is about to be made.
-    Intent { site: CallSite, receipt: Receipt },
-    /// A call was answered.
-    Answer { site: CallSite, answer: Bytes },
-    /// The key-value store; with a call site, what came of it is recorded there as an answer.
-    Kv {
-        space: String,
-        op: KvOp,
-        site: Option<CallSite>,
-        reply: KvReply,
-    },
-    /// A subscriber wants what it has not been given yet.
-    Refill { key: u64 },
-    /// These scripts are all there are.
-    Keep { names: HashSet<String> },
-}
-
-impl std::fmt::Debug for Op {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Op::Event { .. } => "Event",
-            Op::Passed { .. } => "Passed",
-            Op::Opened { .. } => "Opened",
-            Op::Settled { .. } => "Settled",
-            Op::Script { .. } => "Script",
-            Op::Done { .. } => "Done",
-            Op::Intent { .. } => "Intent",
-            Op::Answer { .. } => "Answer",
-            Op::Kv { .. } => "Kv",
-            Op::Refill { .. } => "Refill",
-            Op::Keep { .. } => "Keep",
-        })
-    }
-}
 
 /// How a journal is kept.
 #[derive(Debug, Clone)]
-pub(super) struct Bounds {
+pub(in crate::inbox) struct Bounds {
     /// Payload bytes of unfinished events.
-    pub(super) backlog: u64,
+    pub(in crate::inbox) backlog: u64,
     /// Bytes of a space of the key-value store.
-    pub(super) quota: u64,
-    pub(super) redaction: Redaction,
+    pub(in crate::inbox) quota: u64,
+    pub(in crate::inbox) redaction: Redaction,
 }
 
-pub(super) struct Journal {
+pub(in crate::inbox) struct Journal {
     core: Arc<Core>,
     store: Store,
     bounds: Bounds,
@@ -175,22 +109,8 @@ impl Unwritten {
     }
 }
 
-/// What was dropped at the bound and not reported yet.
-#[derive(Default)]
-struct Dropped {
-    by_script: BTreeMap<ScriptId, u64>,
-    reported: Option<Instant>,
-}
-
-/// Events of one commit that go out when it is made.
-struct Arrived {
-    seq: u64,
-    event: Arc<Event>,
-    scripts: Arc<[ScriptId]>,
-}
-
 impl Journal {
-    pub(super) fn new(
+    pub(in crate::inbox) fn new(
         core: Arc<Core>,
         store: Store,
         bounds: Bounds,
@@ -228,7 +148,7 @@ impl Journal {
     }
 
     /// Works until the inbox is closed.
-    pub(super) fn run(mut self) {
+    pub(in crate::inbox) fn run(mut self) {
         while let Some(ops) = self.wait() {
             self.work(ops);
         }
@@ -317,7 +237,7 @@ impl Journal {
         now: Instant,
         replies: &mut Vec<Result<KvAnswer, KvError>>,
     ) -> rusqlite::Result<Vec<Batch>> {
-        let finished = self.take_note(ops, now);
+        let failed = self.take_note(ops, now);
         let fresh = batches_of(ops);
         let quiet = fresh.is_empty();
         self.make_room(
@@ -350,19 +270,21 @@ impl Journal {
         if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Vec::new());
         }
+        // What was asked goes into the recording of a failure, also when both come together.
+        let counts = |batches: &BTreeMap<u64, Batch>, site: &CallSite| {
+            is_open(batches, site) || failed.contains(&(site.seq, site.script))
+        };
         let begun = Instant::now();
         let fresh = store.transaction(|store| {
             for op in ops {
                 match op {
                     Op::Script { id, name } => store.name_script(*id, name)?,
-                    Op::Intent { site, .. } if is_open(batches, site) => {
+                    Op::Timer { script, timer, at } => store.set_timer(*script, timer, *at)?,
+                    Op::Intent { site, .. } if counts(batches, site) => {
                         store.intend(site.seq, site.script, &site.position, site.question)?;
                         callers.insert((site.seq, site.script));
                     }
-                    Op::Answer { site, answer }
-                        if is_open(batches, site)
-                            && !finished.contains(&(site.seq, site.script)) =>
-                    {
+                    Op::Answer { site, answer } if counts(batches, site) => {
                         record_answer(store, callers, site, answer)?;
                     }
                     Op::Kv {
@@ -371,7 +293,7 @@ impl Journal {
                         let reply = store.kv(usages, bounds.quota, space, op)?;
                         if let (Ok(answer), Some(site)) = (&reply, site)
                             && *answer != KvAnswer::Conflict
-                            && is_open(batches, site)
+                            && counts(batches, site)
                         {
                             record_answer(store, callers, site, &record::of_kv(op, answer))?;
                         }
@@ -384,8 +306,10 @@ impl Journal {
                     } => {
                         let calls = store.calls(*seq, *script)?;
                         let name = names.get(script).map_or("", String::as_str);
-                        let failure = failed.recording(name, &calls, &bounds.redaction);
-                        store.add_failure(&failure)?;
+                        let recording = failed.recording(name, &calls, &bounds.redaction);
+                        store.add_failure(&recording)?;
+                        store.forget_calls(*seq, *script)?;
+                        callers.remove(&(*seq, *script));
                     }
                     _ => {}
                 }
@@ -434,9 +358,9 @@ impl Journal {
     }
 
     /// Takes into memory what is true whatever the disk does: what is done, and the stream's place.
-    /// Answers the pairs that are done and leave nothing behind.
+    /// Answers the pairs that are done and have failed.
     fn take_note(&mut self, ops: &[Op], now: Instant) -> HashSet<(u64, ScriptId)> {
-        let mut finished = HashSet::new();
+        let mut failures = HashSet::new();
         for op in ops {
             match op {
                 Op::Done {
@@ -444,8 +368,8 @@ impl Journal {
                     script,
                     failed,
                 } => {
-                    if failed.is_none() {
-                        finished.insert((*seq, *script));
+                    if failed.is_some() {
+                        failures.insert((*seq, *script));
                     }
                     self.finish(*seq, *script, now);
                 }
@@ -475,12 +399,12 @@ impl Journal {
                 _ => {}
             }
         }
-        finished
+        failures
     }
 
     fn passes(&mut self, id: &str, place: &Place) {
         match *place {
-            Place::Connection | Place::Unknown => return,
+            Place::Connection | Place::Timer | Place::Unknown => return,
             Place::Id => {}
             Place::Sequence {
                 scope,
@@ -539,67 +463,6 @@ impl Journal {
         }
     }
 
-    /// Drops the oldest events until there is room within the bound for so many bytes more.
-    fn make_room(&mut self, more: u64, now: Instant) {
-        while self.bytes + more > self.bounds.backlog
-            && let Some((_, batch)) = self.batches.first_key_value()
-        {
-            let pairs: Vec<_> = batch.open_pairs().collect();
-            for (seq, script) in pairs {
-                *self.dropped.by_script.entry(script).or_default() += 1;
-                self.core.counters.dropped.fetch_add(1, Relaxed);
-                self.core.lock().dropped(script);
-                self.finish(seq, script, now);
-            }
-        }
-        self.report_dropped(now);
-    }
-
-    fn report_dropped(&mut self, now: Instant) {
-        let dropped = &mut self.dropped;
-        if dropped.by_script.is_empty() || dropped.reported.is_some_and(|at| now < at + REPORT) {
-            return;
-        }
-        dropped.reported = Some(now);
-        for (script, count) in std::mem::take(&mut dropped.by_script) {
-            let name = self.names.get(&script).map_or("", String::as_str);
-            tracing::error!(
-                script = name,
-                count,
-                "the bot's unfinished events exceed {} MiB: the oldest of this script are dropped; make \
-                 its handlers end sooner, disable it, or raise \"backlog\" in [state]",
-                self.bounds.backlog >> 20
-            );
-        }
-    }
-
-    /// Drops what is for scripts that are gone.
-    fn keep(&mut self, names: &HashSet<String>, now: Instant) {
-        let gone: Vec<_> = (self.batches.values())
-            .flat_map(Batch::open_pairs)
-            .filter(|(_, script)| {
-                !self
-                    .names
-                    .get(script)
-                    .is_some_and(|name| names.contains(name))
-            })
-            .collect();
-        let mut counts: BTreeMap<ScriptId, u64> = BTreeMap::new();
-        for (seq, script) in gone {
-            *counts.entry(script).or_default() += 1;
-            self.core.lock().forgotten(script);
-            self.finish(seq, script, now);
-        }
-        for (script, count) in counts {
-            let name = self.names.get(&script).map_or("", String::as_str);
-            tracing::warn!(
-                script = name,
-                count,
-                "there is no such script any more: its unfinished events are dropped"
-            );
-        }
-    }
-
     /// The transaction is committed.
     fn written(&mut self, fresh: Vec<Batch>, now: Instant) {
         for batch in fresh {
@@ -612,140 +475,6 @@ impl Journal {
         if !self.unwritten.progress.is_empty() {
             let mut state = self.core.lock();
             state.lazy_since.get_or_insert(now);
-        }
-    }
-
-    /// Hands out the events and tells everybody who asked.
-    fn answer(&mut self, ops: Vec<Op>, replies: Vec<Result<KvAnswer, KvError>>) {
-        let mut replies = replies.into_iter();
-        let mut arrived = Vec::new();
-        let mut refills = Vec::new();
-        let mut receipts = Vec::new();
-        for op in ops {
-            match op {
-                Op::Event {
-                    seq,
-                    event,
-                    scripts,
-                    ..
-                } => arrived.push(Arrived {
-                    seq,
-                    event,
-                    scripts,
-                }),
-                Op::Intent { receipt, .. } => receipts.push(receipt),
-                Op::Kv { reply, .. } => {
-                    if let Some(result) = replies.next() {
-                        reply(result);
-                    }
-                }
-                Op::Refill { key } => refills.push(key),
-                _ => {}
-            }
-        }
-        if !arrived.is_empty() {
-            self.core.hand_out(
-                arrived
-                    .into_iter()
-                    .map(|one| (one.seq, one.event, one.scripts)),
-            );
-        }
-        for receipt in receipts {
-            receipt(Ok(()));
-        }
-        for key in refills {
-            self.refill(key);
-        }
-    }
-
-    /// Gives a subscriber more of what it has not had yet.
-    fn refill(&mut self, key: u64) {
-        let Some((script, from)) = self.core.lock().wants_from(key) else {
-            return;
-        };
-        let mut found = Vec::new();
-        let mut complete = true;
-        let begin = self.batch_of(from).map_or(from, |batch| batch.first);
-        for batch in self.batches.range(begin..).map(|(_, batch)| batch) {
-            if found.len() >= REFILL {
-                complete = false;
-                break;
-            }
-            let open: Vec<u64> = (batch.open_pairs())
-                .filter(|&(seq, one)| one == script && seq >= from)
-                .map(|(seq, _)| seq)
-                .collect();
-            if open.is_empty() {
-                continue;
-            }
-            match self.read(batch.first) {
-                Ok(events) => {
-                    let mut events = events.into_iter().map(Arc::new);
-                    let mut at = batch.first;
-                    for seq in open {
-                        // Both grow.
-                        let skip = usize::try_from(seq - at).unwrap_or(usize::MAX);
-                        let Some(event) = events.nth(skip) else { break };
-                        at = seq + 1;
-                        found.push((seq, event, self.calls_of(seq, script)));
-                    }
-                }
-                Err(error) => tracing::error!(
-                    first = batch.first,
-                    "events of the bot's state cannot be read and are left out: {error}"
-                ),
-            }
-        }
-        let found = found
-            .into_iter()
-            .map(|(seq, event, calls)| Ready { seq, event, calls });
-        self.core.hand_out_again(key, found, complete);
-    }
-
-    fn read(&self, first: u64) -> Result<Vec<Event>, String> {
-        let blob = self
-            .store
-            .events(first)
-            .map_err(|error| error.to_string())?;
-        let blob = blob.ok_or("they are not there")?;
-        decode_events(&blob).ok_or_else(|| "they are damaged".to_owned())
-    }
-
-    fn calls_of(&self, seq: u64, script: ScriptId) -> Vec<Recorded> {
-        if !self.callers.contains(&(seq, script)) {
-            return Vec::new();
-        }
-        self.store.calls(seq, script).unwrap_or_else(|error| {
-            tracing::error!("what a handler asked before cannot be read: {error}");
-            Vec::new()
-        })
-    }
-
-    /// The transaction failed: keeps what must not be lost, and tells the others.
-    fn refuse(&mut self, ops: Vec<Op>, error: &rusqlite::Error) {
-        let mut kept = Vec::new();
-        let mut refused: Vec<Box<dyn FnOnce(KvError)>> = Vec::new();
-        for op in ops {
-            match op {
-                Op::Intent { receipt, .. } => refused.push(Box::new(|why| receipt(Err(why)))),
-                Op::Kv { reply, .. } => refused.push(Box::new(|why| reply(Err(why)))),
-                // Its effect on memory stays.
-                Op::Done { failed: None, .. }
-                | Op::Passed { .. }
-                | Op::Opened { .. }
-                | Op::Settled { .. }
-                | Op::Keep { .. } => {}
-                op => kept.push(op),
-            }
-        }
-        {
-            let mut state = self.core.lock();
-            kept.append(&mut state.ops);
-            state.ops = kept;
-            state.urgent = true;
-        }
-        for refuse in refused {
-            refuse(disk_error(error));
         }
     }
 
@@ -764,120 +493,6 @@ impl Journal {
              store or send meanwhile is refused; nothing is lost while the platform keeps what comes"
         );
     }
-
-    /// What can wait until there is little to do.
-    fn tidy(&mut self) {
-        self.worked = false;
-        self.tidied = Instant::now();
-        let result = self
-            .compact()
-            .and_then(|()| {
-                let usages = &mut self.usages;
-                self.store.transaction(|store| store.expire(usages))
-            })
-            .and_then(|()| self.store.tidy());
-        if let Err(error) = result {
-            self.usages.forget();
-            tracing::debug!("the journal could not be tidied: {error}");
-        }
-        self.report_dropped(self.tidied);
-    }
-
-    /// Stores what is left of batches that are nearly over by itself, so that one handler that takes
-    /// long does not keep hundreds of events on disk.
-    fn compact(&mut self) -> rusqlite::Result<()> {
-        let sparse: Vec<u64> = (self.batches.values())
-            .filter(|batch| {
-                batch.slots.len() >= 8 && batch.open_events().len() * 4 <= batch.slots.len()
-            })
-            .map(|batch| batch.first)
-            .take(64)
-            .collect();
-        for first in sparse {
-            let (Some(batch), Ok(events)) = (self.batches.get(&first), self.read(first)) else {
-                continue;
-            };
-            let mut single = Vec::new();
-            for seq in batch.open_events() {
-                let at = usize::try_from(seq - first).unwrap_or(usize::MAX);
-                let (Some(slot), Some(event)) = (batch.slots.get(at), events.get(at)) else {
-                    continue;
-                };
-                let scripts: Arc<[ScriptId]> = (slot.scripts.iter().copied())
-                    .filter(|&script| batch.is_open(seq, script))
-                    .collect();
-                let mut blob = Vec::new();
-                encode_event(&mut blob, event);
-                single.push((Batch::new(seq, [(scripts, slot.bytes)]), blob));
-            }
-            self.store.transaction(|store| {
-                store.delete_batch(first)?;
-                for (batch, events) in &single {
-                    store.insert_batch(batch.first, &encode_slots(&batch.slots), events)?;
-                }
-                Ok(())
-            })?;
-            if let Some(old) = self.batches.remove(&first) {
-                self.bytes -= old.bytes() as u64;
-            }
-            self.unwritten.progress.remove(&first);
-            for (batch, _) in single {
-                self.bytes += batch.bytes() as u64;
-                self.batches.insert(batch.first, batch);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Op {
-    /// Whether it reads or writes by itself, beyond what it changes in memory.
-    fn needs_database(&self) -> bool {
-        match self {
-            Op::Script { .. } | Op::Intent { .. } | Op::Answer { .. } | Op::Kv { .. } => true,
-            Op::Done { failed, .. } => failed.is_some(),
-            _ => false,
-        }
-    }
-}
-
-/// The events that are kept, in batches, each with its blob.
-fn batches_of(ops: &[Op]) -> Vec<(Batch, Vec<u8>)> {
-    let mut batches = Vec::new();
-    let mut slots: Vec<(Arc<[ScriptId]>, usize)> = Vec::new();
-    let mut blob = Vec::new();
-    let mut first = 0;
-    for op in ops {
-        let Op::Event {
-            seq,
-            event,
-            scripts,
-            ..
-        } = op
-        else {
-            continue;
-        };
-        if *seq == 0 {
-            continue;
-        }
-        let full = slots.len() >= batch::EVENTS
-            || (!slots.is_empty() && blob.len() + event.payload.len() > batch::BYTES);
-        if full {
-            batches.push((
-                Batch::new(first, slots.drain(..)),
-                std::mem::take(&mut blob),
-            ));
-        }
-        if slots.is_empty() {
-            first = *seq;
-        }
-        slots.push((Arc::clone(scripts), event.payload.len()));
-        encode_event(&mut blob, event);
-    }
-    if !slots.is_empty() {
-        batches.push((Batch::new(first, slots), blob));
-    }
-    batches
 }
 
 fn is_open(batches: &BTreeMap<u64, Batch>, site: &CallSite) -> bool {

@@ -1,0 +1,145 @@
+//! What happens when a transaction is over: events go out, askers are told.
+
+use std::sync::Arc;
+
+use super::{Journal, Op};
+use crate::inbox::batch::{ScriptId, decode_events};
+use crate::inbox::queue::{Arrived, Ready};
+use crate::inbox::store::{KvAnswer, KvError, Recorded, disk_error};
+use crate::inbox::{Event, Place};
+
+/// Events handed out again in one go.
+const REFILL: usize = 512;
+
+impl Journal {
+    /// Hands out the events and tells everybody who asked.
+    pub(super) fn answer(&mut self, ops: Vec<Op>, replies: Vec<Result<KvAnswer, KvError>>) {
+        let mut replies = replies.into_iter();
+        let mut arrived = Vec::new();
+        let mut refills = Vec::new();
+        let mut receipts = Vec::new();
+        for op in ops {
+            match op {
+                Op::Event {
+                    seq,
+                    event,
+                    scripts,
+                    place,
+                } => arrived.push(Arrived {
+                    seq,
+                    event,
+                    scripts,
+                    alone: place == Place::Timer,
+                }),
+                Op::Intent { receipt, .. } => receipts.push(receipt),
+                Op::Kv { reply, .. } => {
+                    if let Some(result) = replies.next() {
+                        reply(result);
+                    }
+                }
+                Op::Refill { key } => refills.push(key),
+                _ => {}
+            }
+        }
+        if !arrived.is_empty() {
+            self.core.hand_out(arrived.into_iter());
+        }
+        for receipt in receipts {
+            receipt(Ok(()));
+        }
+        for key in refills {
+            self.refill(key);
+        }
+    }
+
+    /// Gives a subscriber more of what it has not had yet.
+    fn refill(&mut self, key: u64) {
+        let Some((script, from)) = self.core.lock().wants_from(key) else {
+            return;
+        };
+        let mut found = Vec::new();
+        let mut complete = true;
+        let begin = self.batch_of(from).map_or(from, |batch| batch.first);
+        for batch in self.batches.range(begin..).map(|(_, batch)| batch) {
+            if found.len() >= REFILL {
+                complete = false;
+                break;
+            }
+            let open: Vec<u64> = (batch.open_pairs())
+                .filter(|&(seq, one)| one == script && seq >= from)
+                .map(|(seq, _)| seq)
+                .collect();
+            if open.is_empty() {
+                continue;
+            }
+            match self.read(batch.first) {
+                Ok(events) => {
+                    let mut events = events.into_iter().map(Arc::new);
+                    let mut at = batch.first;
+                    for seq in open {
+                        // Both grow.
+                        let skip = usize::try_from(seq - at).unwrap_or(usize::MAX);
+                        let Some(event) = events.nth(skip) else { break };
+                        at = seq + 1;
+                        found.push((seq, event, self.calls_of(seq, script)));
+                    }
+                }
+                Err(error) => tracing::error!(
+                    first = batch.first,
+                    "events of the bot's state cannot be read and are left out: {error}"
+                ),
+            }
+        }
+        let found = found
+            .into_iter()
+            .map(|(seq, event, calls)| Ready { seq, event, calls });
+        self.core.hand_out_again(key, found, complete);
+    }
+
+    pub(super) fn read(&self, first: u64) -> Result<Vec<Event>, String> {
+        let blob = self
+            .store
+            .events(first)
+            .map_err(|error| error.to_string())?;
+        let blob = blob.ok_or("they are not there")?;
+        decode_events(&blob).ok_or_else(|| "they are damaged".to_owned())
+    }
+
+    fn calls_of(&self, seq: u64, script: ScriptId) -> Vec<Recorded> {
+        if !self.callers.contains(&(seq, script)) {
+            return Vec::new();
+        }
+        self.store.calls(seq, script).unwrap_or_else(|error| {
+            tracing::error!("what a handler asked before cannot be read: {error}");
+            Vec::new()
+        })
+    }
+
+    /// The transaction failed: keeps what must not be lost, and tells the others.
+    pub(super) fn refuse(&mut self, ops: Vec<Op>, error: &rusqlite::Error) {
+        let mut kept = Vec::new();
+        let mut refused: Vec<Box<dyn FnOnce(KvError)>> = Vec::new();
+        for op in ops {
+            match op {
+                Op::Intent { receipt, .. } => refused.push(Box::new(|why| receipt(Err(why)))),
+                Op::Kv { reply, .. } => refused.push(Box::new(|why| reply(Err(why)))),
+                // Its effect on memory stays.
+                Op::Done { failed: None, .. }
+                | Op::Passed { .. }
+                | Op::Opened { .. }
+                | Op::Settled { .. }
+                | Op::Keep { .. } => {}
+                op => kept.push(op),
+            }
+        }
+        {
+            let mut state = self.core.lock();
+            kept.append(&mut state.ops);
+            state.ops = kept;
+            state.urgent = true;
+        }
+        for refuse in refused {
+            refuse(disk_error(error));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Commands and controls name what they are about by its id, so that they outlive the process.
+
+use serde_json::json;
+
+use crate::restart::{CONFIG, run, start};
+use crate::support::{Sim, World, bot};
+
+#[tokio::test]
+async fn commands_and_controls_of_before_the_restart_work_after_it() {
+    let sim = Sim::start().await;
+    let script = r#"argon.command{
+        name = "offer", description = "Offers a choice",
+        run = function(interaction)
+            interaction:reply({ text = "Choose", controls = {
+                { controls = {
+                    { type = "button", variant = "callback", id = "offer:left", label = "Left" },
+                } },
+            } })
+        end,
+    }
+    argon.onControl("offer:*", function(interaction)
+        interaction:edit(`chosen {interaction.controlId} after {argon.kv.get("before")}`)
+    end)
+    argon.kv.update("before", function(starts) return (starts or 0) + 1 end)"#;
+    let dir = bot(CONFIG, &[("offer.luau", script)]);
+    let world = World::at(&sim.base).await;
+    let mut events = world.events().await;
+    let mut process = run(dir.path(), &sim).await;
+    world.command(0, "general", "offer", json!({})).await;
+    let offer = events.bot_message().await;
+    assert_eq!(offer["text"], "Choose");
+    process.signal("KILL");
+    process.ended().await;
+
+    let click = || {
+        let body = json!({
+            "userId": world.person(0), "channelId": offer["channelId"],
+            "messageId": offer["messageId"], "controlId": "offer:left",
+        });
+        world.act("click", body)
+    };
+    let mut process = start(dir.path(), &sim);
+    process.line("live after").await;
+    click().await;
+    let edited = events
+        .next("the offer is edited", |event| {
+            event["message"]["messageId"] == offer["messageId"]
+                && event["message"]["text"] != "Choose"
+        })
+        .await;
+    assert_eq!(edited["message"]["text"], "chosen offer:left after 2");
+    // The platform knows the command still: nothing was registered anew.
+    let output = process.output();
+    assert!(output.contains("commands: /offer (0 changes"), "{output}");
+    world.command(0, "general", "offer", json!({})).await;
+    assert_eq!(events.bot_message().await["text"], "Choose");
+    process.signal("TERM");
+    process.ended().await;
+}

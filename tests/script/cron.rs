@@ -1,0 +1,67 @@
+//! `argon.cron` by a clock that the tests move on.
+
+use std::time::Duration;
+
+use crate::support::Bot;
+
+/// Every year has the due time of these tests.
+const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_runs_once_for_each_time_that_the_clock_passes() {
+    let bot = Bot::start(&[(
+        "cron_yearly.luau",
+        r#"local runs = 0
+        argon.cron("0 0 1 1 *", function(due)
+            runs += 1
+            assert(argon.kv.update("runs", function(n) return (n or 0) + 1 end) == runs)
+            print(runs, argon.time.format(due, "%m-%d %H:%M"), due <= argon.time.now())
+        end)
+        local stopped = argon.cron("0 0 1 1 *", function() print("never") end)
+        stopped.off()
+        argon.on("*", function(event) print("no event for anybody", event.type) end)"#,
+    )])
+    .await;
+    for run in 1..=3 {
+        bot.host().advance(YEAR);
+        bot.log.wait("cron_yearly", run).await;
+    }
+    // A machine that slept for long makes up for it once.
+    bot.host().advance(YEAR * 5);
+    let lines = [
+        "1\t01-01 00:00\ttrue",
+        "2\t01-01 00:00\ttrue",
+        "3\t01-01 00:00\ttrue",
+        "4\t01-01 00:00\ttrue",
+    ];
+    bot.said("cron_yearly", &lines).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_scripts_with_the_same_pattern_have_a_run_each() {
+    let script = r#"argon.cron("0 0 1 1 *", function() print("runs") end)"#;
+    let bot = Bot::start(&[("cron_one.luau", script), ("cron_two.luau", script)]).await;
+    bot.host().advance(YEAR);
+    bot.log.wait("cron_one", 1).await;
+    bot.log.wait("cron_two", 1).await;
+    bot.host().advance(YEAR);
+    bot.said("cron_one", &["runs", "runs"]).await;
+    bot.said("cron_two", &["runs", "runs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_timer_may_not_be_told_is_refused() {
+    let bot = Bot::start(&[(
+        "cron_wrong.luau",
+        r#"for _, options in { { missed = "both" }, { missed = 1 }, { mised = "skip" } } do
+            print(select(2, pcall(argon.cron, "* * * * *", print, options)))
+        end"#,
+    )])
+    .await;
+    let lines = [
+        "argon.cron: missed must be \"skip\" or \"catchUp\", got \"both\"",
+        "argon.cron: missed must be a string, got number",
+        "argon.cron: the table of options has no field mised; did you mean missed?",
+    ];
+    bot.said("cron_wrong", &lines).await;
+}
