@@ -4,13 +4,19 @@
 //! connection is told to every version of its script that is there (the old one, while it drains, and
 //! the new one); what a handler hears, only to the version that it belongs to.
 //!
+//! A script that is deleted takes its connections with it. One that only fails to come back (its new version
+//! does not load after the old one was ended, or it is in quarantine) may be mended at any moment, so its
+//! music plays on; but nobody can stop it meanwhile, so after [`ORPHANED`] without a version its connections
+//! are ended.
+//!
 //! Bounds: [`MOST_CONNECTIONS`] for a script. A bot speaks once in a room: a second script that joins the
 //! same room gets an error.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use rtrb::RingBuffer;
 use serde::Deserialize;
@@ -26,7 +32,7 @@ use super::pacer::Lane;
 use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
 use super::session::dial::{Endpoint, Grant};
 use super::session::line::Intake;
-use super::session::{Session, Tokens};
+use super::session::{RENEW, Session, Tokens};
 use super::slots::{Slot, Slots};
 use super::source::path;
 use super::stats::{Counters, Stats};
@@ -37,6 +43,9 @@ use crate::rest::{Call, Caller, Client as Rest};
 
 /// Connections of one script.
 pub const MOST_CONNECTIONS: usize = 100;
+
+/// How long the connections of a script last that has no running version.
+pub const ORPHANED: Duration = Duration::from_secs(60);
 
 /// Where a script's events go. Must not wait.
 pub type Post = Arc<dyn Fn(Event) + Send + Sync>;
@@ -178,6 +187,22 @@ impl Inner {
             .filter(|one| which(one))
             .cloned()
             .collect()
+    }
+
+    /// Ends a connection if no version of its script is there.
+    fn end_orphan(&self, connection: &Connection) {
+        let running = {
+            let state = self.state();
+            let script = state.scripts.get(connection.script());
+            script.is_some_and(|script| !script.versions.is_empty())
+        };
+        if running || connection.phase() == Phase::Over {
+            return;
+        }
+        tracing::warn!(target: "script", script = %connection.script(),
+            "voice: the connection in {} is ended: its script has not run for {} s",
+            connection.room().id(), ORPHANED.as_secs());
+        connection.close();
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -407,13 +432,27 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         let mut state = self.host.state();
+        let mut alone = false;
         if let Some(script) = state.scripts.get_mut(&self.script) {
             script.versions.retain(|(id, _)| *id != self.id);
+            alone = script.versions.is_empty();
         }
         drop(state);
         for connection in self.host.of(|one| one.script() == self.script) {
             connection.forget(self.id, None);
+            if alone {
+                let host = Arc::downgrade(&self.host);
+                self.host.runtime.spawn(orphan(host, connection));
+            }
         }
+    }
+}
+
+/// Ends a connection whose script does not come back.
+async fn orphan(host: Weak<Inner>, connection: Connection) {
+    tokio::time::sleep(ORPHANED).await;
+    if let Some(host) = host.upgrade() {
+        host.end_orphan(&connection);
     }
 }
 
@@ -539,9 +578,134 @@ impl Inner {
                 for_opening.wake();
             }),
             counters: Arc::clone(counters),
+            renew: RENEW,
         };
         let (sender, first) = oneshot::channel();
         self.runtime.spawn(session.run(sender));
         Ok(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::{
+        COMMANDS, Caller, Connection, Counters, Host, MOST_CONNECTIONS, Parts, Rest, Room, Settings,
+    };
+    use crate::config::Secret;
+    use crate::contract::Route;
+    use crate::rest::{Observer, Settings as RestSettings};
+
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn succeeded(&self, _: &'static Route, _: &Bytes) {}
+        fn unauthorized(&self) {}
+    }
+
+    /// A host that never reaches a server.
+    fn host() -> Host {
+        let rest = Rest::new(RestSettings {
+            base_url: "http://127.0.0.1:9".to_owned(),
+            token: Secret::new("t"),
+            segment: Duration::from_secs(10),
+            observer: Arc::new(Nobody),
+        });
+        let runtime = tokio::runtime::Handle::current();
+        Host::new(
+            Default::default(),
+            rest.expect("settings"),
+            runtime,
+            Path::new("."),
+        )
+    }
+
+    fn connection(host: &Host, script: &str, channel: usize) -> Connection {
+        // Nobody takes the commands: there is no mixer.
+        let (commands, _) = sync_channel(COMMANDS);
+        Connection::new(Parts {
+            id: host.0.next_id(),
+            script: script.to_owned(),
+            room: Room::Channel {
+                space: "s".to_owned(),
+                channel: channel.to_string(),
+            },
+            settings: Settings::new(true),
+            counters: Arc::default(),
+            host: Arc::downgrade(&host.0),
+            runtime: host.0.runtime.clone(),
+            commands,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_script_that_does_not_come_back_loses_its_connections_and_one_that_does_keeps_them() {
+        let host = host();
+        let client = |script| host.client(script, Caller::HOST, Arc::new(|_| {}));
+        let clients = ["gone", "back"].map(client);
+        let connections = ["gone", "back"].map(|script| connection(&host, script, script.len()));
+        drop(clients);
+        let _back = client("back");
+        // When the time is up.
+        for connection in &connections {
+            host.0.end_orphan(connection);
+        }
+        assert_eq!(
+            connections.map(|one| *one.stop_signal().borrow()),
+            [true, false]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_script_has_so_many_connections_and_a_bot_one_in_a_room() {
+        let host = host();
+        let admit = |script, channel| host.0.admit(&connection(&host, script, channel));
+        let code = |error: &super::Error| match error {
+            super::Error::Voice { code, .. } => *code,
+            super::Error::Rest(_) => "rest",
+        };
+        for channel in 0..MOST_CONNECTIONS {
+            admit("many", channel).expect("there is room");
+        }
+        let error = admit("many", MOST_CONNECTIONS).expect_err("one too many");
+        assert_eq!(code(&error), "too_many_connections");
+        assert!(error.to_string().contains("leave one first"), "{error}");
+        admit("other", MOST_CONNECTIONS).expect("the bound is of one script");
+        let error = admit("other", 7).expect_err("it is taken");
+        assert_eq!(code(&error), "already_joined");
+        assert!(error.to_string().contains("the script many"), "{error}");
+        let error = admit("many", 7).expect_err("it is taken");
+        assert!(error.to_string().contains("joining it already"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_connections_have_counted_stays_when_they_are_over() {
+        let host = host();
+        let counted = |channel, sent| {
+            let connection = connection(&host, "radio", channel);
+            let counters: &Counters = connection.counters();
+            counters.sent.add(sent);
+            host.0.admit(&connection).expect("there is room");
+            connection
+        };
+        let (first, second) = (counted(1, 30), counted(2, 12));
+        let sent = || -> Vec<u64> {
+            let all = host.snapshot();
+            all.iter().map(|one| one.stats.sent).collect()
+        };
+        assert_eq!(sent(), [30, 12]);
+        for connection in [first, second] {
+            host.0.forget(connection.id());
+        }
+        assert_eq!(sent(), [30, 12]);
+        assert!(host.snapshot().iter().all(|one| one.place.is_none()));
+        counted(3, 5);
+        assert_eq!(sent(), [35, 12]);
     }
 }

@@ -3,9 +3,10 @@
 //! A file is indexed once when it is opened, by its page headers alone: links (a chained file has
 //! several, one after another), their pre-skip and length, and a page about every second to seek to. The
 //! packets themselves come from the `ogg` crate, which checks every page's checksum. Only the first
-//! Opus stream of a link is read; mapping families beyond mono and stereo are refused.
+//! Opus stream of a link is read; mapping families beyond mono and stereo are refused. A file with a packet
+//! over [`LARGEST_PACKET`] is refused at once: whoever reads a packet holds it as a whole.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
@@ -24,6 +25,10 @@ const INDEX_STEP: u64 = RATE as u64;
 const MOST_PAGES: usize = 1 << 22;
 /// The highest granule position that is believed: over a year. The sum of all links cannot overflow.
 const MOST_GRANULE: u64 = 1 << 41;
+/// The largest packet of any stream in the file, bytes: a comment with a cover picture fits.
+const LARGEST_PACKET: u64 = 16 << 20;
+/// The largest packet of audio: 48 frames of 1,275 bytes, their lengths, and some padding.
+const LARGEST_AUDIO: usize = 64 << 10;
 /// Packets of one page that are held at once; a page has at most 255 of them.
 const PAGE_PACKETS: usize = 255;
 
@@ -42,6 +47,9 @@ pub enum Error {
     /// The header is not understood.
     #[error("its Opus header is not understood: {0}")]
     Header(&'static str),
+    /// A packet is too large.
+    #[error("it has a packet of over {0} bytes")]
+    Large(u64),
     /// A packet is none.
     #[error("a broken Opus packet: {0}")]
     Packet(#[from] packet::Invalid),
@@ -177,6 +185,14 @@ impl PageHead {
             body: lacing.iter().map(|&len| u64::from(len)).sum(),
             lacing,
         }))
+    }
+}
+
+impl PageHead {
+    /// Bytes of the last packet, if it goes on with the next page.
+    fn unended(&self) -> u64 {
+        let last = self.lacing.iter().rev().take_while(|&&len| len == 255);
+        255 * last.count() as u64
     }
 }
 
@@ -327,6 +343,9 @@ impl Reader {
             }
             let (last_in_page, last_in_stream) = (packet.last_in_page(), packet.last_in_stream());
             let end = packet.absgp_page();
+            if packet.data.len() > LARGEST_AUDIO {
+                return Err(Error::Large(LARGEST_AUDIO as u64));
+            }
             let layout = packet::parse(&packet.data)?;
             let placed = self.place(Bytes::from(packet.data), layout.samples());
             self.page.push_back(placed);
@@ -367,6 +386,9 @@ impl Reader {
 /// Reads the page headers of a whole file.
 fn index(file: &mut BufReader<File>) -> Result<Vec<Link>, Error> {
     let mut links: Vec<Link> = Vec::new();
+    // Bytes of the packet of each stream that goes on with its next page, and of all of them.
+    let mut open: HashMap<u32, u64> = HashMap::new();
+    let mut held = 0;
     let mut offset = 0;
     for page in 0..MOST_PAGES {
         let Some(head) = PageHead::read(file)? else {
@@ -376,6 +398,20 @@ fn index(file: &mut BufReader<File>) -> Result<Vec<Link>, Error> {
             break;
         };
         let size = 27 + head.lacing.len() as u64 + head.body;
+        let before = open.remove(&head.serial).unwrap_or(0);
+        held -= before;
+        let mut unended = head.unended();
+        if unended > 0 {
+            // Without an end in this page, it is all of one packet.
+            if unended == head.body {
+                unended += before;
+            }
+            held += unended;
+            open.insert(head.serial, unended);
+            if held > LARGEST_PACKET {
+                return Err(Error::Large(LARGEST_PACKET));
+            }
+        }
         if head.first {
             let mut start = vec![0; head.body.min(64) as usize];
             file.read_exact(&mut start)?;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use rtrb::Consumer;
 
 use super::packet::{RATE, SILENCE, SILENCE_SAMPLES};
+use super::priority;
 use super::stats::Counters;
 
 /// Later than this is counted.
@@ -188,7 +189,7 @@ impl Pacer {
             .name("voice:pacer".into())
             .stack_size(256 << 10);
         let thread = builder.spawn(move || {
-            super::priority::raise();
+            priority::raise(priority::PACER);
             run(&changed);
         })?;
         Ok(Self {

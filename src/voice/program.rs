@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rtrb::Producer;
@@ -56,7 +56,8 @@ pub struct Program {
     /// Identity.
     pub id: u64,
     mixer: Mixer,
-    encoder: Encoder,
+    /// Made when it is needed first: most of what a connection holds.
+    encoder: Option<Encoder>,
     settings: Settings,
     ends: Ends,
     /// What the mixer tells, until it is heard.
@@ -68,6 +69,8 @@ pub struct Program {
     running: bool,
     /// The encoder still has the last milliseconds of sound: it looks ahead.
     held: bool,
+    /// Frames that the pacer had missed when it was asked last.
+    missed: u64,
 }
 
 impl Program {
@@ -77,11 +80,13 @@ impl Program {
     /// When libopus does not take the settings.
     pub fn new(id: u64, settings: Settings, ends: Ends) -> Result<Self, opus::Error> {
         let channels = settings.channels();
+        // Whether libopus takes them is known at once.
+        Encoder::new(&settings)?;
         ends.counters.complexity.set(u64::from(settings.complexity));
         Ok(Self {
             id,
             mixer: Mixer::new(channels),
-            encoder: Encoder::new(&settings)?,
+            encoder: None,
             mix: vec![0.0; settings.frame as usize * channels].into(),
             settings,
             ends,
@@ -89,6 +94,7 @@ impl Program {
             silent: TAIL + 1,
             running: false,
             held: false,
+            missed: 0,
         })
     }
 
@@ -126,10 +132,11 @@ impl Program {
             if !self.events.may_step() {
                 break;
             }
-            self.mixer.settle(&mut self.events);
+            // First, because it is the usual case.
             if self.ahead() >= AHEAD || self.ends.frames.is_full() {
                 return Wants::Nothing;
             }
+            self.mixer.settle(&mut self.events);
             if self.mixer.is_idle() {
                 if self.silent > TAIL {
                     return Wants::Nothing;
@@ -196,12 +203,20 @@ impl Program {
 
     fn encode(&mut self, cap: u8) -> Frame {
         let began = Instant::now();
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            // Fails only without memory: it took the settings before.
+            none => match Encoder::new(&self.settings) {
+                Ok(made) => none.insert(made),
+                Err(_) => return Frame::Silence,
+            },
+        };
         let complexity = self.settings.complexity.min(cap);
-        self.encoder.set_complexity(complexity);
+        encoder.set_complexity(complexity);
         self.ends.counters.complexity.set(u64::from(complexity));
         self.events.now += u64::from(self.settings.frame);
         self.mixer.mix(&mut self.mix, &mut self.events);
-        let frame = match self.encoder.encode(&self.mix) {
+        let frame = match encoder.encode(&self.mix) {
             // DTX: nothing is sent.
             Ok(packet) if packet.len() <= 2 => Frame::Packet(Bytes::new(), self.settings.frame),
             Ok(packet) => Frame::Packet(Bytes::copy_from_slice(packet), self.settings.frame),
@@ -211,13 +226,9 @@ impl Program {
         frame
     }
 
-    /// Frames that the pacer missed so far.
-    pub fn missed(&self) -> u64 {
-        self.ends.counters.missed.get()
-    }
-
-    /// Time that went into mixing and encoding so far.
-    pub fn busy(&self) -> Duration {
-        Duration::from_nanos(self.ends.counters.encode_time.get())
+    /// Whether the pacer has missed a frame since this was asked last.
+    pub fn has_missed(&mut self) -> bool {
+        let missed = self.ends.counters.missed.get();
+        std::mem::replace(&mut self.missed, missed) != missed
     }
 }

@@ -36,7 +36,7 @@ pub fn base64(packets: &[Vec<u8>]) -> Vec<String> {
 }
 
 /// Says packets as the first person in the lounge.
-async fn speak(stage: &Stage, packets: &[Vec<u8>]) {
+pub async fn speak(stage: &Stage, packets: &[Vec<u8>]) {
     let world = &stage.world;
     let body = json!({
         "userId": world.person(0), "channelId": world.channel("Lounge"), "packets": base64(packets),
@@ -45,7 +45,7 @@ async fn speak(stage: &Stage, packets: &[Vec<u8>]) {
     assert_eq!(spoken["spoken"], packets.len(), "{spoken}");
 }
 
-async fn join(stage: &Stage) {
+pub async fn join(stage: &Stage) {
     let world = &stage.world;
     world
         .act(

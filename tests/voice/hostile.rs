@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use argon_host::voice::source::Source;
 use argon_host::voice::source::feed::{self, Plan, Pulled};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -104,6 +105,85 @@ fn seal(bytes: &mut [u8]) {
         });
         page[22..26].copy_from_slice(&sum.to_le_bytes());
         at = end;
+    }
+}
+
+/// A page of an Ogg stream (RFC 3533), without its checksum.
+fn page(kind: u8, granule: u64, number: u32, lacing: &[u8]) -> Vec<u8> {
+    let body: usize = lacing.iter().map(|&len| usize::from(len)).sum();
+    let mut page = b"OggS\0".to_vec();
+    page.push(kind);
+    page.extend(granule.to_le_bytes());
+    page.extend(7u32.to_le_bytes());
+    page.extend(number.to_le_bytes());
+    page.extend([0; 4]);
+    page.push(lacing.len() as u8);
+    page.extend(lacing);
+    page.resize(page.len() + body, 0xff);
+    page
+}
+
+/// An Opus stream with these pages of audio behind its headers.
+fn opus_with(audio: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut head = page(2, 0, 0, &[19]);
+    head.truncate(28);
+    head.extend(b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0");
+    let mut tags = page(0, 0, 1, &[16]);
+    tags.truncate(28);
+    tags.extend(b"OpusTags\0\0\0\0\0\0\0\0");
+    let mut file = [head, tags].concat();
+    audio.for_each(|page| file.extend(page));
+    seal(&mut file);
+    file
+}
+
+#[test]
+fn a_packet_as_large_as_its_file_is_refused_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("large.opus");
+    // 20 MB that are one packet.
+    let pages = (0..308).map(|number| {
+        let kind = u8::from(number > 0);
+        page(kind, u64::MAX, number + 2, &[255; 255])
+    });
+    std::fs::write(&path, opus_with(pages)).expect("a file");
+    let memory = peak();
+    let error = Source::open(&path, 2).err().expect("it is too large");
+    assert_eq!(error.to_string(), "it has a packet of over 16777216 bytes");
+    assert!(peak() - memory < 1 << 20);
+    // A small one, but no packet of audio is so large.
+    let pages = [
+        page(0, u64::MAX, 2, &[255; 255]),
+        page(1, u64::MAX, 3, &[255; 255]),
+        page(5, 960, 4, &[9]),
+    ];
+    std::fs::write(&path, opus_with(pages.into_iter())).expect("a file");
+    let Ok(Source::Opus(mut reader)) = Source::open(&path, 2) else {
+        panic!("it is an Opus file");
+    };
+    let error = reader.read().expect_err("it is too large");
+    assert_eq!(error.to_string(), "it has a packet of over 65536 bytes");
+}
+
+/// Positions at the end of what 64 bits can count.
+#[test]
+fn positions_that_make_no_sense_are_not_believed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("late.opus");
+    for granule in [u64::MAX - 1, i64::MAX as u64, 1 << 42, 0] {
+        let pages = (0..3).map(|number| {
+            let kind = if number == 2 { 4 } else { 0 };
+            page(
+                kind,
+                granule - granule.min(2 - number),
+                2 + number as u32,
+                &[3, 3],
+            )
+        });
+        std::fs::write(&path, opus_with(pages)).expect("a file");
+        for start in [0, 1, 48_000, u64::MAX >> 1] {
+            assert!(read(&path, start, 2), "{granule} from {start}");
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod hearing;
 mod hostile;
 mod lost;
 mod passing;
+mod renewal;
+mod rooms;
 mod samples;
 mod sound;
 mod stage;

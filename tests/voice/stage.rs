@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::support::{PATIENCE, Process, World, embedded_bot, run_embedded};
+use crate::support::{self, PATIENCE, Process, Sim, World, embedded_bot, run_embedded};
 
 /// The files of the tests.
 pub fn data() -> PathBuf {
@@ -25,32 +25,30 @@ impl Stage {
     /// Starts a bot whose script is `stage`: what is written as `!go` runs `body` in a handler, with
     /// `voice` joined in the lounge (with those options). It says `done` when it is over.
     pub async fn start(options: &str, body: &str) -> Self {
-        let script = format!(
-            "argon.on('messageCreate', function(event)
-                local text = event.message.text or ''
-                if text:sub(1, 3) ~= '!go' then return end
-                local channelId = text:sub(5)
-                local spaceId = event.spaceId :: string
-                local ok, problem = pcall(function()
-                    local voice = argon.voice.join{{ spaceId = spaceId, channelId = channelId, {options} }}
-                    {body}
-                end)
-                event:reply(ok and 'done' or tostring(problem))
-            end)"
-        );
-        Self::with(&[("stage.luau", &script)]).await
+        Self::with(&[("stage.luau", &script(options, body))]).await
     }
 
     /// Starts a bot with these scripts.
     pub async fn with(scripts: &[(&str, &str)]) -> Self {
         let dir = embedded_bot(scripts, "");
-        let audio = dir.path().join("audio");
-        std::fs::create_dir(&audio).expect("a folder");
-        for file in std::fs::read_dir(data()).expect("the files") {
-            let file = file.expect("a file").path();
-            std::fs::copy(&file, audio.join(file.file_name().expect("a name"))).expect("a copy");
-        }
+        copy_audio(dir.path());
         let (process, world) = run_embedded(dir.path(), &[]).await;
+        Self::of(process, world, dir).await
+    }
+
+    /// Starts a bot with these scripts at a server of its own.
+    pub async fn at(sim: &Sim, scripts: &[(&str, &str)]) -> Self {
+        let (url, token) = (&sim.base, &sim.token);
+        let config = format!("[bot]\ntoken = \"{token}\"\n[server]\nurl = \"{url}\"\n");
+        let dir = support::bot(&config, scripts);
+        copy_audio(dir.path());
+        let world = World::at(url).await;
+        let mut process = Process::start(dir.path(), &["run"], &[]);
+        process.line("live").await;
+        Self::of(process, world, dir).await
+    }
+
+    async fn of(process: Process, world: World, dir: tempfile::TempDir) -> Self {
         let state = world.get("state").await;
         let members = state["spaces"][0]["members"]
             .as_array()
@@ -121,6 +119,32 @@ impl Stage {
             STANDARD.decode(data).expect("base64")
         });
         (times.collect(), data.collect())
+    }
+}
+
+/// The script of [`Stage::start`].
+pub fn script(options: &str, body: &str) -> String {
+    format!(
+            "argon.on('messageCreate', function(event)
+                local text = event.message.text or ''
+                if text:sub(1, 3) ~= '!go' then return end
+                local channelId = text:sub(5)
+                local spaceId = event.spaceId :: string
+                local ok, problem = pcall(function()
+                    local voice = argon.voice.join{{ spaceId = spaceId, channelId = channelId, {options} }}
+                    {body}
+                end)
+                event:reply(ok and 'done' or tostring(problem))
+            end)"
+    )
+}
+
+fn copy_audio(dir: &Path) {
+    let audio = dir.join("audio");
+    std::fs::create_dir(&audio).expect("a folder");
+    for file in std::fs::read_dir(data()).expect("the files") {
+        let file = file.expect("a file").path();
+        std::fs::copy(&file, audio.join(file.file_name().expect("a name"))).expect("a copy");
     }
 }
 

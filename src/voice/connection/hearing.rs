@@ -9,7 +9,7 @@ use crate::voice::mixer::Command;
 use crate::voice::receive::recorder::{Recorder, Recording};
 use crate::voice::receive::{Ear, Format, Hearing};
 use crate::voice::session::dial::Endpoint;
-use crate::voice::session::{Report, Session, Tokens};
+use crate::voice::session::{RENEW, Report, Session, Tokens};
 use crate::voice::{Error, Happening};
 
 /// Participants that are heard at once.
@@ -165,6 +165,7 @@ impl Connection {
             report: Box::new(report),
             opened: Box::new(|| {}),
             counters: Arc::default(),
+            renew: RENEW,
         })
     }
 

@@ -158,11 +158,11 @@ fn address(base: &str, endpoint: &Endpoint) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// Opens a socket and waits until it is ready.
+/// Opens a socket. Nothing may be sent before it is [`ready`].
 ///
 /// # Errors
-/// Why it is not.
-pub async fn dial(grant: &Grant, endpoint: &Endpoint) -> Result<Socket, Failure> {
+/// Why it does not open.
+pub async fn connect(grant: &Grant, endpoint: &Endpoint) -> Result<Socket, Failure> {
     let url = address(&grant.base, endpoint)?;
     let mut request = url
         .as_str()
@@ -182,23 +182,31 @@ pub async fn dial(grant: &Grant, endpoint: &Endpoint) -> Result<Socket, Failure>
     let opened = tokio::time::timeout(PATIENCE, opened)
         .await
         .map_err(|_| Failure::Silent)?;
-    let (mut socket, _) = opened.map_err(|error| match error {
+    let (socket, _) = opened.map_err(|error| match error {
         tungstenite::Error::Http(response) => match response.status() {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Failure::Refused(status),
             status => Failure::Status(status),
         },
         error => Failure::Unreachable(Box::new(error)),
     })?;
-    let ready = tokio::time::timeout(PATIENCE, ready(&mut socket));
-    ready.await.map_err(|_| Failure::Silent)??;
     Ok(socket)
 }
 
-async fn ready(socket: &mut Socket) -> Result<(), Failure> {
+/// Waits until the server takes packets.
+///
+/// # Errors
+/// Why it does not.
+pub async fn ready(socket: Socket) -> Result<Socket, Failure> {
+    tokio::time::timeout(PATIENCE, until_ready(socket))
+        .await
+        .map_err(|_| Failure::Silent)?
+}
+
+async fn until_ready(mut socket: Socket) -> Result<Socket, Failure> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => match Status::parse(&text) {
-                Some(Status::Ready) => return Ok(()),
+                Some(Status::Ready) => return Ok(socket),
                 Some(Status::Error(message)) => return Err(Failure::Said(message)),
                 _ => {}
             },

@@ -2,7 +2,9 @@
 //!
 //! * A socket that is lost is opened again, at once and then with growing pauses, each time with a fresh
 //!   token; meanwhile the mixer stands still, so that the audio goes on where it was.
-//! * Before a token's two hours are over, a second socket is opened beside the first and takes over.
+//! * Before a token's two hours are over, a second socket is opened beside the first and takes over
+//!   ([`Renewal`]). The server lets a bot speak in a room once, and ends the first by itself: what is due
+//!   meanwhile waits, at most for [`HOLD`], so that only what is on the wire can be lost between the two.
 //! * What the server ends on purpose (`error` after `ready`: kicked, the call is over, replaced) stays
 //!   ended: the script is told, and may join again.
 //! * A server that says nothing for [`SILENT`] (it pings every 30 s) is gone.
@@ -10,6 +12,7 @@
 pub mod dial;
 pub mod line;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,13 +32,15 @@ use super::receive::Ear;
 use crate::config::Secret;
 use crate::contract;
 use crate::rest::{Call, Caller, Client};
-use dial::{Endpoint, Failure, Grant, Socket, Status, dial};
+use dial::{Endpoint, Failure, Grant, Socket, Status, connect, ready};
 use line::Intake;
 
 /// How long the server may say nothing at all.
 const SILENT: Duration = Duration::from_secs(75);
 /// When a fresh token is asked for: ten minutes before the old one ends.
-const RENEW: Duration = Duration::from_secs(110 * 60);
+pub const RENEW: Duration = Duration::from_secs(110 * 60);
+/// How long packets wait for the successor of a socket, once it is connected and not ready yet.
+const HOLD: Duration = Duration::from_millis(600);
 /// The pause before another attempt to renew.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 /// How long a packet may take to be written.
@@ -139,6 +144,8 @@ pub struct Session {
     pub opened: Box<dyn Fn() + Send + Sync>,
     /// What is counted.
     pub counters: Arc<super::stats::Counters>,
+    /// How long a socket lasts until another takes over; [`RENEW`] suits the platform.
+    pub renew: Duration,
 }
 
 /// How a socket ended.
@@ -152,7 +159,6 @@ impl Session {
     /// Runs until it is over. `first` is told when the first socket is ready, or why it never will be.
     pub async fn run(mut self, first: oneshot::Sender<Result<(), Error>>) {
         let over = self.keep(first).await;
-        self.set_open(false);
         self.drain(true);
         (self.report)(Report::Over(over));
     }
@@ -163,7 +169,7 @@ impl Session {
         let mut failed = 0;
         loop {
             let opened = {
-                let mut opening = std::pin::pin!(open(&self.tokens, &self.endpoint));
+                let mut opening = std::pin::pin!(open_ready(&self.tokens, &self.endpoint));
                 loop {
                     tokio::select! {
                         opened = &mut opening => break opened,
@@ -239,15 +245,6 @@ impl Session {
         }
     }
 
-    fn set_open(&self, open: bool) {
-        if let Some(intake) = &self.intake {
-            intake.line.set_open(open);
-        }
-        if open {
-            (self.opened)();
-        }
-    }
-
     /// Tells the mixer's events; drops packets if there is no socket for them.
     fn drain(&mut self, packets: bool) {
         if let Some(intake) = &mut self.intake {
@@ -256,9 +253,9 @@ impl Session {
     }
 
     async fn talk(&mut self, mut socket: Socket) -> End {
-        self.set_open(true);
+        set_open(&self.intake, &self.opened, true);
         let end = self.exchange(&mut socket).await;
-        self.set_open(false);
+        set_open(&self.intake, &self.opened, false);
         if matches!(end, End::Asked) {
             // What was due is still sent. If that fails, there is nobody to say goodbye to.
             let _ = send(&mut self.intake, &self.report, &mut socket).await;
@@ -278,56 +275,149 @@ impl Session {
             ear,
             stop,
             report,
+            opened,
+            renew,
             ..
         } = self;
         let mut heard = Instant::now();
-        let mut renew = heard + RENEW;
-        let mut renewing = None;
+        let mut renew_at = heard + *renew;
+        let mut renewal = Renewal::None;
+        // How this socket ended, while its successor is on its way.
+        let mut over = None;
         loop {
             let quiet = ear.as_ref().and_then(Ear::deadline).map(Instant::from_std);
-            tokio::select! {
-                () = has_something(intake) => {
-                    if let Err(reason) = send(intake, report, socket).await {
-                        return End::Lost(reason);
+            let hold = renewal.hold();
+            let idle = matches!(renewal, Renewal::None);
+            let event = tokio::select! {
+                () = has_something(intake), if over.is_none() && hold.is_none() => {
+                    match send(intake, report, socket).await {
+                        Ok(()) => None,
+                        Err(reason) => Some(End::Lost(reason)),
                     }
                 }
-                message = socket.next() => {
+                () = sleep_until(hold) => {
+                    renewal.release();
+                    None
+                }
+                message = socket.next(), if over.is_none() => {
                     heard = Instant::now();
                     match message {
-                        Some(Ok(message)) => if let Some(end) = read(ear, report, message) {
-                            return end;
-                        },
-                        Some(Err(error)) => return End::Lost(error.to_string()),
-                        None => return End::Lost("the server closed the connection".into()),
+                        Some(Ok(message)) => read(ear, report, message),
+                        Some(Err(error)) => Some(End::Lost(error.to_string())),
+                        None => Some(End::Lost("the server closed the connection".into())),
                     }
                 }
-                () = tokio::time::sleep_until(heard + SILENT) => {
-                    return End::Lost("the server has gone silent".into());
+                () = tokio::time::sleep_until(heard + SILENT), if over.is_none() => {
+                    Some(End::Lost("the server has gone silent".into()))
                 }
                 () = sleep_until(quiet) => {
                     if let Some(ear) = ear {
                         ear.wait(std::time::Instant::now());
                     }
+                    None
                 }
-                () = tokio::time::sleep_until(renew), if renewing.is_none() && tokens.is_renewable() => {
-                    renewing = Some(Box::pin(open(tokens, endpoint)));
+                () = tokio::time::sleep_until(renew_at), if idle && tokens.is_renewable() => {
+                    renewal = Renewal::Opening(Box::pin(open(tokens, endpoint)));
+                    None
                 }
-                opened = pending(&mut renewing) => {
-                    renewing = None;
-                    match opened {
-                        Ok(newer) => {
-                            tokio::spawn(close(std::mem::replace(socket, newer)));
-                            renew = Instant::now() + RENEW;
+                step = renewal.step() => {
+                    renewal = match step {
+                        Step::Opened(newer) => Renewal::Greeting(
+                            Box::pin(ready(newer)),
+                            Some(Instant::now() + HOLD),
+                        ),
+                        Step::Ready(newer) => {
+                            let old = std::mem::replace(socket, newer);
+                            match over.take() {
+                                None => drop(tokio::spawn(close(old))),
+                                Some(_) => set_open(intake, opened, true),
+                            }
+                            heard = Instant::now();
+                            renew_at = heard + *renew;
+                            Renewal::None
                         }
-                        Err(error) => {
+                        Step::Failed(error) => {
+                            if let Some(end) = over.take() {
+                                return end;
+                            }
                             tracing::debug!("voice: the token is not renewed yet: {error}");
-                            renew = Instant::now() + RENEW_AGAIN;
+                            renew_at = Instant::now() + RENEW_AGAIN;
+                            Renewal::None
                         }
-                    }
+                    };
+                    None
                 }
                 () = stopped(stop) => return End::Asked,
+            };
+            match event {
+                None => {}
+                Some(end) if matches!(renewal, Renewal::None) => return end,
+                // Its successor may be why.
+                Some(end) => {
+                    set_open(intake, opened, false);
+                    over = Some(end);
+                }
             }
         }
+    }
+}
+
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The second socket, while the first still talks.
+enum Renewal<'a> {
+    None,
+    /// A token is asked for, and a connection opened.
+    Opening(Pending<'a, Result<Socket, Opening>>),
+    /// It is connected: from any moment on the server takes packets only there. Until when they wait.
+    Greeting(Pending<'a, Result<Socket, Failure>>, Option<Instant>),
+}
+
+/// How a renewal goes on.
+enum Step {
+    Opened(Socket),
+    Ready(Socket),
+    Failed(Opening),
+}
+
+impl Renewal<'_> {
+    /// Until when packets wait.
+    fn hold(&self) -> Option<Instant> {
+        match self {
+            Renewal::Greeting(_, hold) => *hold,
+            Renewal::None | Renewal::Opening(_) => None,
+        }
+    }
+
+    /// Packets wait no longer.
+    fn release(&mut self) {
+        if let Renewal::Greeting(_, hold) = self {
+            *hold = None;
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        match self {
+            Renewal::None => std::future::pending().await,
+            Renewal::Opening(opening) => match opening.await {
+                Ok(socket) => Step::Opened(socket),
+                Err(error) => Step::Failed(error),
+            },
+            Renewal::Greeting(greeting, _) => match greeting.await {
+                Ok(socket) => Step::Ready(socket),
+                Err(failure) => Step::Failed(Opening::Socket(failure)),
+            },
+        }
+    }
+}
+
+/// Packets are wanted now, or not: then the mixer stands still.
+fn set_open(intake: &Option<Intake>, opened: &(dyn Fn() + Send + Sync), open: bool) {
+    if let Some(intake) = intake {
+        intake.line.set_open(open);
+    }
+    if open {
+        opened();
     }
 }
 
@@ -389,9 +479,16 @@ enum Opening {
     Socket(Failure),
 }
 
+/// A connected socket with a fresh token.
 async fn open(tokens: &Tokens, endpoint: &Endpoint) -> Result<Socket, Opening> {
     let grant = tokens.grant().await.map_err(Opening::Token)?;
-    dial(&grant, endpoint).await.map_err(Opening::Socket)
+    connect(&grant, endpoint).await.map_err(Opening::Socket)
+}
+
+/// The same, once it takes packets.
+async fn open_ready(tokens: &Tokens, endpoint: &Endpoint) -> Result<Socket, Opening> {
+    let socket = open(tokens, endpoint).await?;
+    ready(socket).await.map_err(Opening::Socket)
 }
 
 /// The pause before an attempt after so many failures; up to a fifth longer or shorter by `roll`, 0 to 1.
@@ -438,13 +535,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn pending<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }

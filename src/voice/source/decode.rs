@@ -2,9 +2,12 @@
 //! AAC and M4A), `Channels` mixes down or up, `Resampler` (rubato) changes the rate.
 //!
 //! A broken packet is left out, as players do; [`MOST_BROKEN`] in a row end the file with an error.
-//! The length is exact: a resampled file has `frames * 48000 / rate` samples, rounded.
+//! The length is exact: what encoders put before and behind the audio is left out (by symphonia for MP3
+//! and Vorbis, by [`Edit`] for MP4), and a resampled file has `frames * 48000 / rate` samples, rounded. A seek
+//! begins [`SETTLE`] before its target, so that a decoder that builds on the packet before has it.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
@@ -12,18 +15,25 @@ use rubato::{Fft, FixedSync, Indexing, Resampler as _};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Symphonia;
 use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
 use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::meta::{MetadataOptions, RawValue};
+use symphonia::core::packet::Packet;
 use symphonia::core::units::{Time, TimeBase};
 
 use super::Error;
+use super::edit::Edit;
 use crate::voice::packet::RATE;
 
 /// Broken packets in a row that are left out.
 const MOST_BROKEN: u32 = 50;
 /// Sample rates that are resampled, Hz.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
+/// What is decoded before the target of a seek, samples at 48 kHz: 100 ms.
+const SETTLE: u64 = RATE as u64 / 10;
+/// The comment in which Apple's encoders say which part is heard.
+const ITUNES: &str = "com.apple.iTunes:iTunSMPB";
 /// Frames that go through the resampler at once.
 const CHUNK: usize = 1_024;
 
@@ -38,8 +48,13 @@ pub struct Decoded {
     rate: u32,
     channels: usize,
     resampler: Option<Resampler>,
-    /// Frames at the file's rate that are dropped: a seek ends before its target.
+    /// The part of it that is heard.
+    edit: Edit,
+    /// The frame that a seek wants to hear first, until the first packet tells how far that is.
+    goal: Option<u64>,
+    /// Frames at the file's rate that are dropped next, and those that are still heard behind them.
     drop: u64,
+    left: u64,
     broken: u32,
     /// As decoded, and in the wanted channels.
     raw: Vec<f32>,
@@ -54,8 +69,9 @@ impl Decoded {
         if let Some(extension) = path.extension().and_then(|text| text.to_str()) {
             hint.with_extension(extension);
         }
+        let mut again = file.try_clone()?;
         let stream = MediaSourceStream::new(Box::new(file), Default::default());
-        let format = symphonia::default::get_probe()
+        let mut format = symphonia::default::get_probe()
             .probe(
                 &hint,
                 stream,
@@ -78,6 +94,17 @@ impl Decoded {
             .map_err(|error| Error::Broken(error.to_string()))?;
         let rate = parameters.sample_rate.unwrap_or(0);
         let (id, time_base, frames) = (track.id, track.time_base, track.num_frames);
+        let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
+        let edit = match is_mp4 {
+            true => {
+                // Both handles have one position.
+                let at = again.stream_position()?;
+                let edit = Edit::of_track(&mut again, id);
+                again.seek(SeekFrom::Start(at))?;
+                edit.or_else(|| Edit::of_comment(&comment(&mut *format)?, rate))
+            }
+            false => None,
+        };
         let mut decoded = Self {
             track: id,
             time_base,
@@ -85,7 +112,10 @@ impl Decoded {
             rate,
             channels,
             resampler: None,
+            edit: edit.unwrap_or(Edit::NONE),
+            goal: None,
             drop: 0,
+            left: u64::MAX,
             broken: 0,
             raw: Vec::new(),
             mixed: Vec::new(),
@@ -94,6 +124,8 @@ impl Decoded {
             decoder,
         };
         decoded.set_rate(rate)?;
+        decoded.drop = decoded.edit.skip(rate);
+        decoded.left = decoded.edit.keep(rate).unwrap_or(u64::MAX);
         Ok(decoded)
     }
 
@@ -113,32 +145,51 @@ impl Decoded {
 
     /// Samples at 48 kHz in all, if the file says so.
     pub fn duration(&self) -> Option<u64> {
-        self.frames
-            .map(|frames| (u128::from(frames) * u128::from(RATE) / u128::from(self.rate)) as u64)
+        let there = self
+            .frames
+            .map(|frames| frames.saturating_sub(self.edit.skip(self.rate)));
+        let heard = match (there, self.edit.keep(self.rate)) {
+            (Some(there), Some(keep)) => there.min(keep),
+            (there, keep) => there.or(keep)?,
+        };
+        Some(scaled(heard, self.rate, RATE))
     }
 
     /// Goes to that many samples (48 kHz) from the beginning.
     pub fn seek(&mut self, target: u64) -> Result<(), Error> {
-        let seconds = target as f64 / f64::from(RATE);
+        let target = scaled(target, RATE, self.rate);
+        let goal = target.saturating_add(self.edit.skip(self.rate));
+        let begin = goal.saturating_sub(scaled(SETTLE, RATE, self.rate));
+        let seconds = begin as f64 / f64::from(self.rate);
         let time = Time::try_from_secs_f64(seconds).ok_or(Error::Seek)?;
         let to = SeekTo::Time {
             time,
             track_id: Some(self.track),
         };
-        let sought = match self.format.seek(SeekMode::Accurate, to) {
-            Ok(sought) => sought,
+        match self.format.seek(SeekMode::Accurate, to) {
+            Ok(_) => {}
             Err(Symphonia::SeekError(_)) => return Err(Error::Seek),
             Err(error) => return Err(error.into()),
-        };
+        }
         self.decoder.reset();
-        let behind = (sought.required_ts.get() - sought.actual_ts.get()).max(0) as f64;
-        let seconds = match self.time_base {
-            Some(base) => behind * f64::from(base.numer.get()) / f64::from(base.denom.get()),
-            None => behind / f64::from(self.rate),
-        };
-        self.drop = (seconds * f64::from(self.rate)).round() as u64;
         self.ended = false;
-        self.set_rate(self.rate)
+        self.set_rate(self.rate)?;
+        self.goal = Some(goal);
+        let all = self.edit.keep(self.rate).unwrap_or(u64::MAX);
+        self.left = all.saturating_sub(target);
+        Ok(())
+    }
+
+    /// The frame with which a packet begins.
+    fn beginning(&self, packet: &Packet) -> f64 {
+        let at = packet.pts.get() as f64 + packet.trim_start.get() as f64;
+        match self.time_base {
+            Some(base) => {
+                at * f64::from(base.numer.get()) / f64::from(base.denom.get())
+                    * f64::from(self.rate)
+            }
+            None => at,
+        }
     }
 
     /// Appends some samples, interleaved; false at the end.
@@ -146,15 +197,12 @@ impl Decoded {
         if self.ended {
             return Ok(false);
         }
+        if self.left == 0 {
+            return self.end(out);
+        }
         let packet = match self.format.next_packet() {
             Ok(Some(packet)) => packet,
-            Ok(None) => {
-                self.ended = true;
-                if let Some(resampler) = &mut self.resampler {
-                    resampler.finish(out)?;
-                }
-                return Ok(false);
-            }
+            Ok(None) => return self.end(out),
             // A further link of a chain: other parameters would need another decoder.
             Err(Symphonia::ResetRequired) => {
                 return Err(Error::Broken(
@@ -166,6 +214,7 @@ impl Decoded {
         if packet.track_id != self.track {
             return Ok(true);
         }
+        let beginning = self.beginning(&packet);
         let audio = match self.decoder.decode(&packet) {
             Ok(audio) => audio,
             Err(Symphonia::DecodeError(problem)) => {
@@ -181,16 +230,30 @@ impl Decoded {
         let (rate, from) = (audio.spec().rate(), audio.spec().channels().count());
         audio.copy_to_vec_interleaved(&mut self.raw);
         if rate != self.rate {
+            // The header said something else.
+            self.drop = scaled(self.drop, self.rate, rate);
+            self.left = scaled(self.left, self.rate, rate);
             self.set_rate(rate)?;
         }
         if from == 0 {
             return Ok(true);
         }
-        let dropped = self.drop.min((self.raw.len() / from) as u64) as usize;
-        self.drop -= dropped as u64;
+        let frames = (self.raw.len() / from) as u64;
+        // The first packet after a seek may only prepare the decoder for the next.
+        if frames > 0
+            && let Some(goal) = self.goal.take()
+        {
+            self.drop = (goal as f64 - beginning).round().max(0.0) as u64;
+        }
+        let dropped = self.drop.min(frames);
+        self.drop -= dropped;
+        let heard = self.left.min(frames - dropped);
+        if self.left != u64::MAX {
+            self.left -= heard;
+        }
         self.mixed.clear();
         convert(
-            &self.raw[dropped * from..],
+            &self.raw[dropped as usize * from..(dropped + heard) as usize * from],
             from,
             self.channels,
             &mut self.mixed,
@@ -208,6 +271,36 @@ impl Decoded {
             None => out.extend_from_slice(&self.mixed),
         }
         Ok(true)
+    }
+
+    fn end(&mut self, out: &mut Vec<f32>) -> Result<bool, Error> {
+        self.ended = true;
+        if let Some(resampler) = &mut self.resampler {
+            resampler.finish(out)?;
+        }
+        Ok(false)
+    }
+}
+
+/// So many units of one rate in another, rounded; what cannot be counted stays so.
+fn scaled(units: u64, from: u32, to: u32) -> u64 {
+    if units == u64::MAX {
+        return units;
+    }
+    let from = u128::from(from.max(1));
+    let scaled = (u128::from(units) * u128::from(to) + from / 2) / from;
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+/// What Apple's encoders say of the file, if they made it.
+fn comment(format: &mut dyn FormatReader) -> Option<String> {
+    let mut metadata = format.metadata();
+    let all = metadata.skip_to_latest()?;
+    let mut tags = all.media.tags.iter();
+    let tag = tags.find(|tag| tag.raw.key == ITUNES)?;
+    match &tag.raw.value {
+        RawValue::String(text) => Some(text.to_string()),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! else, and never as a whole.
 
 pub mod decode;
+mod edit;
 pub mod feed;
 pub mod path;
 

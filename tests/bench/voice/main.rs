@@ -1,6 +1,10 @@
-//! How punctual the pacer is, and what mixing and encoding cost, without sockets:
+//! How punctual the pacer is, and what mixing and encoding cost:
 //! `cargo bench --bench voice -- pass 500 60` (connections, seconds) sends an Ogg Opus file untouched,
-//! `-- mix 100 60` decodes, mixes and encodes it in stereo at complexity 5.
+//! `-- mix 100 60` decodes, mixes and encodes it in stereo at complexity 5, both without sockets.
+//! `-- sockets idle 200 5` (or `pass`, `mix`) opens whole connections to an embedded server in another
+//! process, and prints their CPU time and memory. Linux only: the memory comes from /proc.
+
+mod sockets;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -16,6 +20,7 @@ use argon_host::voice::source::feed::{self, Plan};
 use argon_host::voice::stats::Counters;
 use bytes::Bytes;
 use rtrb::RingBuffer;
+use sockets::Work;
 
 /// Notes how late each packet is, microseconds.
 struct Watch(Arc<Mutex<Vec<u32>>>);
@@ -77,18 +82,52 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Memory of this process that is in use, bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|text| text.parse::<u64>().ok())
+        .expect("a size")
+        << 10
+}
+
+/// Prints what that CPU time is for each connection.
+fn per_connection(used: Duration, wall: Duration, connections: usize) {
+    let part = used.as_secs_f64() / wall.as_secs_f64();
+    println!(
+        "CPU: {:.1} % of a core, {:.0} µs for each connection and second",
+        part * 100.0,
+        part / connections as f64 * 1e6,
+    );
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| word != "--bench")
         .collect();
-    let mix = arguments.first().is_some_and(|mode| mode == "mix");
+    let word = |at: usize| arguments.get(at).map_or("pass", String::as_str);
     let number = |at: usize, usual: usize| {
         arguments
             .get(at)
             .and_then(|word| word.parse().ok())
             .unwrap_or(usual)
     };
+    match word(0) {
+        "serve" => return sockets::serve(),
+        "sockets" => {
+            let work = match word(1) {
+                "idle" => Work::Idle,
+                "mix" => Work::Mix,
+                _ => Work::Pass,
+            };
+            return sockets::run(work, number(2, 100), number(3, 10) as u64);
+        }
+        _ => {}
+    }
+    let mix = word(0) == "mix";
     let (connections, seconds) = (number(1, 1), number(2, 10));
     let path = PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -162,11 +201,7 @@ fn main() {
         at(0.999),
         at(1.0),
     );
-    let per = used.as_secs_f64() / wall.as_secs_f64() / connections as f64 * 1e6;
-    println!(
-        "CPU: {:.1} % of a core, {per:.0} µs for each connection and second",
-        used.as_secs_f64() / wall.as_secs_f64() * 100.0
-    );
+    per_connection(used, wall, connections);
     if let Some(each) = time.checked_div(encoded) {
         let each = each / 1000;
         println!("{encoded} frames encoded in {each} µs each; complexity {least} at the end");

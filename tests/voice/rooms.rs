@@ -1,0 +1,179 @@
+//! Who is in the room and who may be: kicked, refused, left; limits; and the platform's older dialect.
+
+use serde_json::json;
+
+use crate::hearing::{join, speak, tone};
+use crate::sound::level;
+use crate::stage::{SILENCE, Stage, data, packets_of, script};
+use crate::support::Sim;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_is_kicked_stays_out_and_may_join_again() {
+    let stage = Stage::start(
+        "",
+        "local reason
+        voice:on('disconnected', function(e)
+            assert(e.final)
+            reason = e.reason
+        end)
+        local track = voice:play('audio/tone.opus', { loop = true })
+        local me = argon.botSelf.getMe().userId
+        argon.members.kick{ spaceId = spaceId, channelId = channelId, userId = me }
+        assert(track:wait() == 'stopped')
+        while not reason do task.wait(0.01) end
+        assert(reason:find('removed from the voice channel', 1, true), reason)
+        assert(voice.state == 'closed' and argon.voice.get(channelId) == nil)
+        local again = argon.voice.join{ spaceId = spaceId, channelId = channelId }
+        assert(again ~= voice and again:play('audio/stereo_20.opus'):wait() == 'finished')",
+    )
+    .await;
+    stage.play().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_leaves_is_told_of_and_heard_again_when_they_come_back() {
+    let mut stage = Stage::start(
+        "",
+        "local user = event.message.sender.userId
+        local left, heard = 0, 0
+        voice:on('targetLeft', function(e)
+            assert(e.userId:lower() == user:lower())
+            left += 1
+            print('has left')
+        end)
+        voice:listen(user, function() heard += 1 end)
+        argon.messages.send{ channelId = event.channelId, text = 'listening' }
+        while heard < 20 do task.wait(0.01) end
+        assert(left == 1, left)",
+    )
+    .await;
+    join(&stage).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    assert_eq!(events.bot_message().await["text"], "listening");
+    speak(&stage, &tone(440.0, 10)).await;
+    let ada = stage.world.person(0);
+    let leave = json!({ "userId": ada, "leave": true });
+    stage.world.act("voice", leave).await;
+    stage.process.line("has left").await;
+    join(&stage).await;
+    speak(&stage, &tone(440.0, 20)).await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "done", "{}", stage.process.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_tried_again_with_another_and_then_an_error() {
+    let script = "argon.on('messageCreate', function(event)
+        local text = event.message.text or ''
+        if text:sub(1, 3) ~= '!go' then return end
+        local ok, e = pcall(function()
+            argon.voice.join{ spaceId = event.spaceId :: string, channelId = text:sub(5) }:leave()
+        end)
+        event:reply(if ok then 'joined' else `{e.code}: {e.message}`)
+    end)";
+    let stage = Stage::with(&[("stage.luau", script)]).await;
+    let mut events = stage.world.events().await;
+    for (count, expected) in [
+        (1, "joined"),
+        (
+            3,
+            "voice_server: the voice server refused the token (401 Unauthorized)",
+        ),
+    ] {
+        let fault = json!({ "kind": "voiceRefuse", "status": 401, "count": count });
+        stage.world.act("fault", fault).await;
+        stage.go().await;
+        let said = events.bot_message().await;
+        assert_eq!(said["text"], expected, "{}", stage.process.output());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_tracks_are_an_error_that_says_so() {
+    let stage = Stage::start(
+        "stereo = true",
+        "for _ = 1, 32 do voice:play('audio/tone.opus', { loop = true, volume = 0.1 }) end
+        local ok, e = pcall(function() voice:play('audio/tone.opus') end)
+        assert(not ok and e.code == 'too_many_tracks', tostring(e))
+        assert(tostring(e):find('32 tracks play at once at most: stop one first', 1, true), tostring(e))
+        assert(#voice:tracks() == 32)
+        voice:stop()
+        while #voice:tracks() > 0 do task.wait(0.01) end
+        assert(voice:play('audio/stereo_20.opus'):wait() == 'finished')",
+    )
+    .await;
+    stage.play().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn music_gives_way_while_somebody_speaks() {
+    let stage = Stage::start(
+        "stereo = true, bitrate = 128000",
+        "local user = event.message.sender.userId
+        local spoke = {}
+        voice:on('speaking', function(e) table.insert(spoke, e.speaking) end)
+        voice:listen(user, function() end)
+        local track = voice:play('audio/tone.flac', { loop = true, duck = 0.25 })
+        task.wait(0.5)
+        argon.messages.send{ channelId = event.channelId, text = 'playing' }
+        while #spoke < 2 do task.wait(0.01) end
+        assert(spoke[1] == true and spoke[2] == false)
+        task.wait(1.2)
+        track:stop()
+        track:wait()",
+    )
+    .await;
+    join(&stage).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    assert_eq!(events.bot_message().await["text"], "playing");
+    speak(&stage, &tone(440.0, 100)).await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "done", "{}", stage.process.output());
+    let (_, packets) = stage.heard().await;
+    let sounds = crate::sound::sounds(&packets);
+    let all: Vec<f32> = sounds.iter().flat_map(|sound| sound.channel(0)).collect();
+    let frames: Vec<f64> = all.chunks_exact(960).map(level).collect();
+    // The edges of the sound are soft.
+    let loud = level(&all[9_600..19_200]);
+    let quiet = frames
+        .iter()
+        .filter(|db| (*db - (loud - 12.04)).abs() < 1.0);
+    let quiet = quiet.count();
+    assert!(
+        quiet >= 50,
+        "only {quiet} frames are 12 dB softer: {frames:.1?}"
+    );
+    let last = frames[frames.len() - 6];
+    assert!((last - loud).abs() < 0.5, "it comes back: {frames:.1?}");
+}
+
+/// A server that says `type` instead of `status`, and has `/audio/connect` only.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_dialect_is_spoken() {
+    let sim = Sim::start_with(&["--voice-status", "type"]).await;
+    let body = "voice:on('disconnected', function(e) print('out', e.final, e.reason) end)
+        voice:play('audio/stereo_20.opus'):wait()
+        local ok, e = pcall(function() voice:listen(event.message.sender.userId, print) end)
+        assert(not ok and tostring(e):find('the voice server answered 404', 1, true), tostring(e))
+        argon.messages.send{ channelId = event.channelId, text = 'played' }
+        while voice.state ~= 'closed' do task.wait(0.01) end";
+    let mut stage = Stage::at(&sim, &[("stage.luau", &script("stereo = true", body))]).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "played", "{}", stage.process.output());
+    let (_, heard) = stage.heard().await;
+    let heard = heard.into_iter().filter(|packet| packet != SILENCE);
+    let song = packets_of(&data().join("stereo_20.opus"));
+    assert!(heard.eq(song), "a packet was changed");
+    let fault = json!({ "kind": "voiceError", "count": 1 });
+    stage.world.act("fault", fault).await;
+    let out = stage.process.line("out").await;
+    assert!(
+        out.contains("true") && out.contains("a fault ended"),
+        "{out}"
+    );
+    assert_eq!(events.bot_message().await["text"], "done");
+}
