@@ -25,6 +25,7 @@ impl Journal {
                     event,
                     scripts,
                     place,
+                    ..
                 } => arrived.push(Arrived {
                     seq,
                     event,

@@ -323,6 +323,7 @@ impl Core {
             seq,
             event,
             place: Place::Timer,
+            sighting: None,
             scripts: [script].into(),
         });
         state.set_timer(script, timer, due);
