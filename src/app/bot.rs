@@ -178,6 +178,7 @@ async fn start(
             base_url: connection.base_url,
             token: connection.token,
             user_id: profile.user_id,
+            catch_up: config.events.catch_up,
             timings: stream::Timings::default(),
         },
         Arc::clone(&inbox),

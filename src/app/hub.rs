@@ -12,16 +12,21 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use crate::contract::{self, Route};
-use crate::rest::{Call, Client, Observer};
-use crate::stream::{self, BoxFuture};
+use crate::rest::{Call, Caller, Client, Observer};
+use crate::stream::{self, BoxFuture, Denied};
 
 /// How long a stream waits for running requests before it opens.
 const ROOM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The part of each rate limit that the search for lost messages may take.
+const SEARCH_SHARE: f64 = 0.25;
 
 /// The go-between of one bot. The client is built with it, so what needs the client is set later.
 pub(super) struct Hub {
     runtime: runtime::Handle,
     client: OnceLock<Client>,
+    /// The search for lost messages, to the rate limiter.
+    search: OnceLock<Caller>,
     stream: Mutex<Option<stream::Handle>>,
     unauthorized: watch::Sender<bool>,
 }
@@ -32,6 +37,7 @@ impl Hub {
         Self {
             runtime: runtime::Handle::current(),
             client: OnceLock::new(),
+            search: OnceLock::new(),
             stream: Mutex::default(),
             unauthorized: watch::Sender::default(),
         }
@@ -153,6 +159,31 @@ impl stream::Host for Hub {
         } else {
             client.set_stream_open(false);
         }
+    }
+
+    fn ask<'a>(
+        &'a self,
+        interface: &'static str,
+        route: &'static str,
+        params: Map<String, Value>,
+    ) -> BoxFuture<'a, Result<Bytes, Denied>> {
+        Box::pin(async move {
+            let (Some(client), Some(route)) =
+                (self.client.get(), contract::route(interface, route))
+            else {
+                return Err(Denied::No("there is no such route".to_owned()));
+            };
+            let caller = *self.search.get_or_init(|| client.caller(SEARCH_SHARE));
+            let call = Call::new(route, params).map_err(|error| Denied::No(error.to_string()))?;
+            client.call(call.caller(caller)).await.map_err(|error| {
+                let reason = error.to_string();
+                match error.status {
+                    500 => Denied::Unclear(reason),
+                    _ if error.may_pass_by_waiting() => Denied::Later(reason),
+                    _ => Denied::No(reason),
+                }
+            })
+        })
     }
 
     fn author<'a>(

@@ -125,12 +125,20 @@ pub static SERVER: SectionKeys = SectionKeys {
 pub static EVENTS: SectionKeys = SectionKeys {
     name: "events",
     doc: "What the bot hears.",
-    keys: &[key(
-        "intents",
-        "\"auto\" or list of intents",
-        "\"auto\"",
-        "`\"auto\"` asks for what the scripts' handlers need; a list asks for exactly that.",
-    )],
+    keys: &[
+        key(
+            "intents",
+            "\"auto\" or list of intents",
+            "\"auto\"",
+            "`\"auto\"` asks for what the scripts' handlers need; a list asks for exactly that.",
+        ),
+        key(
+            "catch_up",
+            "duration",
+            "\"10m\"",
+            "How old a message may be that the stream lost (at a crash, a cut connection, in an outage) and the history still has: it comes as a `messageCreate` with `event.recovered`. `\"0s\"` fetches none.",
+        ),
+    ],
 };
 
 /// `[scripts]`.

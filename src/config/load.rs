@@ -292,8 +292,10 @@ fn events<'t>(reader: &mut Reader<'_>, root: &'t DeTable<'t>, url: &ServerUrl) -
     let intents = reader.read(&section, "intents", |reader, what, node| {
         intents(reader, what, node, url)
     });
+    let catch_up = reader.read(&section, "catch_up", Reader::duration);
     Events {
         intents: intents.unwrap_or(Intents::Auto),
+        catch_up: catch_up.unwrap_or(Duration::from_secs(600)),
     }
 }
 

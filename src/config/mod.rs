@@ -156,6 +156,8 @@ pub enum ServerUrl {
 pub struct Events {
     /// Default: [`Intents::Auto`].
     pub intents: Intents,
+    /// How old a lost message may be that is fetched from the history; default 10 min, zero for none.
+    pub catch_up: Duration,
 }
 
 /// The intents of the stream.

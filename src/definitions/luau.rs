@@ -21,6 +21,7 @@ const SEEN_AS: &[(&str, &str, &str)] = &[
 /// Fields of events that the host adds.
 const ADDED: &[(&str, &str, &str)] = &[
     ("ready", "synthetic", "boolean?"),
+    ("messageCreate", "recovered", "boolean?"),
     ("modalSubmit", "modalInteractionId", "string?"),
 ];
 

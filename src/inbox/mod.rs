@@ -41,6 +41,7 @@ mod queue;
 mod record;
 mod recording;
 mod redaction;
+mod sightings;
 mod store;
 mod timers;
 mod view;
@@ -57,6 +58,7 @@ pub use delivery::{Delivery, Kv, Ledger};
 pub use record::kv_json;
 pub use recording::{Asked, CallRecord, Failing, Recording};
 pub use redaction::Redaction;
+pub use sightings::{Sighting, Sightings};
 pub use store::{
     KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded, VALUE_BYTES, path_in,
 };
@@ -87,6 +89,16 @@ pub struct Event {
     pub payload: String,
     /// When it was read from the socket.
     pub received: Instant,
+}
+
+impl Event {
+    /// What the id of an event begins with that was found in a channel's history: the stream lost it.
+    pub const RECOVERED: &str = "history_";
+
+    /// Whether it was found in a channel's history.
+    pub fn is_recovered(&self) -> bool {
+        self.id.starts_with(Self::RECOVERED)
+    }
 }
 
 /// Where an event stands in the stream.
@@ -255,8 +267,17 @@ impl Inbox {
             .windows
             .iter()
             .map(|(scope, window, _)| (*scope, window.clone()));
-        let journal = Journal::new(Arc::clone(&core), store, bounds, batches, names, windows)
-            .map_err(store::unreadable)?;
+        let sightings = past.sightings.clone();
+        let journal = Journal::new(
+            Arc::clone(&core),
+            store,
+            bounds,
+            batches,
+            names,
+            windows,
+            sightings,
+        )
+        .map_err(store::unreadable)?;
         // What is logged on the thread belongs to the bot whose span this is.
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new()
@@ -283,10 +304,20 @@ impl Inbox {
     /// As [`Inbox::append`], but leaves the journal asleep (unless the inbox is full): for an event with
     /// more right behind it, the last of which is appended or followed by [`Inbox::wake`].
     pub async fn push(&self, event: impl Into<Arc<Event>>, place: Place) {
+        self.push_seen(event, place, None).await;
+    }
+
+    /// As [`Inbox::push`], with the message that the event shows: that it came is kept with it.
+    pub async fn push_seen(
+        &self,
+        event: impl Into<Arc<Event>>,
+        place: Place,
+        sighting: Option<Sighting>,
+    ) {
         let mut event = event.into();
         let mut waited = false;
         loop {
-            event = match self.core.push(event, place) {
+            event = match self.core.push(event, place, sighting) {
                 Ok(()) => break,
                 Err(event) => event,
             };
@@ -309,6 +340,17 @@ impl Inbox {
     /// An event came and was dropped on purpose: the stream goes on after it.
     pub fn pass(&self, id: &str, place: Place) {
         self.core.pass(id.to_owned(), place);
+    }
+
+    /// The stream was opened, at that time (milliseconds since 1970): there may be a gap before what it
+    /// brings.
+    pub fn opened(&self, at: i64) {
+        self.core.tell(Op::Opened { at });
+    }
+
+    /// What was missing in the channel, or in every channel, has been appended.
+    pub fn settled(&self, channel: Option<u128>) {
+        self.core.tell(Op::Settled { channel });
     }
 
     /// A place for the script: it is given what was kept for it, then what comes, as far as it wants it

@@ -512,7 +512,10 @@ impl Guest {
             if marks.synthetic {
                 event.raw_set("synthetic", true)?;
             }
-            if marks.replayed {
+            if arrived.is_recovered() {
+                event.raw_set("recovered", true)?;
+            }
+            if marks.replayed || arrived.is_recovered() {
                 event.raw_set(&self.keys.replayed, true)?;
             }
             if arrived.kind == "modalSubmit" {

@@ -24,6 +24,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +36,7 @@ use super::dispatch::EventRun;
 use super::recall::Question;
 use crate::contract::limits::RANDOM_ID_LIFETIME;
 use crate::contract::{Retry, Route};
-use crate::inbox::{Asked, Ledger, Recorded};
+use crate::inbox::{Asked, KvError, Ledger, Recorded};
 use crate::rest;
 
 /// Answers to questions that change nothing are written down up to this size; a larger one is asked for
@@ -191,6 +192,15 @@ impl Site {
         }
     }
 
+    /// Where to write down the answer to the question.
+    pub(super) fn record(&self, question: u64) -> Record {
+        Record {
+            ledger: self.ledger().clone(),
+            position: self.position.clone(),
+            question,
+        }
+    }
+
     /// Where to write down what changes something. What was read before is written down first: the
     /// handler must read the same when it comes here again.
     pub(super) fn ledger(&self) -> &Ledger {
@@ -201,6 +211,28 @@ impl Site {
             }
         }
         ledger
+    }
+}
+
+/// Where one answer is written down.
+pub(super) struct Record {
+    ledger: Ledger,
+    position: String,
+    question: u64,
+}
+
+impl Record {
+    /// Writes down that the question is about to be asked; see [`Ledger::intend`].
+    pub(super) fn intend(&self) -> impl Future<Output = Result<(), KvError>> + Send + use<> {
+        self.ledger.intend(&self.position, self.question)
+    }
+
+    /// Writes down the answer. A refusal is one, too: the handler that comes here again must go on as it
+    /// went on then.
+    pub(super) fn answered(&self, answer: &Result<Bytes, rest::Error>) {
+        if let Some(answer) = encode(answer) {
+            self.ledger.answered(&self.position, self.question, answer);
+        }
     }
 }
 

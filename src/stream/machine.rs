@@ -416,7 +416,8 @@ fn mask_to_ask(wanted: u64) -> u64 {
     wanted
 }
 
-fn messages_bit() -> u64 {
+/// The intent of messages, as a mask.
+pub fn messages_bit() -> u64 {
     bit("messages")
 }
 

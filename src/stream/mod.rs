@@ -12,8 +12,10 @@
 //!   noticed, reported and replaced.
 //! - Interactions of other bots are left out (`ownership`). Everything else passes as it came: unknown
 //!   types, unknown fields, connection events, also payloads that are no JSON, which the scripts report.
+//! - A message that the platform wrote into a socket that was not read any more is found in the history
+//!   (`catch_up`).
 //! - The payload is moved from the parser to the inbox, never copied, and parsed only where a decision
-//!   needs it: `ready` for the log, interactions for their owner.
+//!   needs it: `ready` for the log, interactions for their owner, messages for their ids.
 //! - When the inbox is full the stream stops reading its socket and the platform keeps what comes.
 //!
 //! An event may have 8 MiB. The crate that parses has no such bound; `allocator` says how memory is
@@ -24,6 +26,7 @@
 //! between threads for each event.
 
 mod backoff;
+mod catch_up;
 mod connection;
 mod deaf;
 mod dedupe;
@@ -35,13 +38,14 @@ mod runner;
 mod settings;
 mod shared;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use ending::Refusal;
-pub use settings::{BoxFuture, Host, Settings, State, Stats, Timings};
+pub use settings::{BoxFuture, Denied, Host, Settings, State, Stats, Timings};
 
 use crate::inbox::{Inbox, Past};
 use connection::Target;
@@ -70,20 +74,25 @@ pub enum Error {
 }
 
 /// Starts a bot's stream: connects at once and appends to `inbox` until it is stopped, or the token is
-/// refused. `past` says where the stream was in a process before this one. `intents` is the mask to ask for; when it changes, the stream is reopened within the budget.
+/// refused. `past` says where the stream was in a process before this one. `intents` is the mask to ask
+/// for; when it changes, the stream is reopened within the budget.
 /// Must be called within a tokio runtime; the host's futures run there.
 pub fn spawn(
     settings: Settings,
     inbox: Arc<Inbox>,
-    past: Past,
+    mut past: Past,
     mut intents: watch::Receiver<u64>,
     host: Arc<dyn Host>,
 ) -> Result<Handle, Error> {
     let target = Target::new(&settings)?;
     let outside = tokio::runtime::Handle::try_current()?;
     let now = Instant::now();
+    let sightings = std::mem::take(&mut past.sightings);
+    let ages = past.windows.iter().map(|(_, _, age)| *age);
+    let heard = ages.min().and_then(|age| now.checked_sub(age));
     let machine = Machine::new(settings.timings, *intents.borrow_and_update(), past, now);
-    let shared = Arc::new(Shared::new(settings.user_id.clone(), machine.state()));
+    let shared = Shared::new(settings.user_id.clone(), machine.state(), sightings);
+    let shared = Arc::new(shared);
     let (signs, signs_here) = mpsc::channel(SIGNS);
     let (stop, stop_here) = watch::channel(false);
     let (end, ended) = oneshot::channel();
@@ -100,6 +109,9 @@ pub fn spawn(
         machine,
         last: None,
         lookups_from: now,
+        heard,
+        search: None,
+        findings: VecDeque::new(),
     };
     let last_word = LastWord {
         shared: Arc::clone(&shared),

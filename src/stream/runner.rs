@@ -6,6 +6,7 @@
 //! [`crate::allocator`]). It is the cheaper way as well: reading, parsing and appending an event
 //! cross no thread.
 
+use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,21 +16,27 @@ use serde::Deserialize;
 use tokio::runtime::Builder;
 use tokio::select;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 
+use super::catch_up::{self, CatchUp, Finding};
 use super::connection::{Connection, Message, Signal, Target};
 use super::ending::{Ending, Refusal};
-use super::machine::{Machine, Next};
+use super::machine::{Machine, Next, messages_bit};
 use super::ownership::Owner;
 use super::settings::{Host, Settings, State};
 use super::shared::{Shared, Sign};
 use crate::allocator::EVENT_BYTES;
-use crate::inbox::{Event, Inbox, Place};
+use crate::inbox::{Event, Inbox, Place, Sighting};
 
 /// An append that takes longer than this was held up by a full inbox.
 const STALL: Duration = Duration::from_millis(500);
 /// After a lookup that failed, interactions pass unasked for this long, so that a REST API that is down
 /// does not stop the stream at every click.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(30);
+
+/// Findings of a search that wait for the stream's thread; when there are more, the search waits.
+const FINDINGS: usize = 16;
 
 /// Everything that the stream's thread owns.
 pub struct Runner {
@@ -47,6 +54,25 @@ pub struct Runner {
     /// The last event of this connection that had an id of its own, to know one that was sent without.
     pub last: Option<Arc<Event>>,
     pub lookups_from: Instant,
+    /// When the last event with a place came.
+    pub heard: Option<Instant>,
+    /// The look through the history that this connection began.
+    pub search: Option<Task>,
+    /// What it found and is not dealt with yet: few, because the search waits.
+    pub findings: VecDeque<Finding>,
+}
+
+/// A search in the background, which ends with this.
+#[derive(Debug)]
+pub struct Task {
+    handle: JoinHandle<()>,
+    findings: mpsc::Receiver<Finding>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
 }
 
 impl Runner {
@@ -89,6 +115,9 @@ impl Runner {
             None => Ending::Lost("the system gave no event loop for the connection".into()),
         };
         drop(open);
+        // What was found and not dealt with is found again.
+        self.search = None;
+        self.findings.clear();
         // The last events may have come together with the end.
         self.inbox.wake();
         self.last = None;
@@ -117,6 +146,9 @@ impl Runner {
             Err(ending) => return ending,
         };
         loop {
+            while let Some(finding) = self.findings.pop_front() {
+                self.deal_with(finding).await;
+            }
             let until = match self.machine.next(Instant::now()) {
                 Next::Read(until) => until,
                 Next::Close(ending) => return ending,
@@ -128,7 +160,10 @@ impl Runner {
                 () = self.something_else(until) => continue,
             };
             match signal {
-                Signal::Opened => self.machine.opened(Instant::now()),
+                Signal::Opened => {
+                    self.machine.opened(Instant::now());
+                    self.look_for_what_is_missing(intents);
+                }
                 Signal::Event(message) => {
                     self.message(message).await;
                     if !connection.more_at_hand() {
@@ -159,13 +194,79 @@ impl Runner {
                     self.machine.history_seen(Instant::now(), written);
                 }
             },
+            finding = found(&mut self.search) => self.findings.push_back(finding),
             () = time => {}
         }
+    }
+
+    /// The connection was opened: there may be a gap before what it brings.
+    fn look_for_what_is_missing(&mut self, intents: u64) {
+        let at = catch_up::now();
+        self.shared.hear(Instant::now());
+        self.shared.resumed.store(false, Relaxed);
+        self.shared.newest.store(0, Relaxed);
+        let is_first = {
+            let mut sightings = self.shared.sightings();
+            let is_first = sightings.since().is_none();
+            sightings.open_gap(at);
+            is_first
+        };
+        self.inbox.opened(at);
+        let reach = self.settings.catch_up;
+        if is_first || reach.is_zero() || intents & messages_bit() == 0 {
+            return self.settle(None);
+        }
+        let (findings, here) = mpsc::channel(FINDINGS);
+        let search = CatchUp {
+            host: Arc::clone(&self.host),
+            shared: Arc::clone(&self.shared),
+            timings: self.settings.timings,
+            reach,
+            away: self.heard.map_or(Duration::MAX, |heard| heard.elapsed()),
+            findings,
+        };
+        let span = tracing::Span::current();
+        self.search = Some(Task {
+            handle: self.outside.spawn(search.run().instrument(span)),
+            findings: here,
+        });
+    }
+
+    async fn deal_with(&mut self, finding: Finding) {
+        match finding {
+            Finding::Settled(channel) => self.settle(channel),
+            Finding::Message(sighting, event) => {
+                let Sighting {
+                    channel, message, ..
+                } = sighting;
+                if self.shared.sightings().has(channel, message) {
+                    return;
+                }
+                if self
+                    .append(&Arc::new(event), Place::Unknown, Some(sighting))
+                    .await
+                {
+                    self.shared.recovered.fetch_add(1, Relaxed);
+                    self.inbox.wake();
+                }
+            }
+        }
+    }
+
+    fn settle(&self, channel: Option<u128>) {
+        let mut sightings = self.shared.sightings();
+        match channel {
+            Some(channel) => sightings.settle(channel),
+            None => sightings.settle_all(),
+        }
+        drop(sightings);
+        self.inbox.settled(channel);
     }
 
     async fn message(&mut self, message: Message) {
         let received = Instant::now();
         self.shared.note_event(&message.kind, received);
+        self.shared.hear(received);
         let was_live = self.machine.is_live();
         let place = self.machine.event(received, &message.kind, &message.id);
         if !was_live {
@@ -203,8 +304,17 @@ impl Runner {
             self.dealt_with(&event, place);
             return;
         }
-        if event.kind == "ready" {
-            log_ready(&event.payload);
+        match event.kind.as_str() {
+            "ready" => log_ready(&event.payload),
+            "resumed" => self.shared.resumed.store(true, Relaxed),
+            _ => {}
+        }
+        let sighting = match event.kind.as_str() {
+            "messageCreate" => Sighting::of_message_create(&event.payload),
+            _ => None,
+        };
+        if let Some(sighting) = sighting {
+            self.shared.newest.fetch_max(sighting.sent, Relaxed);
         }
         let event = Arc::new(event);
         if is_placed(place) {
@@ -214,7 +324,11 @@ impl Runner {
             self.shared.foreign.fetch_add(1, Relaxed);
             tracing::debug!(id = %event.id, kind = %event.kind, "another bot's interaction");
             self.inbox.pass(&event.id, place);
-        } else if !self.append(&event, place).await {
+        } else if sighting.is_some_and(|message| self.was_recovered(message)) {
+            self.shared.duplicates.fetch_add(1, Relaxed);
+            tracing::debug!(id = %event.id, "a message that was found in the history before");
+            self.inbox.pass(&event.id, place);
+        } else if !self.append(&event, place, sighting).await {
             return;
         }
         self.dealt_with(&event, place);
@@ -226,6 +340,7 @@ impl Runner {
     fn dealt_with(&mut self, event: &Event, place: Place) {
         if is_placed(place) {
             self.machine.passed(&event.id);
+            self.heard = Some(event.received);
         }
     }
 
@@ -238,11 +353,19 @@ impl Runner {
     }
 
     /// Leaves the journal asleep. False when the bot was stopped while the inbox was full.
-    async fn append(&mut self, event: &Arc<Event>, place: Place) -> bool {
+    async fn append(
+        &mut self,
+        event: &Arc<Event>,
+        place: Place,
+        sighting: Option<Sighting>,
+    ) -> bool {
         select! {
             biased;
-            () = self.inbox.push(Arc::clone(event), place) => {
+            () = self.inbox.push_seen(Arc::clone(event), place, sighting) => {
                 self.shared.appended.fetch_add(1, Relaxed);
+                if let Some(sighting) = sighting {
+                    self.shared.sightings().see(sighting);
+                }
                 true
             }
             () = stopped(&mut self.stop) => {
@@ -250,6 +373,12 @@ impl Runner {
                 false
             }
         }
+    }
+
+    /// Whether the message was handed out before, because the history was quicker than the stream.
+    fn was_recovered(&self, sighting: Sighting) -> bool {
+        let sightings = self.shared.sightings();
+        sightings.has_recovered(sighting.channel, sighting.message)
     }
 
     async fn is_foreign(&mut self, event: &Event) -> bool {
@@ -390,6 +519,17 @@ async fn changed(intents: &mut watch::Receiver<u64>) -> u64 {
         Ok(()) => *intents.borrow_and_update(),
         // Nobody will change them any more.
         Err(_) => pending().await,
+    }
+}
+
+async fn found(search: &mut Option<Task>) -> Finding {
+    let finding = match search {
+        Some(search) => search.findings.recv().await,
+        None => None,
+    };
+    match finding {
+        Some(finding) => finding,
+        None => pending().await,
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use super::ending::Refusal;
 use crate::config::Secret;
 use crate::contract::limits;
+use bytes::Bytes;
+use serde_json::{Map, Value};
 
 /// How a stream is set up.
 #[derive(Debug, Clone)]
@@ -18,6 +20,9 @@ pub struct Settings {
     pub token: Secret,
     /// The bot's own user id, to tell its messages from others'.
     pub user_id: String,
+    /// How old a message may be that is looked for in the history because the stream may have lost it;
+    /// nothing is looked for when it is zero.
+    pub catch_up: Duration,
     /// How long things take.
     pub timings: Timings,
 }
@@ -52,6 +57,11 @@ pub struct Timings {
     pub deaf: Duration,
     /// The most that asking for a message's author may take; the stream waits for it.
     pub lookup: Duration,
+    /// After so long without an event, the stream has brought what the platform had for it. The search for
+    /// lost messages begins as long after a connect.
+    pub quiet: Duration,
+    /// The most that is waited for that.
+    pub patience: Duration,
 }
 
 impl Default for Timings {
@@ -69,12 +79,26 @@ impl Default for Timings {
             throttled: Duration::from_secs(10),
             deaf: Duration::from_secs(10),
             lookup: Duration::from_secs(3),
+            // Two of the platform's batches, and as many as 300 events take.
+            quiet: Duration::from_secs(1),
+            patience: Duration::from_secs(3),
         }
     }
 }
 
 /// A future on the heap, as trait methods return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why something was not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// The platform says no.
+    No(String),
+    /// A bare 500: no, or a fault of the server.
+    Unclear(String),
+    /// It cannot be asked now.
+    Later(String),
+}
 
 /// What the stream needs from outside.
 pub trait Host: Send + Sync {
@@ -89,6 +113,15 @@ pub trait Host: Send + Sync {
         channel_id: &'a str,
         message_id: i64,
     ) -> BoxFuture<'a, Result<Option<String>, String>>;
+
+    /// Asks the REST API something that may wait, with a part of the rate limits only. Runs on the
+    /// runtime that [`super::spawn`] was called in.
+    fn ask<'a>(
+        &'a self,
+        interface: &'static str,
+        route: &'static str,
+        params: Map<String, Value>,
+    ) -> BoxFuture<'a, Result<Bytes, Denied>>;
 }
 
 /// What a stream is doing.
@@ -143,4 +176,6 @@ pub struct Stats {
     pub oversized: u64,
     /// Times that the author of a message had to be asked for.
     pub lookups: u64,
+    /// Messages that the stream lost and the history had.
+    pub recovered: u64,
 }

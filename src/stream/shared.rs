@@ -1,9 +1,9 @@
 //! What the stream's thread and its handle share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -12,6 +12,7 @@ use super::event_id::guid;
 use super::ownership::Ownership;
 use super::settings::{State, Stats};
 use crate::contract;
+use crate::inbox::Sightings;
 
 /// Something that bears on whether the stream is deaf.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +38,18 @@ pub struct Shared {
     pub foreign: AtomicU64,
     pub oversized: AtomicU64,
     pub lookups: AtomicU64,
+    pub recovered: AtomicU64,
+    /// The server said on this connection that it has sent again what was missed.
+    pub resumed: AtomicBool,
+    /// When the newest message was written that this connection brought, milliseconds since 1970.
+    pub newest: AtomicI64,
+    /// When the last event came, or the connection was opened: milliseconds after `born`.
+    heard: AtomicU64,
+    born: Instant,
     came: Mutex<Came>,
     user_id: String,
     ownership: Mutex<Ownership>,
+    sightings: Mutex<Sightings>,
 }
 
 /// What came and what ended; written by the stream's thread alone.
@@ -54,7 +64,7 @@ struct Came {
 const OTHER: &str = "other";
 
 impl Shared {
-    pub fn new(user_id: String, state: State) -> Self {
+    pub fn new(user_id: String, state: State, sightings: Sightings) -> Self {
         Self {
             state: watch::Sender::new(state),
             connects: AtomicU64::default(),
@@ -65,9 +75,15 @@ impl Shared {
             foreign: AtomicU64::default(),
             oversized: AtomicU64::default(),
             lookups: AtomicU64::default(),
+            recovered: AtomicU64::default(),
+            resumed: AtomicBool::default(),
+            newest: AtomicI64::default(),
+            heard: AtomicU64::default(),
+            born: Instant::now(),
             came: Mutex::default(),
             user_id,
             ownership: Mutex::default(),
+            sightings: Mutex::new(sightings),
         }
     }
 
@@ -76,6 +92,26 @@ impl Shared {
         self.ownership
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The messages that came.
+    pub fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        // As above.
+        self.sightings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event came, or the connection was opened.
+    pub fn hear(&self, now: Instant) {
+        let after = now.saturating_duration_since(self.born);
+        self.heard.store(after.as_millis() as u64, Relaxed);
+    }
+
+    /// For how long nothing has come.
+    pub fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Relaxed));
+        self.born.elapsed().saturating_sub(heard)
     }
 
     /// Whether it is the bot's own user id, in either spelling.
@@ -118,6 +154,7 @@ impl Shared {
             foreign: self.foreign.load(Relaxed),
             oversized: self.oversized.load(Relaxed),
             lookups: self.lookups.load(Relaxed),
+            recovered: self.recovered.load(Relaxed),
         }
     }
 }

@@ -3,10 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaos;
 mod controls;
 mod cron;
+mod day;
+mod disk;
 mod effects;
+mod gap;
 mod replay;
 mod restart;
 mod stored;
+mod storm;
 mod web;

@@ -144,3 +144,48 @@ async fn a_damaged_state_is_set_aside_and_a_newer_one_is_left_alone() {
         "untouched"
     );
 }
+
+#[tokio::test]
+async fn what_a_drain_does_not_finish_is_left_for_the_next_start() {
+    let sim = Sim::start().await;
+    let dir = bot(
+        CONFIG,
+        &[(
+            "worker.luau",
+            r#"argon.on("messageCreate", function(event)
+                local text = event.message.text
+                print(`began {text} {event.replayed}`)
+                if text == "short" then task.wait(1) end
+                if text == "long" and not event.replayed then task.wait(1e9) end
+                event:reply(`done {text}`)
+            end)"#,
+        )],
+    );
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    for text in ["long", "short"] {
+        world.write(0, "general", text).await;
+        process.line(&format!("began {text} nil")).await;
+    }
+    process.signal("TERM");
+    process.line("stopping").await;
+    // Whatever becomes of it: nobody may lose it.
+    world.write(0, "general", "late").await;
+    assert!(process.ended().await.success());
+    assert_eq!(
+        said(&world).await.first().map(String::as_str),
+        Some("done short")
+    );
+
+    let mut events = world.events().await;
+    let mut process = start(dir.path(), &sim);
+    process.line("began long true").await;
+    while said(&world).await.len() < 3 {
+        events.bot_message().await;
+    }
+    process.signal("TERM");
+    assert!(process.ended().await.success());
+    let mut all = said(&world).await;
+    all.sort();
+    assert_eq!(all, ["done late", "done long", "done short"]);
+}

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::faults::Bot;
+use crate::support::setting;
 
 /// Answers messages and commands, and says so when it is through with one.
 const SCRIPT: &str = r#"
@@ -42,15 +43,6 @@ const COMMANDS: usize = 6;
 const FAILURES: [&str; 4] = [" 500 ", " 502 ", " 503 ", " lost_response"];
 /// How long a round may take: a stream that was refused five times waits a minute for the next attempt.
 const ROUND: Duration = Duration::from_secs(240);
-
-fn setting(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} is a whole number")),
-        Err(_) => default,
-    }
-}
 
 /// Says how to see a failure again.
 struct Seed(u64);

@@ -5,6 +5,7 @@ mod support;
 
 mod chaos;
 mod faults;
+mod lost;
 mod metrics;
 mod python;
 mod start;

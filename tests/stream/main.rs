@@ -1,5 +1,6 @@
 //! The event stream against a server whose every byte the test decides.
 
+mod catch_up;
 mod connection;
 mod events;
 mod server;
@@ -12,13 +13,16 @@ use std::time::Duration;
 
 use argon_host::config::Secret;
 use argon_host::inbox::{Inbox, KvOp, Past};
-use argon_host::stream::{BoxFuture, Handle, Host, Settings, State, Timings, spawn};
+use argon_host::stream::{BoxFuture, Denied, Handle, Host, Settings, State, Timings, spawn};
+use bytes::Bytes;
+use serde_json::{Map, Value};
 use server::{Connection, Server};
 use tokio::sync::{mpsc, watch};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef:c2VjcmV0LW9mLXRoZS10ZXN0";
 const SPACE: &str = "0f8fad5bd9cb469fa16570867728950e";
 const US: &str = "11111111-2222-3333-4444-555555555555";
+const REACH: Duration = Duration::from_secs(600);
 const THEM: &str = "99999999-2222-3333-4444-555555555555";
 
 /// What a test would wait for at most; it never waits so long when all is well.
@@ -38,6 +42,7 @@ fn quick() -> Timings {
         backoff: short,
         backoff_most: short,
         throttled: short,
+        quiet: short,
         ..Timings::default()
     }
 }
@@ -64,25 +69,23 @@ impl Bench {
     }
 
     async fn with(timings: Timings) -> Self {
+        Self::after(timings, Inbox::new(), Past::default()).await
+    }
+
+    /// One that goes on where another process ended.
+    async fn after(timings: Timings, inbox: Arc<Inbox>, past: Past) -> Self {
         let server = Server::start().await;
-        let inbox = Inbox::new();
         let (intents, wanted) = watch::channel(1);
         let host = Arc::new(TestHost::default());
         let settings = Settings {
             base_url: server.url.clone(),
             token: Secret::new(TOKEN),
             user_id: US.into(),
+            catch_up: REACH,
             timings,
         };
         let events = subscribe(&inbox).await;
-        let handle = spawn(
-            settings,
-            Arc::clone(&inbox),
-            Past::default(),
-            wanted,
-            host.clone(),
-        )
-        .unwrap();
+        let handle = spawn(settings, Arc::clone(&inbox), past, wanted, host.clone()).unwrap();
         Self {
             server,
             handle,
@@ -168,6 +171,8 @@ struct TestHost {
     never_answers: AtomicBool,
     open: AtomicI64,
     most_open: AtomicI64,
+    /// What REST answers.
+    rest: catch_up::Rest,
 }
 
 impl Host for TestHost {
@@ -175,6 +180,15 @@ impl Host for TestHost {
         let change = if open { 1 } else { -1 };
         let now = self.open.fetch_add(change, Ordering::SeqCst) + change;
         self.most_open.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn ask<'a>(
+        &'a self,
+        interface: &'static str,
+        route: &'static str,
+        params: Map<String, Value>,
+    ) -> BoxFuture<'a, Result<Bytes, Denied>> {
+        Box::pin(async move { self.rest.ask(interface, route, &params) })
     }
 
     fn author<'a>(

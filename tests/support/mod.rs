@@ -35,8 +35,13 @@ impl Process {
     /// Starts the binary in `dir`; both outputs are read line by line.
     pub fn start(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_argon-host"));
+        command.args(args);
+        Self::start_as(dir, command, env)
+    }
+
+    /// Starts a command that becomes the binary, in `dir`.
+    pub fn start_as(dir: &Path, mut command: Command, env: &[(&str, &str)]) -> Self {
         command
-            .args(args)
             .current_dir(dir)
             .env_remove("RUST_LOG")
             .env_remove("ARGON_TOKEN")
@@ -167,6 +172,16 @@ impl Sim {
             token,
             _dir: dir,
         }
+    }
+}
+
+/// A number that the environment may set.
+pub fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a whole number")),
+        Err(_) => default,
     }
 }
 

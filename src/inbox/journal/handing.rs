@@ -25,6 +25,7 @@ impl Journal {
                     event,
                     scripts,
                     place,
+                    ..
                 } => arrived.push(Arrived {
                     seq,
                     event,
@@ -124,7 +125,11 @@ impl Journal {
                 Op::Intent { receipt, .. } => refused.push(Box::new(|why| receipt(Err(why)))),
                 Op::Kv { reply, .. } => refused.push(Box::new(|why| reply(Err(why)))),
                 // Its effect on memory stays.
-                Op::Done { failed: None, .. } | Op::Passed { .. } | Op::Keep { .. } => {}
+                Op::Done { failed: None, .. }
+                | Op::Passed { .. }
+                | Op::Opened { .. }
+                | Op::Settled { .. }
+                | Op::Keep { .. } => {}
                 op => kept.push(op),
             }
         }

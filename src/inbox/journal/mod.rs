@@ -31,6 +31,7 @@ use crate::inbox::pace::{LAZY, Pace};
 use crate::inbox::queue::{Core, Nap};
 use crate::inbox::record;
 use crate::inbox::redaction::Redaction;
+use crate::inbox::sightings::Sightings;
 use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full};
 use crate::inbox::window::{Scope, Window};
 
@@ -67,6 +68,7 @@ pub(in crate::inbox) struct Journal {
     /// Pairs that have calls in the database.
     callers: HashSet<(u64, ScriptId)>,
     windows: HashMap<Scope, Window>,
+    sightings: Sightings,
     usages: Usages,
     pace: Pace,
     unwritten: Unwritten,
@@ -89,7 +91,10 @@ struct Unwritten {
     /// Pairs that are done and have calls.
     calls: Vec<(u64, ScriptId)>,
     scopes: HashSet<Scope>,
+    channels: HashSet<u128>,
     position: Option<String>,
+    /// Whether a gap was opened or closed.
+    gap: bool,
 }
 
 impl Unwritten {
@@ -98,7 +103,9 @@ impl Unwritten {
             && self.progress.is_empty()
             && self.calls.is_empty()
             && self.scopes.is_empty()
+            && self.channels.is_empty()
             && self.position.is_none()
+            && !self.gap
     }
 }
 
@@ -110,6 +117,7 @@ impl Journal {
         batches: Vec<Batch>,
         names: HashMap<ScriptId, String>,
         windows: impl IntoIterator<Item = (Scope, Window)>,
+        sightings: Sightings,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
         core.counters.worked(0, &[], bytes);
@@ -127,6 +135,7 @@ impl Journal {
             bytes,
             callers,
             windows: windows.into_iter().collect(),
+            sightings,
             usages: Usages::default(),
             pace: Pace::new(now),
             unwritten: Unwritten::default(),
@@ -251,6 +260,7 @@ impl Journal {
             usages,
             unwritten,
             windows,
+            sightings,
             bounds,
             names,
             callers,
@@ -323,8 +333,14 @@ impl Journal {
                     store.set_window(*scope, window)?;
                 }
             }
+            for &channel in &unwritten.channels {
+                store.set_channel(channel, sightings.channel(channel))?;
+            }
             if let Some(position) = &unwritten.position {
                 store.set_position(position)?;
+            }
+            if unwritten.gap {
+                store.set_gap(sightings)?;
             }
             Ok(fresh)
         })?;
@@ -332,7 +348,9 @@ impl Journal {
         self.unwritten.over.clear();
         self.unwritten.calls.clear();
         self.unwritten.scopes.clear();
+        self.unwritten.channels.clear();
         self.unwritten.position = None;
+        self.unwritten.gap = false;
         for first in &progress {
             self.unwritten.progress.remove(first);
         }
@@ -355,8 +373,25 @@ impl Journal {
                     }
                     self.finish(*seq, *script, now);
                 }
-                Op::Event { event, place, .. } => self.passes(&event.id, place),
+                Op::Event {
+                    event,
+                    place,
+                    sighting,
+                    ..
+                } => {
+                    self.passes(&event.id, place);
+                    if let Some(sighting) = sighting {
+                        self.unwritten.channels.insert(sighting.channel);
+                        let forgotten = self.sightings.see(*sighting);
+                        self.unwritten.channels.extend(forgotten);
+                    }
+                }
                 Op::Passed { id, place } => self.passes(id, place),
+                Op::Opened { at } => {
+                    self.sightings.open_gap(*at);
+                    self.unwritten.gap = true;
+                }
+                Op::Settled { channel } => self.settle(*channel),
                 Op::Script { id, name } => {
                     self.names.insert(*id, name.clone());
                 }
@@ -384,6 +419,21 @@ impl Journal {
             }
         }
         self.unwritten.position = Some(id.to_owned());
+    }
+
+    fn settle(&mut self, channel: Option<u128>) {
+        match channel {
+            Some(channel) => {
+                self.sightings.settle(channel);
+                self.unwritten.channels.insert(channel);
+            }
+            None => {
+                self.sightings.settle_all();
+                self.unwritten.gap = true;
+                let all = self.sightings.channels().map(|(id, _)| id);
+                self.unwritten.channels.extend(all);
+            }
+        }
     }
 
     fn batch_of(&self, seq: u64) -> Option<&Batch> {

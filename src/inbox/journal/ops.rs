@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::inbox::batch::{self, Batch, ScriptId, encode_event};
 use crate::inbox::recording::Failed;
+use crate::inbox::sightings::Sighting;
 use crate::inbox::store::{KvAnswer, KvError, KvOp};
 use crate::inbox::{Event, Place};
 
@@ -31,10 +32,15 @@ pub(in crate::inbox) enum Op {
         seq: u64,
         event: Arc<Event>,
         place: Place,
+        sighting: Option<Sighting>,
         scripts: Arc<[ScriptId]>,
     },
     /// An event came that nobody gets.
     Passed { id: String, place: Place },
+    /// The stream was opened, at that time (milliseconds since 1970).
+    Opened { at: i64 },
+    /// Nothing is missing in this channel any more, or in any.
+    Settled { channel: Option<u128> },
     /// A script was given a number.
     Script { id: ScriptId, name: String },
     /// The runs of a script's timer were given up to that time.
@@ -71,6 +77,8 @@ impl std::fmt::Debug for Op {
         f.write_str(match self {
             Op::Event { .. } => "Event",
             Op::Passed { .. } => "Passed",
+            Op::Opened { .. } => "Opened",
+            Op::Settled { .. } => "Settled",
             Op::Script { .. } => "Script",
             Op::Timer { .. } => "Timer",
             Op::Done { .. } => "Done",

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::inbox::batch::ScriptId;
 use crate::inbox::counters::Counters;
 use crate::inbox::journal::Op;
+use crate::inbox::sightings::Sighting;
 use crate::inbox::{CAPACITY_BYTES, CAPACITY_EVENTS, Event, Place};
 
 use subscribers::Subscriber;
@@ -244,7 +245,12 @@ impl Core {
 
     /// Takes an event in; gives it back when there is no room. The journal is not woken: see
     /// [`Core::flush`].
-    pub(in crate::inbox) fn push(&self, event: Arc<Event>, place: Place) -> Result<(), Arc<Event>> {
+    pub(in crate::inbox) fn push(
+        &self,
+        event: Arc<Event>,
+        place: Place,
+        sighting: Option<Sighting>,
+    ) -> Result<(), Arc<Event>> {
         let mut state = self.lock();
         let bytes = event.payload.len();
         if !state.has_room_for(bytes) {
@@ -270,6 +276,7 @@ impl Core {
             seq,
             event,
             place,
+            sighting,
             scripts,
         });
         if wanted {
@@ -316,6 +323,7 @@ impl Core {
             seq,
             event,
             place: Place::Timer,
+            sighting: None,
             scripts: [script].into(),
         });
         state.set_timer(script, timer, due);

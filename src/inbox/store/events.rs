@@ -12,6 +12,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Store;
 use crate::inbox::batch::{Batch, ScriptId, decode_slots, milliseconds};
+use crate::inbox::sightings::{Channel, Sightings};
 use crate::inbox::window::{Scope, Window};
 
 /// Where the stream was when the process ended.
@@ -21,6 +22,8 @@ pub struct Past {
     pub position: String,
     /// The windows, each with how long ago its last event came.
     pub windows: Vec<(Scope, Window, Duration)>,
+    /// The messages that came.
+    pub sightings: Sightings,
 }
 
 impl Store {
@@ -34,7 +37,10 @@ impl Store {
             let over = "SELECT id FROM world WHERE passing AND bot <> ?1";
             let dropped =
                 db.execute(&format!("DELETE FROM batch WHERE world IN ({over})"), [bot])?;
-            db.execute(&format!("DELETE FROM scope WHERE world IN ({over})"), [bot])?;
+            for table in ["scope", "channel"] {
+                let sql = format!("DELETE FROM {table} WHERE world IN ({over})");
+                db.execute(&sql, [bot])?;
+            }
             db.execute("DELETE FROM world WHERE passing AND bot <> ?1", [bot])?;
             db.execute_batch(
                 "DELETE FROM progress WHERE first NOT IN (SELECT first FROM batch);
@@ -192,6 +198,55 @@ impl Store {
                 windows.push((scope, window, age));
             }
         }
-        Ok(Past { position, windows })
+        Ok(Past {
+            position,
+            windows,
+            sightings: self.sightings()?,
+        })
+    }
+
+    fn sightings(&self) -> rusqlite::Result<Sightings> {
+        let sql = "SELECT key, seen FROM channel WHERE world = ?1";
+        let mut query = self.connection.prepare(sql)?;
+        let mut rows = query.query([self.world])?;
+        let mut channels = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(0)?.as_blob()?.try_into();
+            let channel = Channel::of_bytes(row.get_ref(1)?.as_blob()?);
+            if let (Ok(key), Some(channel)) = (key, channel) {
+                channels.push((u128::from_be_bytes(key), channel));
+            }
+        }
+        let (since, gap_from) = self.connection.query_row(
+            "SELECT since, gap_from FROM world WHERE id = ?1",
+            [self.world],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(Sightings::restored(channels, since, gap_from))
+    }
+
+    /// What is known of a channel from now on; none for nothing.
+    pub(in crate::inbox) fn set_channel(
+        &self,
+        channel: u128,
+        known: Option<&Channel>,
+    ) -> rusqlite::Result<()> {
+        let key = channel.to_be_bytes();
+        let sql = match known {
+            Some(_) => "INSERT OR REPLACE INTO channel (world, key, seen) VALUES (?1, ?2, ?3)",
+            None => "DELETE FROM channel WHERE world = ?1 AND key = ?2 AND ?3 IS NULL",
+        };
+        self.connection
+            .prepare_cached(sql)?
+            .execute(params![self.world, key, known.map(Channel::to_bytes)])
+            .map(drop)
+    }
+
+    /// Since when the stream is known, and what gap is open.
+    pub(in crate::inbox) fn set_gap(&self, sightings: &Sightings) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("UPDATE world SET since = ?2, gap_from = ?3 WHERE id = ?1")?
+            .execute(params![self.world, sightings.since(), sightings.gap_from()])
+            .map(drop)
     }
 }

@@ -34,7 +34,11 @@ pub use kv::{KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, Page, VALUE_BYTES};
 pub(super) use kv::{Usages, disk_error};
 
 /// What makes each version of the schema out of the one before it.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("timers.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("timers.sql"),
+    include_str!("sightings.sql"),
+];
 
 /// `ArgH`: marks a database as ours.
 const APPLICATION: i32 = 0x4172_6748;

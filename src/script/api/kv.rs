@@ -21,7 +21,7 @@ use super::{Kit, only, seconds, table, text, wrong};
 use crate::inbox::{KEY_BYTES, KvError, KvOp, PAGE, VALUE_BYTES, kv_json};
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
-use crate::script::position::{Known, Site};
+use crate::script::position::{Known, Record, Site};
 use crate::script::recall::{Question, Recall};
 use crate::script::scheduler::Behalf;
 use crate::script::vm::raw;
@@ -170,20 +170,23 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
     let key = checked_key(&key, "update")?;
     guest.room_for_call(lua, "argon.kv.update")?;
     let behalf = guest.scheduler.borrow().here(lua);
+    let args = args(space, &[&key]);
+    let question = Question::new(UPDATE, &args);
     let mut known = None;
     let position = match position {
         // Again, because somebody else wrote in between.
         Some(position) => Some(position),
         None => {
-            let args = args(space, &[&key]);
             let site = behalf.as_ref().and_then(Behalf::site);
-            let recall = guest.recall(site, &Question::new(UPDATE, &args));
+            let recall = guest.recall(site, &question);
             if let Known::Answer(answer) = recall.known {
                 known = Some(answer.map_err(|error| guest.refusal(lua, &error))?);
             }
             recall.site.map(|site| site.position)
         }
     };
+    let site = site_at(behalf.as_ref(), position.as_deref());
+    let record = site.map(|site| site.record(question.hash));
     let found = move |lua: &Lua, guest: &Guest, answer: Answer<'_>, done: bool| {
         let found = lua.create_table()?;
         found.raw_set("done", done)?;
@@ -207,7 +210,9 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
             let (answer, done) = match (known, result) {
                 (Some(known), _) => (String::from_utf8_lossy(&known).into_owned(), true),
                 (None, Ok(Some(Ok(answer)))) => (kv_json(&answer), false),
-                (None, Ok(Some(Err(error)))) => return Err(refused(guest, lua, "update", &error)),
+                (None, Ok(Some(Err(error)))) => {
+                    return Err(refused(guest, lua, "update", &error, record));
+                }
                 (None, _) => return Err(stopped(guest, lua, "update")),
             };
             Ok(found(lua, guest, parse(&answer)?, done)?)
@@ -233,19 +238,23 @@ fn write(
         value => change(guest, key, &value, "update", None, revision)?,
     };
     let behalf = guest.scheduler.borrow().here(lua);
-    let event = behalf.as_ref().and_then(|behalf| behalf.event.clone());
-    let site = event
-        .zip(position)
-        .map(|(run, position)| Site::at(&run, position));
+    let site = site_at(behalf.as_ref(), position.as_deref());
+    let record = site.as_ref().map(|site| site.record(question));
     let told = send(guest, space, op, site.as_ref(), question);
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
             Ok(Ok(answer)) => Ok(Value::Boolean(!parse(&answer)?.conflict)),
-            Ok(Err(error)) => Err(refused(guest, lua, "update", &error)),
+            Ok(Err(error)) => Err(refused(guest, lua, "update", &error, record)),
             Err(_) => Err(stopped(guest, lua, "update")),
         }
     }))
+}
+
+/// A position that was looked up before.
+fn site_at(behalf: Option<&Behalf>, position: Option<&str>) -> Option<Site> {
+    let run = behalf?.event.as_ref()?;
+    Some(Site::at(run, position?.to_owned()))
 }
 
 const UPDATE: &str = "argon.kv.update";
@@ -300,6 +309,7 @@ fn ask(
         }
         _ => send(guest, space, op, site.as_ref(), question.hash),
     };
+    let record = site.map(|site| site.record(question.hash));
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
@@ -309,7 +319,7 @@ fn ask(
                 }
                 Ok(finish(lua, guest, parse(&answer)?)?)
             }
-            Ok(Err(error)) => Err(refused(guest, lua, name, &error)),
+            Ok(Err(error)) => Err(refused(guest, lua, name, &error, record)),
             Err(_) => Err(stopped(guest, lua, name)),
         }
     }))
@@ -423,9 +433,14 @@ fn decode(lua: &Lua, guest: &Guest, value: Option<&RawValue>) -> mlua::Result<Va
     }
 }
 
-fn refused(guest: &Guest, lua: &Lua, name: &str, error: &KvError) -> Fault {
+fn refused(guest: &Guest, lua: &Lua, name: &str, error: &KvError, record: Option<Record>) -> Fault {
     let label = format!("argon.kv.{name}");
-    guest.refusal(lua, &local_failure(&label, error.code(), error.to_string()))
+    let failure = local_failure(&label, error.code(), error.to_string());
+    let fault = guest.refusal(lua, &failure);
+    if let Some(record) = record {
+        record.answered(&Err(failure));
+    }
+    fault
 }
 
 fn stopped(guest: &Guest, lua: &Lua, name: &str) -> Fault {

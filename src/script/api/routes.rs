@@ -236,9 +236,9 @@ impl Guest {
             return Ok(ticket);
         }
         let written = site.filter(|_| !reads).map(|site| {
-            let ledger = site.ledger().clone();
-            let intent = ledger.intend(&site.position, question);
-            (ledger, site.position, intent)
+            let record = site.record(question);
+            let intent = record.intend();
+            (record, intent)
         });
         let client = self.rest.clone();
         let call = call.caller(self.caller);
@@ -247,19 +247,17 @@ impl Guest {
         self.runtime.spawn(async move {
             let answer = match written {
                 None => client.call(call).await,
-                Some((ledger, position, intent)) => match intent.await {
-                    Ok(()) => {
-                        let answer = client.call(call).await;
-                        if let Some(answer) = position::encode(&answer) {
-                            ledger.answered(&position, question, answer);
+                Some((record, intent)) => {
+                    let answer = match intent.await {
+                        Ok(()) => client.call(call).await,
+                        Err(error) => {
+                            let message = format!("it was not sent, because {error}");
+                            Err(local_failure(&route.label(), error.code(), message))
                         }
-                        answer
-                    }
-                    Err(error) => {
-                        let message = format!("it was not sent, because {error}");
-                        Err(local_failure(&route.label(), error.code(), message))
-                    }
-                },
+                    };
+                    record.answered(&answer);
+                    answer
+                }
             };
             mailbox.post(Mail::Answer(ticket, answer));
         });
