@@ -50,6 +50,8 @@ pub struct Stream {
     pub resumes: u64,
     /// Places in the stream that were given up.
     pub gaps: u64,
+    /// Messages that the stream lost and the history still had.
+    pub recovered: u64,
     /// Events that came, by type.
     pub received: Tally,
     /// When the last one came, seconds since 1970.

@@ -96,6 +96,7 @@ fn stream_facts(state: &stream::State, stats: stream::Stats) -> facts::Stream {
         ended: stats.ended,
         resumes: stats.resumes,
         gaps: stats.gaps,
+        recovered: stats.recovered,
         received: stats.kinds,
         last_event: last.map(|at| at.as_secs_f64()),
         skipped: Tally::from([

@@ -168,6 +168,12 @@ pub const METRICS: &[Metric] = &[
         Of::Bot(|bot, out| out.count(bot.stream.gaps)),
     ),
     counter(
+        "argon_stream_recovered_messages_total",
+        "",
+        "Messages that the stream lost and the history of their channel still had.",
+        Of::Bot(|bot, out| out.count(bot.stream.recovered)),
+    ),
+    counter(
         "argon_stream_events_total",
         "type",
         "Events that came complete, by type; types that are not documented are `other`.",
