@@ -118,6 +118,15 @@ impl Bench {
         texts
     }
 
+    /// A connection that brings one message and is cut.
+    async fn cut_after(&mut self, number: i64) {
+        let mut first = self.open().await;
+        first
+            .event("messageCreate", &id(1), &message(GENERAL, number))
+            .await;
+        assert_eq!(self.texts(1).await, [number.to_string()]);
+    }
+
     /// Waits until the history was looked through.
     async fn looked(&self, times: usize) {
         super::soon(async {
@@ -132,12 +141,7 @@ impl Bench {
 #[tokio::test]
 async fn what_a_cut_connection_lost_is_found_in_order_and_once() {
     let mut bench = Bench::start().await;
-    let mut first = bench.open().await;
-    first
-        .event("messageCreate", &id(1), &message(GENERAL, 10))
-        .await;
-    assert_eq!(bench.texts(1).await, ["10"]);
-    drop(first);
+    bench.cut_after(10).await;
     bench.host.rest.write(GENERAL, [9, 10, 20, 40]);
     bench.host.rest.write(NEWS, [30]);
     bench.host.rest.refused.store(1, Ordering::SeqCst);
@@ -194,12 +198,7 @@ async fn a_server_that_has_sent_again_what_was_missed_is_not_asked() {
     // Long enough for `resumed` to come first.
     let quiet = Duration::from_millis(500);
     let mut bench = Bench::with(Timings { quiet, ..quick() }).await;
-    let mut first = bench.open().await;
-    first
-        .event("messageCreate", &id(1), &message(GENERAL, 10))
-        .await;
-    assert_eq!(bench.texts(1).await, ["10"]);
-    drop(first);
+    bench.cut_after(10).await;
     bench.host.rest.write(GENERAL, [10, 20]);
 
     let mut second = bench.open().await;
@@ -236,12 +235,7 @@ async fn what_was_only_late_is_not_taken_for_lost() {
 #[tokio::test]
 async fn a_long_gap_is_read_page_by_page_and_nothing_before_it() {
     let mut bench = Bench::start().await;
-    let mut first = bench.open().await;
-    first
-        .event("messageCreate", &id(1), &message(GENERAL, 1000))
-        .await;
-    assert_eq!(bench.texts(1).await, ["1000"]);
-    drop(first);
+    bench.cut_after(1000).await;
     bench.host.rest.write(GENERAL, 1..=1250);
     let _second = bench.open().await;
     let all: Vec<_> = (1001..=1250).map(|id| format!("+{id}")).collect();
@@ -265,12 +259,7 @@ async fn a_search_that_a_kill_cut_short_is_made_up_for_by_the_next_process() {
     };
     let (inbox, past) = open();
     let mut bench = Bench::after(quick(), inbox, past).await;
-    let mut first = bench.open().await;
-    first
-        .event("messageCreate", &id(1), &message(GENERAL, 10))
-        .await;
-    assert_eq!(bench.texts(1).await, ["10"]);
-    drop(first);
+    bench.cut_after(10).await;
     bench.host.rest.write(GENERAL, [10, 20, 30]);
     bench.host.rest.write(NEWS, [35]);
     // So that the search of this process comes to nothing.
