@@ -206,7 +206,7 @@ impl Runner {
         let at = catch_up::now();
         self.shared.hear(Instant::now());
         self.shared.resumed.store(false, Relaxed);
-        self.shared.newest.store(0, Relaxed);
+        self.shared.forget_flows();
         let is_first = {
             let mut sightings = self.shared.sightings();
             let is_first = sightings.since().is_none();
@@ -236,7 +236,17 @@ impl Runner {
 
     async fn deal_with(&mut self, finding: Finding) {
         match finding {
-            Finding::Settled(channel) => self.settle(channel),
+            Finding::Settled(channel) => {
+                self.settle(channel);
+                if channel.is_none() {
+                    // That was the last one.
+                    self.search = None;
+                }
+            }
+            Finding::Gone(channel) => {
+                self.shared.sightings().forget(channel);
+                self.inbox.gone(channel);
+            }
             Finding::Message(sighting, event) => {
                 let Sighting {
                     channel, message, ..
@@ -315,8 +325,11 @@ impl Runner {
             "messageCreate" => Sighting::of_message_create(&event.payload),
             _ => None,
         };
-        if let Some(sighting) = sighting {
-            self.shared.newest.fetch_max(sighting.sent, Relaxed);
+        if self.search.is_some()
+            && let Place::Sequence { scope, .. } = place
+        {
+            let sent = sighting.map(|sighting| sighting.sent);
+            self.shared.flow(scope, received, sent);
         }
         let event = Arc::new(event);
         if is_placed(place) {
