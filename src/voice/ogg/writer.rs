@@ -76,12 +76,12 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the stream. Without any packet, one of silence is written: a stream has audio.
+    /// Ends the stream. One that has no more than decoders skip ends with silence: a stream has audio.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn finish(mut self) -> io::Result<W> {
-        if self.held.is_none() {
+        if self.granule <= u64::from(PRE_SKIP) {
             self.write(
                 Bytes::from_static(&packet::SILENCE),
                 packet::SILENCE_SAMPLES,
@@ -97,5 +97,35 @@ impl<W: Write> Writer<W> {
         let mut to = self.pages.into_inner();
         to.flush()?;
         Ok(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use bytes::Bytes;
+    use ogg::PacketReader;
+
+    use super::{PRE_SKIP, Writer};
+
+    #[test]
+    fn a_stream_ends_behind_what_is_skipped() {
+        // Packets of 2.5 ms, and where the stream ends.
+        for (packets, end) in [(0, 960), (1, 1_080), (2, 1_200), (3, 360), (400, 48_000)] {
+            let mut writer = Writer::begin(Vec::new(), 2, 1).expect("memory");
+            for _ in 0..packets {
+                let packet = Bytes::from_static(&[0xe0, 0xff, 0xfe]);
+                writer.write(packet, 120).expect("memory");
+            }
+            let file = writer.finish().expect("memory");
+            let mut reader = PacketReader::new(Cursor::new(file));
+            let mut last = 0;
+            while let Some(packet) = reader.read_packet().expect("a whole file") {
+                last = packet.absgp_page();
+            }
+            assert_eq!(last, end, "{packets} packets");
+            assert!(last > u64::from(PRE_SKIP));
+        }
     }
 }
