@@ -6,13 +6,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use rtrb::RingBuffer;
 use tokio::sync::oneshot;
 
-use super::{Inner, MOST_CONNECTIONS};
+use super::Inner;
+use crate::limits::voice::{COMMANDS, CONNECTIONS};
 use crate::voice::Error;
 use crate::voice::connection::{Connection, Parts, Room};
 use crate::voice::encoder::Settings;
 use crate::voice::mixer::Command;
 use crate::voice::pacer::Lane;
-use crate::voice::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
+use crate::voice::program::{EVENTS, Ends, FRAMES, Program};
 use crate::voice::session::dial::Endpoint;
 use crate::voice::session::line::Intake;
 use crate::voice::session::{RENEW, Session, Tokens};
@@ -76,10 +77,9 @@ impl Inner {
             .connections
             .iter()
             .filter(|one| one.script() == connection.script());
-        if mine.count() >= MOST_CONNECTIONS {
-            let message = format!(
-                "a script has at most {MOST_CONNECTIONS} voice connections: leave one first"
-            );
+        if mine.count() >= CONNECTIONS {
+            let message =
+                format!("a script has at most {CONNECTIONS} voice connections: leave one first");
             return Err(Error::new("too_many_connections", message));
         }
         state.slots.take(connection.script(), connection.id());

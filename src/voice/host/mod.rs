@@ -9,7 +9,7 @@
 //! music plays on; but nobody can stop it meanwhile, so after [`ORPHANED`] without a version its connections
 //! are ended.
 //!
-//! Bounds: [`MOST_CONNECTIONS`] for a script. A bot speaks once in a room: a second script that joins the
+//! Bounds: [`CONNECTIONS`](crate::limits::voice::CONNECTIONS) for a script. A bot speaks once in a room: a second script that joins the
 //! same room gets an error.
 //!
 //! | file | owns |
@@ -40,9 +40,6 @@ use super::{Error, Event, Happening};
 use crate::contract;
 use crate::rest::{Call, Caller, Client as Rest};
 pub use client::Client;
-
-/// Connections of one script.
-pub const MOST_CONNECTIONS: usize = 100;
 
 /// How long the connections of a script last that has no running version.
 pub const ORPHANED: Duration = Duration::from_secs(60);
@@ -332,18 +329,20 @@ impl Inner {
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
-    use std::sync::mpsc::sync_channel;
+    use std::sync::mpsc::{Receiver, sync_channel};
     use std::time::Duration;
 
     use bytes::Bytes;
 
-    use super::{Caller, Connection, Host, MOST_CONNECTIONS, Rest, Room};
+    use super::{Caller, Connection, Host, Rest, Room};
     use crate::config::Secret;
     use crate::contract::Route;
+    use crate::limits::voice::{COMMANDS, CONNECTIONS, HEARD, LISTENERS};
     use crate::rest::{Observer, Settings as RestSettings};
+    use crate::voice::Format;
     use crate::voice::connection::Parts;
     use crate::voice::encoder::Settings;
-    use crate::voice::program::COMMANDS;
+    use crate::voice::mixer::Command;
     use crate::voice::stats::Counters;
 
     struct Nobody;
@@ -371,9 +370,13 @@ mod tests {
     }
 
     fn connection(host: &Host, script: &str, channel: usize) -> Connection {
-        // Nobody takes the commands: there is no mixer.
-        let (commands, _) = sync_channel(COMMANDS);
-        Connection::new(Parts {
+        without_mixer(host, script, channel).0
+    }
+
+    /// A connection, and what its mixer would take.
+    fn without_mixer(host: &Host, script: &str, channel: usize) -> (Connection, Receiver<Command>) {
+        let (commands, taken) = sync_channel(COMMANDS);
+        let connection = Connection::new(Parts {
             id: host.0.next_id(),
             script: script.to_owned(),
             room: Room::Channel {
@@ -385,7 +388,15 @@ mod tests {
             host: Arc::downgrade(&host.0),
             runtime: host.0.runtime.clone(),
             commands,
-        })
+        });
+        (connection, taken)
+    }
+
+    fn code(error: &super::Error) -> &'static str {
+        match error {
+            super::Error::Voice { code, .. } => code,
+            super::Error::Rest(_) => "rest",
+        }
     }
 
     #[tokio::test]
@@ -410,22 +421,60 @@ mod tests {
     async fn a_script_has_so_many_connections_and_a_bot_one_in_a_room() {
         let host = host();
         let admit = |script, channel| host.0.admit(&connection(&host, script, channel));
-        let code = |error: &super::Error| match error {
-            super::Error::Voice { code, .. } => *code,
-            super::Error::Rest(_) => "rest",
-        };
-        for channel in 0..MOST_CONNECTIONS {
+        for channel in 0..CONNECTIONS {
             admit("many", channel).expect("there is room");
         }
-        let error = admit("many", MOST_CONNECTIONS).expect_err("one too many");
+        let error = admit("many", CONNECTIONS).expect_err("one too many");
         assert_eq!(code(&error), "too_many_connections");
         assert!(error.to_string().contains("leave one first"), "{error}");
-        admit("other", MOST_CONNECTIONS).expect("the bound is of one script");
+        admit("other", CONNECTIONS).expect("the bound is of one script");
         let error = admit("other", 7).expect_err("it is taken");
         assert_eq!(code(&error), "already_joined");
         assert!(error.to_string().contains("the script many"), "{error}");
         let error = admit("many", 7).expect_err("it is taken");
         assert!(error.to_string().contains("joining it already"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn so_many_commands_wait_for_the_mixer() {
+        let host = host();
+        let (connection, taken) = without_mixer(&host, "radio", 1);
+        for _ in 0..COMMANDS {
+            connection.skip().expect("there is room");
+        }
+        let error = connection.skip().expect_err("one too many");
+        assert_eq!(code(&error), "busy");
+        assert!(error.to_string().contains("more slowly"), "{error}");
+        taken.try_recv().expect("a command");
+        connection.skip().expect("there is room again");
+        drop(taken);
+        let error = connection.skip().expect_err("the mixer is gone");
+        assert_eq!(code(&error), "closed");
+    }
+
+    #[tokio::test]
+    async fn so_many_people_are_heard_by_so_many_handlers() {
+        let host = host();
+        let connection = connection(&host, "ears", 1);
+        let user = |number: usize| format!("user {number}");
+        for number in 0..HEARD {
+            connection.caller_ear(&user(number)).expect("an ear");
+        }
+        let listen = |number: usize, id| {
+            let (connection, user) = (connection.clone(), user(number));
+            async move { connection.listen(&user, 7, id, Format::Opus).await }
+        };
+        let error = listen(HEARD, 0).await.expect_err("one too many");
+        assert_eq!(code(&error), "too_many_listeners");
+        assert!(error.to_string().contains("of somebody first"), "{error}");
+        for id in 0..LISTENERS as u64 {
+            listen(0, id).await.expect("there is room");
+        }
+        let error = listen(0, 99).await.expect_err("one too many");
+        assert_eq!(code(&error), "too_many_listeners");
+        assert!(error.to_string().contains("off()"), "{error}");
+        connection.forget(7, Some(3));
+        listen(0, 99).await.expect("there is room again");
     }
 
     #[tokio::test]
