@@ -38,6 +38,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::Error;
 use super::mixer::Event;
 use super::receive::Ear;
+use super::stats::Counters;
 use dial::{Endpoint, Failure, Socket, Status, ready};
 use line::Intake;
 use opening::{Opening, open, open_ready, pause};
@@ -94,7 +95,7 @@ pub struct Session {
     /// Called when packets are wanted.
     pub opened: Box<dyn Fn() + Send + Sync>,
     /// What is counted.
-    pub counters: Arc<super::stats::Counters>,
+    pub counters: Arc<Counters>,
     /// How long a socket lasts until another takes over; [`RENEW`] suits the platform.
     pub renew: Duration,
 }
@@ -209,7 +210,7 @@ impl Session {
         set_open(&self.intake, &self.opened, false);
         if matches!(end, End::Asked) {
             // What was due is still sent. If that fails, there is nobody to say goodbye to.
-            let _ = send(&mut self.intake, &self.report, &mut socket).await;
+            let _ = send(&mut self.intake, &self.report, &mut socket, &self.counters).await;
         }
         self.drain(true);
         if matches!(end, End::Asked) {
@@ -228,7 +229,7 @@ impl Session {
             report,
             opened,
             renew,
-            ..
+            counters,
         } = self;
         let mut heard = Instant::now();
         let mut renew_at = heard + *renew;
@@ -241,7 +242,7 @@ impl Session {
             let idle = matches!(renewal, Renewal::None);
             let event = tokio::select! {
                 () = has_something(intake), if over.is_none() && hold.is_none() => {
-                    match send(intake, report, socket).await {
+                    match send(intake, report, socket, counters).await {
                         Ok(()) => None,
                         Err(reason) => Some(End::Lost(reason)),
                     }
@@ -326,13 +327,14 @@ async fn send(
     intake: &mut Option<Intake>,
     report: &(dyn Fn(Report) + Send + Sync),
     socket: &mut Socket,
+    counters: &Counters,
 ) -> Result<(), String> {
     let Some(intake) = intake else {
         return Ok(());
     };
-    while let Ok(packet) = intake.packets.pop() {
-        match timeout(WRITE, socket.send(Message::Binary(packet))).await {
-            Ok(Ok(())) => {}
+    while let Ok(due) = intake.packets.pop() {
+        match timeout(WRITE, socket.send(Message::Binary(due.packet))).await {
+            Ok(Ok(())) => counters.note_sent(due.at.elapsed()),
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("the server does not take the packets".into()),
         }
