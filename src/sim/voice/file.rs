@@ -19,6 +19,8 @@ const SILENCE_MS: u64 = 20;
 const PRE_SKIP: u16 = 312;
 /// The same when the beginning is missing: a decoder that begins in the middle needs 80 ms to settle.
 const SETTLE: u16 = 3_840;
+/// How much sound a page has, samples: players wait for the end of a page (RFC 7845, 6).
+const PAGE: u64 = 48_000;
 /// A pause shorter than this between two packets is the network's.
 const PAUSE: Duration = Duration::from_millis(60);
 
@@ -97,13 +99,17 @@ pub fn write(recording: &Recording) -> std::io::Result<Vec<u8>> {
     if spoken <= u64::from(skip) {
         sound.push((SILENCE, SILENCE_MS * SAMPLES_PER_MS));
     }
-    let mut position = 0;
+    let (mut position, mut page) = (0, 0);
     let last = sound.len().saturating_sub(1);
     for (at, (data, samples)) in sound.into_iter().enumerate() {
         position += samples;
-        let end = match at == last {
-            true => PacketWriteEndInfo::EndStream,
-            false => PacketWriteEndInfo::NormalPacket,
+        let end = if at == last {
+            PacketWriteEndInfo::EndStream
+        } else if position - page >= PAGE {
+            page = position;
+            PacketWriteEndInfo::EndPage
+        } else {
+            PacketWriteEndInfo::NormalPacket
         };
         writer.write_packet(data.to_vec(), serial, end, position)?;
     }
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn opusinfo_has_nothing_against_a_file() {
         let dir = tempfile::tempdir().expect("a folder");
-        for (packets, short) in [(50, true), (0, true), (1, false)] {
+        for (packets, short) in [(500, true), (0, true), (1, false)] {
             let path = dir.path().join("said.ogg");
             std::fs::write(&path, recorded(packets, short)).expect("a file");
             let Ok(info) = std::process::Command::new("opusinfo").arg(&path).output() else {
