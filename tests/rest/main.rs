@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+mod commands;
 mod server;
 
 use server::{Reply, Server, error, ok};
