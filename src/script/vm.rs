@@ -20,7 +20,8 @@ use std::sync::OnceLock;
 
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{
-    FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, StdLib, Table, Value,
+    FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MetaMethod, MultiValue, StdLib, Table,
+    UserDataMethods, Value,
 };
 
 use super::errors::{Fault, PRELUDE, answer};
@@ -196,10 +197,24 @@ where
     R: IntoLuaMulti,
     F: Fn(&Lua, A) -> mlua::Result<R> + 'static,
 {
-    lua.create_function(move |lua, arguments| {
-        catch_unwind(AssertUnwindSafe(|| call(lua, arguments)))
-            .unwrap_or_else(|_| Err(mlua::Error::runtime(PANICKED)))
-    })
+    lua.create_function(move |lua, arguments| guarded(|| call(lua, arguments)))
+}
+
+/// A metamethod of a userdata, which answers what `call` answers.
+pub(super) fn meta<T, A, R, F>(methods: &mut impl UserDataMethods<T>, name: MetaMethod, call: F)
+where
+    A: FromLuaMulti,
+    R: IntoLuaMulti,
+    F: Fn(&Lua, &T, A) -> mlua::Result<R> + 'static,
+{
+    methods.add_meta_method(name, move |lua, this, arguments| {
+        guarded(|| call(lua, this, arguments))
+    });
+}
+
+/// A panic as an error.
+fn guarded<R>(call: impl FnOnce() -> mlua::Result<R>) -> mlua::Result<R> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(mlua::Error::runtime(PANICKED)))
 }
 
 /// What a script gets for a panic. Its text is in the host's log only: it may name what is not the
@@ -234,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_the_heap_come_from_where_they_lie_close_together() {
+        let (lua, pages) = crate::allocator::count_pages(|| create().unwrap());
+        assert!(pages > 20, "{pages} of the sizes that the allocator knows");
+        let grow = "t = {} for i = 1, 10000 do t[i] = { i } end";
+        let (done, more) = crate::allocator::count_pages(|| lua.load(grow).exec());
+        done.unwrap();
+        // A table has 48 bytes, its one value 16 and a pointer to its page.
+        assert!(more > 10_000 * (48 + 24) / (16 << 10), "{more}");
+    }
+
+    #[test]
     fn a_panic_in_a_binding_is_an_error_of_that_call_only() {
         let lua = create().unwrap();
         let binding = raw(&lua, |_, fail: bool| {
@@ -258,6 +284,31 @@ mod tests {
         lua.globals().set("binding", binding.unwrap()).unwrap();
         let said: (bool, String, String) = lua
             .load("local ok, text = pcall(binding, true) return ok, tostring(text), binding(false)")
+            .eval()
+            .unwrap();
+        assert!(!said.0 && said.1.contains(PANICKED), "{said:?}");
+        assert!(!said.1.contains("own text"), "{said:?}");
+        assert_eq!(said.2, "fine");
+    }
+
+    #[test]
+    fn a_panic_in_a_metamethod_is_an_error_of_that_use_only() {
+        struct Fragile;
+        impl mlua::UserData for Fragile {
+            fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+                meta(methods, MetaMethod::Index, |_, _, fail: bool| {
+                    assert!(!fail, "the host's own text");
+                    Ok("fine")
+                });
+            }
+        }
+        let lua = create().unwrap();
+        lua.globals().set("fragile", Fragile).unwrap();
+        let said: (bool, String, String) = lua
+            .load(
+                "local ok, text = pcall(function() return fragile[true] end)
+                 return ok, tostring(text), fragile[false]",
+            )
             .eval()
             .unwrap();
         assert!(!said.0 && said.1.contains(PANICKED), "{said:?}");
