@@ -2,8 +2,10 @@
 //! `cargo bench --bench voice -- pass 500 60` (connections, seconds) sends an Ogg Opus file untouched,
 //! `-- mix 100 60` decodes, mixes and encodes it in stereo at complexity 5, both without sockets.
 //! `-- sockets idle 200 5` (or `pass`, `mix`) opens whole connections to an embedded server in another
-//! process, and prints their CPU time and memory. Linux only: the memory comes from /proc.
+//! process, and prints their CPU time and memory. With `beside` as a further word after `pass` or `mix`, two
+//! scripts compute for ever in the same process. Linux only: the memory comes from /proc.
 
+mod beside;
 mod sockets;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use argon_host::voice::pacer::{Lane, Outlet};
 use argon_host::voice::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
 use argon_host::voice::source::feed::{self, Plan};
 use argon_host::voice::stats::Counters;
+use beside::Spinners;
 use bytes::Bytes;
 use rtrb::RingBuffer;
 use sockets::Work;
@@ -168,6 +171,10 @@ fn main() {
                 .is_ok()
         );
     }
+    let _spinners = arguments
+        .iter()
+        .any(|word| word == "beside")
+        .then(|| Spinners::start(2));
     let (begun, before) = (Instant::now(), cpu());
     std::thread::sleep(Duration::from_secs(seconds as u64));
     let (wall, used) = (begun.elapsed(), cpu() - before);
