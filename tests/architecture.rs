@@ -32,7 +32,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "voice",
         ],
     ),
-    ("voice", &["allocator", "config", "contract", "rest"]),
+    (
+        "voice",
+        &["allocator", "config", "contract", "limits", "rest"],
+    ),
     ("sim", &["config", "contract", "guard"]),
     ("admin", &["guard", "observe"]),
     ("guard", &[]),
