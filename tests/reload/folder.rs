@@ -214,9 +214,9 @@ async fn what_the_old_thread_of_a_script_that_came_back_registers_is_not_the_new
          argon.on(\"messageCreate\", function() command(\"newer\") end)\n",
     );
     bench.host.line("registers").await;
-    bench.said("commands: /new").await;
+    bench.said("commands: /new (").await;
     bench.world.write(0, "general", "hi").await;
-    bench.said("commands: /new, /newer").await;
+    bench.said("commands: /new /newer").await;
     assert_eq!(bench.count("/old"), 0, "{}", bench.host.output());
 }
 
