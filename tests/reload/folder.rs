@@ -195,14 +195,13 @@ async fn a_folder_that_is_a_link_may_lead_elsewhere() {
 
 #[tokio::test]
 async fn what_the_old_thread_of_a_script_that_came_back_registers_is_not_the_new_ones() {
-    let mut bench = Bench::start(&[(
-        "a.luau",
-        "argon.on(\"messageCreate\", function()\n\tprint(\"begins\")\n\
-         \twhile not argon.kv.get(\"back\") do task.wait(0.01) end\n\
-         \targon.command{ name = \"old\", description = \"Old\", run = print }\n\
-         \tprint(\"registers\")\nend)\n",
-    )])
-    .await;
+    let waiting = "argon.on(\"messageCreate\", function()\n\tprint(\"begins\")\n\
+                   \twhile not argon.kv.get(\"back\") do task.wait(0.01) end\n\
+                   \targon.command{ name = \"old\", description = \"Old\", run = print }\n\
+                   \tprint(\"registers\")\nend)\n";
+    // The other one keeps the intent, and so the stream.
+    let other = "argon.on(\"messageCreate\", function() end)\n";
+    let mut bench = Bench::start(&[("a.luau", waiting), ("b.luau", other)]).await;
     bench.world.write(0, "general", "hi").await;
     bench.host.line("begins").await;
     fs::remove_file(bench.file("a.luau")).expect("removed");
