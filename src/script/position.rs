@@ -18,9 +18,10 @@
 //! When an event comes again ([`crate::inbox::Delivery::is_replayed`]), what was asked at a position
 //! before and was the same question gets the same answer, and nothing is sent. Where the question is
 //! another one (the script was changed, or it asks by the clock), the coroutine goes on live from there,
-//! and the log says so once. A message that was sent at such a position stays as it was said: the other
-//! text has the same `randomId`, so that dice or a clock in a handler do not make it speak twice. The platform's `randomId` follows from the bot, the event and the position, so that
-//! what was sent without its answer being known is recognised there when it is sent again.
+//! and the log says so once. The platform's `randomId` follows from the bot, the event and the position, so
+//! that what was sent without its answer being known is recognised there when it is sent again. So is a
+//! message with another text than before, which dice or a clock make: it stays as it was said, unless the
+//! handler runs again later than the platform remembers (2 minutes).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
