@@ -61,6 +61,16 @@ async fn health_status_and_reload() {
 
     assert_eq!(call(post("/api/reload?script=none")).await.0, 404);
     assert_eq!(call(post("/api/scripts/a/resume")).await.0, 404);
+    for (wrong, status, code, told) in [
+        (post("/api/reload?scirpt=a"), 400, "bad_request", "scirpt"),
+        (get("/api/reload"), 405, "method_not_allowed", "GET"),
+        (get("/api"), 404, "not_found", "/api/status"),
+    ] {
+        let (got, answer) = call(wrong).await;
+        assert_eq!((got, &answer["error"]), (status, &code.into()), "{answer}");
+        let message = answer["message"].as_str().expect("a message");
+        assert!(message.contains(told), "{message}");
+    }
     let foreign = get("/api/status").header("host", "evil.example");
     assert_eq!(call(foreign).await.0, 403);
     let page = post("/api/reload").header("origin", "http://evil.example");
