@@ -34,6 +34,8 @@ thread_local! {
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
     #[cfg(test)]
     static PAGES: Cell<usize> = const { Cell::new(0) };
+    #[cfg(test)]
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The allocator. A request below [`pages::LEAST`] costs one comparison more than mimalloc's.
@@ -46,7 +48,10 @@ static ALLOCATOR: Host = Host;
 #[inline]
 fn note(bytes: usize) {
     #[cfg(test)]
-    let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+    {
+        let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+        let _ = BYTES.try_with(|sum| sum.set(sum.get().wrapping_add(bytes)));
+    }
     if bytes >= SUSPICIOUS {
         // A constant `Cell` has neither initialiser nor destructor: this cannot allocate. During the
         // thread's end there is nobody to tell.
@@ -152,6 +157,14 @@ pub fn count_pages<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = PAGES.get();
     let result = work();
     (result, PAGES.get() - before)
+}
+
+/// Runs `work`; beside its result, how many bytes this thread asked for, what it gave back included.
+#[cfg(test)]
+pub fn bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = BYTES.get();
+    let result = work();
+    (result, BYTES.get().wrapping_sub(before))
 }
 
 #[cfg(test)]
