@@ -32,31 +32,46 @@ use coroutines::Root;
 use timers::{Every, Start, Timer, TimerKey};
 
 /// Everything that a script's coroutines wait for.
+///
+/// Coroutines are known by their [`key`], which is theirs only as long as somebody holds them. So each of
+/// `roots` runs now, or is in `tickets`, `timers`, `deferred` or `preempted`.
 #[derive(Default)]
 pub(super) struct Scheduler {
     clock: Clock,
+    /// Numbers tickets and timers, in the order in which they were made.
+    serial: u64,
+
+    /// Coroutines that wait.
     tickets: HashMap<u64, Waiting>,
-    /// The ticket of a coroutine that waits; it can wait for one thing only.
+    /// The ticket of each of them: a coroutine waits for one thing only.
     asleep: HashMap<usize, u64>,
-    roots: HashMap<usize, Root>,
+    /// How many of `tickets` are for calls.
+    calls: usize,
+    /// How many of `tickets` are handlers that wait for an event or a track.
+    idle: usize,
+
+    /// What is due when. A timer that redeems a ticket is known to it, and ends with it.
     timers: BTreeMap<TimerKey, Timer>,
-    every: HashMap<u64, Every>,
-    /// Repeating timers that were ever begun, by what they are.
-    names: HashMap<String, u32>,
+    /// What starts at the end of the turn.
     deferred: VecDeque<Start>,
-    /// Where a coroutine is among the timers, and (`None`) in `deferred`.
+    /// Where the starts of a coroutine are: among the timers, and (`None`) in `deferred`.
     scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
+    /// Repeating timers; the next run of each is among the timers until the turn is over.
+    every: HashMap<u64, Every>,
+    /// How many repeating timers were ever begun, by what they are.
+    names: HashMap<String, u32>,
+
+    /// Coroutines that the host began and that are not over.
+    roots: HashMap<usize, Root>,
+    /// How many of `roots` are handlers of events.
+    handlers: usize,
     /// Coroutines whose slice was over; each gets another behind the others.
     preempted: VecDeque<(Thread, Behalf)>,
+    /// Finished coroutines, for the next roots.
     pool: Vec<Thread>,
-    serial: u64,
-    calls: usize,
-    handlers: usize,
-    /// Handlers among them that wait for an event or a track.
-    idle: usize,
     /// On whose behalf the running coroutine runs.
     current: Option<Behalf>,
-    /// The script's turn is over: what does not run on behalf of an event is not woken any more.
+    /// Time wakes only what runs on behalf of an event: the script's turn is over, or it rehearses.
     retired: bool,
 }
 
@@ -78,8 +93,8 @@ impl Scheduler {
         self.serial
     }
 
-    /// Handlers that have begun and not finished. Those that wait for an event (or a track) do not count: they must
-    /// not keep it from coming, nor the script from ending.
+    /// Handlers that have begun and not finished. Those that wait for an event (or a track) do not count:
+    /// they must not keep it from coming, nor the script from ending.
     pub(super) fn handlers(&self) -> usize {
         self.handlers.saturating_sub(self.idle)
     }
@@ -114,10 +129,24 @@ impl Scheduler {
         !self.retired || Behalf::is_of_event(self.current.as_ref())
     }
 
-    /// From now on only what runs on behalf of an event is woken by time: for a rehearsal.
+    /// From now on time wakes only what runs on behalf of an event, or has begun and has arranged to go on.
     pub(super) fn only_for_events(&mut self) {
         self.retired = true;
-        self.timers.clear();
+        let (roots, tickets) = (&self.roots, &self.tickets);
+        self.timers.retain(|_, timer| match timer {
+            Timer::Ticket(ticket) => (tickets.get(ticket))
+                .is_some_and(|waiting| Behalf::is_of_event(waiting.behalf.as_ref())),
+            Timer::Start(start) => {
+                Behalf::is_of_event(start.behalf.as_ref())
+                    || roots.contains_key(&key(&start.thread))
+            }
+            Timer::Every(_) => false,
+        });
+        let timers = &self.timers;
+        self.scheduled.retain(|_, places| {
+            places.retain(|place| place.is_none_or(|timer| timers.contains_key(&timer)));
+            !places.is_empty()
+        });
     }
 
     /// Handlers that have begun and not finished, those that wait for an event included.
@@ -128,8 +157,8 @@ impl Scheduler {
     /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
     /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
     pub(super) fn retire(&mut self) -> Vec<u64> {
-        self.retired = true;
-        self.stop_timers();
+        self.only_for_events();
+        self.every.clear();
         let over = |waiting: &Waiting| match &waiting.wait {
             Wait::Event { .. } => true,
             wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),

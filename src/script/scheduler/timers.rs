@@ -161,22 +161,6 @@ impl Scheduler {
             self.timers.remove(&every.timer);
         }
     }
-
-    pub(super) fn stop_timers(&mut self) {
-        self.every.clear();
-        let roots = &self.roots;
-        self.timers.retain(|_, timer| match timer {
-            Timer::Ticket(_) => true,
-            // A handler that has arranged to be resumed may finish.
-            Timer::Start(start) => roots.contains_key(&key(&start.thread)),
-            Timer::Every(_) => false,
-        });
-        let timers = &self.timers;
-        self.scheduled.retain(|_, places| {
-            places.retain(|place| place.is_none_or(|timer| timers.contains_key(&timer)));
-            !places.is_empty()
-        });
-    }
 }
 
 impl Guest {
@@ -198,12 +182,7 @@ impl Guest {
         }
     }
 
-    fn start_later(
-        &self,
-        start: Start,
-        place: Option<TimerKey>,
-        behalf: Option<Behalf>,
-    ) {
+    fn start_later(&self, start: Start, place: Option<TimerKey>, behalf: Option<Behalf>) {
         self.scheduler.borrow_mut().unschedule(&start.thread, place);
         self.resume(&start.thread, start.arguments, behalf);
     }
