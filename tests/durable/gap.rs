@@ -37,7 +37,7 @@ async fn killed_with_two_in_the_socket(sim: &Sim, dir: &std::path::Path) -> Worl
     world.write(0, "general", "one").await;
     events.bot_message().await;
     delivered(&world).await;
-    process.signal("STOP");
+    process.freeze().await;
     world.write(1, "general", "two").await;
     world.write(1, "random", "three").await;
     delivered(&world).await;

@@ -200,7 +200,7 @@ impl Storm {
                 self.host = launch(self.dir.path(), &self.sim);
             }
             Act::Freeze(time) => {
-                self.host.signal("STOP");
+                self.host.freeze().await;
                 tokio::time::sleep(*time).await;
                 self.kills += 1;
                 self.end("KILL").await;

@@ -109,6 +109,25 @@ impl Process {
         assert!(sent.success(), "the process is there");
     }
 
+    /// Stops every thread of the child, as they are; what has been sent to it lies in its sockets.
+    pub async fn freeze(&self) {
+        self.signal("STOP");
+        // The signal is taken by one thread, and reaches the others when that one next runs.
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = task.expect("a thread").path().join("stat");
+            // A thread that has ended meanwhile has none: then all of them are looked at again.
+            let stat = std::fs::read_to_string(stat).unwrap_or_default();
+            // proc_pid_stat(5): the name may have brackets of its own, the state follows the last one.
+            stat.rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('T'))
+        };
+        while !std::fs::read_dir(&tasks).expect("threads").all(stopped) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits for the end and for the last line.
     pub async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, async {
