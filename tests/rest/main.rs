@@ -65,6 +65,19 @@ fn send() -> Call {
     call("IMessages/Send", json!({"channelId": "c", "text": "x"}))
 }
 
+/// Waits for something that other tasks bring about; fails rather than hanging.
+async fn until(holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("it happens");
+}
+
 /// Everything that this process logs, at trace level.
 static LOGS: LazyLock<Logs> = LazyLock::new(|| {
     let logs = Logs::default();

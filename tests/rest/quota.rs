@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::server::{Reply, Server, ok};
-use crate::{LOGS, SEGMENT, call, client, send};
+use crate::{LOGS, SEGMENT, call, client, send, until};
 
 #[tokio::test]
 async fn an_absurd_retry_after_does_not_close_an_interface_for_good() {
@@ -82,19 +82,6 @@ async fn nine_requests_run_beside_the_stream_and_a_dropped_one_makes_room() {
         call.await.expect("not aborted").expect("answered");
     }
     assert_eq!(server.seen().len(), 11);
-}
-
-/// Waits for something that other tasks bring about; fails rather than hanging.
-async fn until(holds: impl Fn() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::task::yield_now().await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait)
-        .await
-        .expect("it happens");
 }
 
 /// A platform window of its own: six segments, counted from the server's first request.

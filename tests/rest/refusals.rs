@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::server::{Reply, Server, ok};
-use crate::{LOGS, SEGMENT, Seen, TOKEN, call, client, client_at, send};
+use crate::{LOGS, SEGMENT, Seen, TOKEN, call, client, client_at, send, until};
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unreachable() {
