@@ -38,7 +38,7 @@ async fn a_question_of_before_the_crash_is_answered_after_it() {
     process.ended().await;
 
     let mut process = start(dir.path(), &sim);
-    process.line("1 events were not finished").await;
+    process.line("not finished when the bot ended").await;
     process.line("live after").await;
     let (message, control) = button(&world).await;
     assert_eq!((&message, &control), (&before.0, &before.1));
