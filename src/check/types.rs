@@ -39,6 +39,9 @@ use crate::modules;
 /// small frames; unoptimised ones are not.
 const STACK: usize = 64 << 20;
 
+/// Its name.
+const THREAD: &str = "types";
+
 /// Seconds that the checker may take for one file. A script of 200 lines takes a few milliseconds.
 const PATIENCE: f64 = 10.0;
 
@@ -60,6 +63,7 @@ pub struct File {
 /// Checks the files of a scripts folder on a thread of their own. Modules that they require and that
 /// are not among them are read from the disk.
 pub fn check(folders: &[(PathBuf, Vec<File>)], reader: Reader) -> Vec<Problem> {
+    quiet();
     let work = || {
         let mut types = Types::new(reader);
         let mut problems = Vec::new();
@@ -69,7 +73,7 @@ pub fn check(folders: &[(PathBuf, Vec<File>)], reader: Reader) -> Vec<Problem> {
         problems
     };
     let checked = thread::scope(|scope| {
-        let builder = thread::Builder::new().name("types".to_owned());
+        let builder = thread::Builder::new().name(THREAD.to_owned());
         match builder.stack_size(STACK).spawn_scoped(scope, work) {
             Ok(thread) => thread
                 .join()
@@ -245,6 +249,21 @@ impl Types {
         }
         problems
     }
+}
+
+/// A panic of the checker is told as a warning of the file that caused it; the rest is for who looks closer.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if thread::current().name() == Some(THREAD) {
+                tracing::debug!(target: "check", "the type checker failed: {panic}");
+            } else {
+                before(panic);
+            }
+        }));
+    });
 }
 
 /// Switches on what upstream's own tools switch on, for the better messages and places. Not the syntax
