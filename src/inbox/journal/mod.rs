@@ -392,6 +392,10 @@ impl Journal {
                     self.unwritten.gap = true;
                 }
                 Op::Settled { channel } => self.settle(*channel),
+                Op::Gone { channel } => {
+                    self.sightings.forget(*channel);
+                    self.unwritten.channels.insert(*channel);
+                }
                 Op::Script { id, name } => {
                     self.names.insert(*id, name.clone());
                 }
