@@ -45,6 +45,9 @@ const THREAD: &str = "types";
 /// Seconds that the checker may take for one file. A script of 200 lines takes a few milliseconds.
 const PATIENCE: f64 = 10.0;
 
+/// How often a file is checked at most, each time with less of what the checker has inferred wrongly.
+const PASSES: usize = 8;
+
 /// The settings of an author's folder.
 const SETTINGS: &str = ".luaurc";
 
@@ -171,7 +174,9 @@ impl Types {
     fn file(&mut self, name: &ModuleName, file: &File) -> Vec<Problem> {
         let source = Source::new(&file.path, &file.text);
         let mut hints = file.hints.clone();
+        let mut passes = 0;
         let result = loop {
+            passes += 1;
             let result = match self.frontend.check(name, None) {
                 Ok(result) => result,
                 Err(error) => {
@@ -188,8 +193,8 @@ impl Types {
                 let own = own.filter(|error| is_of_inference(error, &model));
                 wrong.extend(own.map(|error| hints.original(error.location)));
             }
-            let freed = wrong.into_iter().filter(|at| hints.free(*at)).count();
-            if freed == 0 {
+            let mut free = || wrong.iter().filter(|at| hints.free(**at)).count();
+            if passes == PASSES || free() == 0 {
                 break result;
             }
             let text = hints.write_into(&file.text);
