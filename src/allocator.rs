@@ -30,6 +30,8 @@ thread_local! {
     static MARK: Cell<bool> = const { Cell::new(false) };
     #[cfg(test)]
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
+    #[cfg(test)]
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The allocator, which leaves a mark for a very large request.
@@ -41,7 +43,10 @@ static ALLOCATOR: Marking = Marking;
 #[inline]
 fn note(bytes: usize) {
     #[cfg(test)]
-    let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+    {
+        let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+        let _ = BYTES.try_with(|sum| sum.set(sum.get().wrapping_add(bytes)));
+    }
     if bytes >= SUSPICIOUS {
         // A constant `Cell` has neither initialiser nor destructor: this cannot allocate. During the
         // thread's end there is nobody to tell.
@@ -95,6 +100,14 @@ pub fn count<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = REQUESTS.get();
     let result = work();
     (result, REQUESTS.get() - before)
+}
+
+/// Runs `work`; beside its result, how many bytes this thread asked for, what it gave back included.
+#[cfg(test)]
+pub fn bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = BYTES.get();
+    let result = work();
+    (result, BYTES.get().wrapping_sub(before))
 }
 
 #[cfg(test)]

@@ -69,8 +69,9 @@ pub(super) enum Mail {
     /// The turn is over: take no more events; end when the handlers are over, at the latest then.
     Retire {
         until: Instant,
-        /// What becomes of the events whose handlers are not over then.
-        unfinished: Unfinished,
+        /// What becomes of the events whose handlers are not over then; none if what was said before
+        /// stands, or, where nothing was, that they come again.
+        unfinished: Option<Unfinished>,
         /// Who gets the last state.
         state: Option<oneshot::Sender<Snapshot>>,
     },
@@ -129,7 +130,7 @@ impl Mailbox {
         }
     }
 
-    fn take(&self) -> VecDeque<Mail> {
+    pub(super) fn take(&self) -> VecDeque<Mail> {
         std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -270,7 +271,7 @@ impl Turns<'_> {
                     unfinished,
                     state,
                 } => {
-                    self.unfinished = unfinished;
+                    self.unfinished = unfinished.unwrap_or(self.unfinished);
                     self.retire(until, state);
                 }
             }

@@ -213,10 +213,12 @@ impl Guest {
         } = self.recall(site, &question);
         let question = question.hash;
         let (known, repeated) = match known {
-            Known::Nothing => (None, false),
-            Known::Answer(answer) => (Some(answer), false),
-            Known::Sent(at) if retry || position::may_repeat(route, at) => (None, true),
-            Known::Sent(_) => (Some(Err(uncertain(route))), false),
+            Known::Nothing => (None, None),
+            Known::Answer(answer) => (Some(answer), None),
+            Known::Sent(at) => match position::age(at) {
+                age if retry || position::may_repeat(route, age) => (None, Some(age)),
+                _ => (Some(Err(uncertain(route))), None),
+            },
         };
         let reads = route.retry == Retry::Idempotent;
         let read = site.clone().filter(|_| reads && known.is_none());
@@ -242,7 +244,10 @@ impl Guest {
         });
         let client = self.rest.clone();
         let call = call.caller(self.caller);
-        let call = if repeated { call.repeated() } else { call };
+        let call = match repeated {
+            Some(age) => call.repeated(age),
+            None => call,
+        };
         let call = if retry { call.retry() } else { call };
         self.runtime.spawn(async move {
             let answer = match written {
