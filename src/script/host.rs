@@ -343,8 +343,8 @@ impl Host {
 impl Handle {
     /// How each script is doing, by name.
     pub fn reports(&self) -> Vec<Report> {
-        let registrations = self.shared.registrations();
-        let registrations = registrations.borrow();
+        // A copy: whoever changes them may hold the scripts, and would wait for what is borrowed here.
+        let registrations = self.shared.registrations().borrow().clone();
         let scripts = self.scripts.lock();
         scripts
             .all
