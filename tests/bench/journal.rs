@@ -30,7 +30,8 @@ const LONG: u64 = 60_000;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
+        ("bare", bare),
         ("cost", cost),
         ("latency", latency),
         ("recovery", recovery),
@@ -40,6 +41,53 @@ fn main() {
         // Cargo adds an option of its own.
         if !wanted.iter().any(|word| !word.starts_with('-')) || wanted.iter().any(|w| w == name) {
             part();
+        }
+    }
+}
+
+/// What SQLite alone costs on this machine for what the journal must at least do in the plainest layout:
+/// a row for the event, a row for its call, and both deleted again, so many events in a transaction.
+fn bare() {
+    for sync in ["NORMAL", "FULL"] {
+        for batch in [200, 20, 1] {
+            let home = Home::new();
+            let database = rusqlite::Connection::open(home.path()).expect("a database");
+            let begin = format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync};
+                 CREATE TABLE event (id INTEGER PRIMARY KEY, payload TEXT NOT NULL);
+                 CREATE TABLE call (event INTEGER NOT NULL, position TEXT NOT NULL, answer TEXT NOT NULL,
+                                    PRIMARY KEY (event, position)) WITHOUT ROWID;"
+            );
+            database.execute_batch(&begin).expect("tables");
+            let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+                let mut statement = database.prepare_cached(sql).expect("a statement");
+                statement.execute(values).expect("it is done");
+            };
+            let payload = payload();
+            let answer = "{\"ok\":{\"messageId\":\"9007199254740993\"}}";
+            let position = "on:messageCreate#0:0";
+            let count = if batch == 1 { 10_000 } else { 100_000_u64 };
+            let before = cpu("self");
+            for first in (0..count).step_by(batch) {
+                run("BEGIN IMMEDIATE", &[]);
+                for id in first..first + batch as u64 {
+                    run("INSERT INTO event VALUES (?1, ?2)", &[&id, &payload]);
+                    run(
+                        "INSERT INTO call VALUES (?1, ?2, ?3)",
+                        &[&id, &position, &answer],
+                    );
+                    if let Some(id) = id.checked_sub(batch as u64) {
+                        run("DELETE FROM call WHERE event = ?1", &[&id]);
+                        run("DELETE FROM event WHERE id = ?1", &[&id]);
+                    }
+                }
+                run("COMMIT", &[]);
+            }
+            println!(
+                "bare SQLite, {sync}, two inserts and two deletes, {batch} events in a transaction: {:.1} µs \
+                 CPU for an event",
+                (cpu("self") - before).as_secs_f64() * 1e6 / count as f64,
+            );
         }
     }
 }
