@@ -48,6 +48,8 @@ pub(super) struct EventRun {
     pub(super) recorded: RefCell<HashMap<String, Recorded>>,
     /// What they have read and is not written down.
     pub(super) reads: RefCell<Vec<Recorded>>,
+    /// Bytes of all that there ever were.
+    pub(super) reads_bytes: Cell<usize>,
     /// What they have asked, in words.
     asked: RefCell<Vec<Asked>>,
     /// What they did not catch.
@@ -91,6 +93,7 @@ impl EventRun {
             ledger: delivery.ledger().clone(),
             recorded: position::by_position(delivery.take_recorded()),
             reads: RefCell::default(),
+            reads_bytes: Cell::default(),
             asked: RefCell::default(),
             errors: RefCell::default(),
             context: Context {
@@ -120,6 +123,7 @@ impl EventRun {
             ledger: Ledger::of_nothing(&guest.kv),
             recorded: RefCell::default(),
             reads: RefCell::default(),
+            reads_bytes: Cell::default(),
             asked: RefCell::default(),
             errors: RefCell::default(),
             context: Context::default(),

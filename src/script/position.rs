@@ -43,6 +43,10 @@ use crate::rest;
 /// again.
 pub(super) const LARGEST_READ: usize = 256 << 10;
 
+/// Bytes of such answers that are kept for one event. Those that come after them are not written down and are
+/// asked for again, so that a handler that reads for days fills neither memory nor disk.
+const READS: usize = 4 << 20;
+
 /// How long before the platform forgets a `randomId` it is not relied on any more: a send may take that
 /// long to get there.
 const RANDOM_ID_RESERVE: Duration = Duration::from_secs(30);
@@ -182,8 +186,14 @@ impl Site {
     /// Keeps the answer to a question that changes nothing, to be written down if the handler goes on to
     /// something that does.
     pub(super) fn read(&self, question: u64, answer: &Result<Bytes, rest::Error>) {
-        if let Some(answer) = encode(answer).filter(|answer| answer.len() <= LARGEST_READ) {
-            self.run.reads.borrow_mut().push(Recorded {
+        let run = &self.run;
+        let fits = |answer: &Bytes| {
+            let all = run.reads_bytes.get() + answer.len();
+            answer.len() <= LARGEST_READ && all <= READS
+        };
+        if let Some(answer) = encode(answer).filter(fits) {
+            run.reads_bytes.set(run.reads_bytes.get() + answer.len());
+            run.reads.borrow_mut().push(Recorded {
                 position: self.position.clone(),
                 question,
                 begun: 0,
