@@ -23,7 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config", "contract", "fetch", "inbox", "limits", "modules", "observe", "rest", "voice",
         ],
     ),
-    ("voice", &["allocator", "config", "contract", "rest"]),
+    (
+        "voice",
+        &["allocator", "config", "contract", "limits", "rest"],
+    ),
     ("sim", &["config", "contract", "guard"]),
     ("admin", &["guard", "observe"]),
     ("guard", &[]),

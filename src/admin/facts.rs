@@ -203,10 +203,12 @@ pub struct Voice {
     pub room: Option<String>,
     /// `joining`, `connected`, `reconnecting`, `over`; `free` for a slot without a connection.
     pub state: &'static str,
-    /// Packets given to the socket.
+    /// Packets that the system has taken.
     pub sent: u64,
     /// Of them, those more than 20 ms after their time.
     pub late: u64,
+    /// How long after their time the packets were sent.
+    pub lateness: Spread,
     /// Times at which no packet was ready.
     pub missed: u64,
     /// Packets that the socket did not take in time.

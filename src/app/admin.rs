@@ -10,6 +10,7 @@ use super::hub::Hub;
 use crate::admin::facts::{self, Facts, Tally};
 use crate::admin::{BoxFuture, Refusal};
 use crate::inbox::Inbox;
+use crate::observe::Spread;
 use crate::script::{self, Outcome, Reloaded, Report};
 use crate::{rest, stream, voice};
 
@@ -242,6 +243,23 @@ fn connection(standing: voice::Standing) -> facts::Voice {
         encoded: stats.encoded,
         encode_seconds: stats.encode_time.as_secs_f64(),
         complexity: stats.complexity,
+        lateness: lateness(&stats.lateness),
+    }
+}
+
+fn lateness(late: &voice::stats::Late) -> Spread {
+    let mut count = 0;
+    let buckets = voice::stats::BOUNDS.iter().zip(late.counts);
+    let buckets = buckets
+        .map(|(bound, more)| {
+            count += more;
+            (*bound, count)
+        })
+        .collect();
+    Spread {
+        count: late.counts.iter().sum(),
+        seconds: late.total.as_secs_f64(),
+        buckets,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) enum Note<'a> {
     Opened(i64),
     /// Nothing is missing in this channel any more, or in any.
     Settled(Option<u128>),
+    /// The channel is gone.
+    Gone(u128),
     /// The stream goes on after the event of this id.
     Position(&'a str),
 }
@@ -69,6 +71,10 @@ impl<'a> Note<'a> {
             Note::Settled(None) => out.push(7),
             Note::Settled(Some(channel)) => {
                 out.push(8);
+                out.extend_from_slice(&channel.to_le_bytes());
+            }
+            Note::Gone(channel) => {
+                out.push(10);
                 out.extend_from_slice(&channel.to_le_bytes());
             }
             Note::Position(id) => {
@@ -114,6 +120,7 @@ impl<'a> Note<'a> {
                 let length = take(bytes)?;
                 Note::Position(std::str::from_utf8(bytes.split_off(..length)?).ok()?)
             }
+            10 => Note::Gone(id(bytes)?),
             _ => return None,
         })
     }
@@ -180,7 +187,7 @@ impl Came {
                 came.apply(note, at);
             }
         }
-        came.sightings.interrupt();
+        came.sightings.process_ended();
         came
     }
 
@@ -229,6 +236,10 @@ impl Came {
                 self.changed.gap = true;
                 let all = self.sightings.channels().map(|(id, _)| id);
                 self.changed.channels.extend(all);
+            }
+            Note::Gone(channel) => {
+                self.sightings.forget(channel);
+                self.changed.channels.insert(channel);
             }
             Note::Position(id) => {
                 self.position.clear();
@@ -377,6 +388,7 @@ mod tests {
             Note::Opened(9),
             Note::Settled(None),
             Note::Settled(Some(u128::MAX)),
+            Note::Gone(7),
             Note::Position("ü_1"),
         ];
         let mut bytes = Vec::new();
@@ -394,7 +406,7 @@ mod tests {
         assert_eq!(read(&bytes), Some(all.len()));
         let whole = (0..=bytes.len()).filter(|&end| read(&bytes[..end]).is_some());
         assert_eq!(whole.count(), all.len() + 1);
-        assert_eq!(Note::decode(&mut &[10][..]), None);
+        assert_eq!(Note::decode(&mut &[11][..]), None);
     }
 
     #[test]
@@ -430,7 +442,7 @@ mod tests {
         assert_eq!(windows(&next), windows(&live));
         assert_eq!(windows(&next)[0].2, 103);
         let (mut was, is) = (live.sightings.clone(), &next.sightings);
-        was.interrupt();
+        was.process_ended();
         assert_eq!(is.channel(5), was.channel(5));
         assert_eq!((is.since(), is.gap_from()), (Some(1), was.gap_from()));
         assert!(is.has_recovered(5, 3) && is.has(5, 200) && !is.has(5, 2));

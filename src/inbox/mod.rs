@@ -369,6 +369,11 @@ impl Inbox {
         self.core.tell(Op::Settled { channel });
     }
 
+    /// The bot cannot see the channel any more: what came of it is forgotten.
+    pub fn gone(&self, channel: u128) {
+        self.core.tell(Op::Gone { channel });
+    }
+
     /// A place for the script: it is given what was kept for it, then what comes, as far as it wants it
     /// ([`Subscription::want`]). `thread` is unparked when there is something to take.
     pub fn subscribe(&self, script: &str, thread: Thread) -> Subscription {

@@ -3,6 +3,7 @@
 //! from them.
 
 mod natives;
+pub mod voice;
 
 pub use natives::{NATIVES, Native};
 
@@ -130,4 +131,40 @@ pub const BOUNDS: &[Bound] = &[
         SOURCE_BYTES,
         "it is not loaded",
     ),
+    bound(
+        "Voice connections",
+        voice::CONNECTIONS,
+        "the call fails with `too_many_connections`",
+    ),
+    bound(
+        "Tracks that play at once in a voice connection",
+        voice::TRACKS,
+        "the call fails with `too_many_tracks`",
+    ),
+    bound(
+        "Tracks that wait in the queue of a voice connection",
+        voice::QUEUED,
+        "the call fails with `too_many_tracks`",
+    ),
+    bound(
+        "Commands to a voice connection that are not done yet",
+        voice::COMMANDS,
+        "the call fails with `busy`",
+    ),
+    bound(
+        "People who are heard by a voice connection",
+        voice::HEARD,
+        "the call fails with `too_many_listeners`",
+    ),
+    bound(
+        "Handlers of `voice:listen` for one person",
+        voice::LISTENERS,
+        "the call fails with `too_many_listeners`",
+    ),
+    bound(
+        "Recordings of one person that run",
+        voice::RECORDINGS,
+        "the call fails with `too_many_recordings`",
+    ),
+    bound("Handlers of `voice:on`", voice::HANDLERS, "the call raises"),
 ];

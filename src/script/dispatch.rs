@@ -22,7 +22,7 @@ use super::api::controls::Pattern;
 use super::api::timers::CRON;
 use super::errors::Trouble;
 use super::guest::Guest;
-use super::position;
+use super::position::{self, Reads};
 use super::recall::{Load, Waited};
 use super::registry::Identity;
 use super::rollback::Tally;
@@ -47,9 +47,7 @@ pub(super) struct EventRun {
     /// What they asked before, by position.
     pub(super) recorded: RefCell<HashMap<String, Recorded>>,
     /// What they have read and is not written down.
-    pub(super) reads: RefCell<Vec<Recorded>>,
-    /// Bytes of all that there ever were.
-    pub(super) reads_bytes: Cell<usize>,
+    pub(super) reads: RefCell<Reads>,
     /// What they have asked, in words.
     asked: RefCell<Vec<Asked>>,
     /// What they did not catch.
@@ -93,7 +91,6 @@ impl EventRun {
             ledger: delivery.ledger().clone(),
             recorded: position::by_position(delivery.take_recorded()),
             reads: RefCell::default(),
-            reads_bytes: Cell::default(),
             asked: RefCell::default(),
             errors: RefCell::default(),
             context: Context {
@@ -123,7 +120,6 @@ impl EventRun {
             ledger: Ledger::of_nothing(&guest.kv),
             recorded: RefCell::default(),
             reads: RefCell::default(),
-            reads_bytes: Cell::default(),
             asked: RefCell::default(),
             errors: RefCell::default(),
             context: Context::default(),
@@ -182,7 +178,7 @@ impl EventRun {
                     bot: (self.context.bot.as_ref())
                         .map_or_else(String::new, |bot| bot.user_id.clone()),
                     errors,
-                    reads: self.reads.take(),
+                    reads: self.reads.borrow_mut().take(),
                     asked: self.asked.take(),
                     load: self.context.load.all(),
                 }),

@@ -89,4 +89,6 @@ pub enum Happening {
     Speaking(Arc<str>, bool),
     /// Somebody said something, for one handler.
     Heard(Arc<Heard>),
+    /// The connection is over, and nothing more happens in it.
+    Closed,
 }

@@ -25,8 +25,6 @@ const TAIL: u8 = 5;
 pub const FRAMES: usize = 64;
 /// Slots of the ring with events. A step waits until it has room for what it may tell.
 pub const EVENTS: usize = 256;
-/// Commands that wait; a script that gives more gets an error.
-pub const COMMANDS: usize = 256;
 
 /// What [`Program::fill`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +83,7 @@ impl Program {
         ends.counters.complexity.set(u64::from(settings.complexity));
         Ok(Self {
             id,
-            mixer: Mixer::new(channels),
+            mixer: Mixer::new(channels, settings.frame as usize),
             encoder: None,
             mix: vec![0.0; settings.frame as usize * channels].into(),
             settings,

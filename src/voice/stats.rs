@@ -3,6 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Later than this is late.
+pub const LATE: Duration = Duration::from_millis(20);
+
+/// The upper bounds by which the lateness of packets is counted, seconds; the last count is of those beyond.
+pub const BOUNDS: [f64; 10] = [
+    0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0,
+];
+
 /// A number that only grows, or the largest one seen.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -29,13 +37,55 @@ impl Counter {
     }
 }
 
+/// How late packets were: how many up to each of [`BOUNDS`].
+#[derive(Debug, Default)]
+pub struct Lateness {
+    counts: [Counter; BOUNDS.len() + 1],
+    nanos: Counter,
+}
+
+impl Lateness {
+    fn note(&self, late: Duration) {
+        let seconds = late.as_secs_f64();
+        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)].add(1);
+        self.nanos.add(nanos(late));
+    }
+
+    fn read(&self) -> Late {
+        Late {
+            counts: std::array::from_fn(|at| self.counts[at].get()),
+            total: Duration::from_nanos(self.nanos.get()),
+        }
+    }
+}
+
+/// What [`Lateness`] has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Late {
+    /// Packets by the first of [`BOUNDS`] that they did not exceed; the last are those that exceed all.
+    pub counts: [u64; BOUNDS.len() + 1],
+    /// The lateness of all of them together.
+    pub total: Duration,
+}
+
+impl Late {
+    fn add(&mut self, other: &Late) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+    }
+}
+
 /// The counters of one connection.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Packets given to the socket.
+    /// Packets that the system has taken.
     pub sent: Counter,
-    /// Of them, those more than 20 ms after their time.
+    /// Of them, those more than [`LATE`] after their time.
     pub late: Counter,
+    /// How long after their time the system had them.
+    pub lateness: Lateness,
     /// Times at which no packet was ready: silence was sent instead.
     pub missed: Counter,
     /// Packets that the socket did not take in time.
@@ -68,6 +118,7 @@ pub struct Counters {
 pub struct Stats {
     pub sent: u64,
     pub late: u64,
+    pub lateness: Late,
     pub missed: u64,
     pub dropped: u64,
     pub silence: u64,
@@ -86,6 +137,7 @@ impl Stats {
     pub fn add(&mut self, other: &Stats) {
         self.sent += other.sent;
         self.late += other.late;
+        self.lateness.add(&other.lateness);
         self.missed += other.missed;
         self.dropped += other.dropped;
         self.silence += other.silence;
@@ -105,6 +157,7 @@ impl Counters {
         Stats {
             sent: self.sent.get(),
             late: self.late.get(),
+            lateness: self.lateness.read(),
             missed: self.missed.get(),
             dropped: self.dropped.get(),
             silence: self.silence.get(),
@@ -118,11 +171,41 @@ impl Counters {
         }
     }
 
+    /// Notes that the system has taken a packet, so long after its time.
+    pub fn note_sent(&self, late: Duration) {
+        self.sent.add(1);
+        self.late.add(u64::from(late > LATE));
+        self.lateness.note(late);
+    }
+
     /// Notes that a frame was mixed and encoded.
     pub fn note_encoding(&self, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(took);
         self.encoded.add(1);
         self.encode_time.add(nanos);
         self.encode_longest.max(nanos);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_counted_by_how_late_they_are() {
+        let counters = Counters::default();
+        for micros in [0, 100, 101, 20_000, 20_001, 2_000_000] {
+            counters.note_sent(Duration::from_micros(micros));
+        }
+        let mut stats = counters.read();
+        assert_eq!(stats.lateness.counts, [2, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1]);
+        assert_eq!(stats.lateness.total, Duration::from_micros(2_040_202));
+        assert_eq!((stats.sent, stats.late), (6, 2));
+        stats.add(&stats.clone());
+        assert_eq!(stats.lateness.counts.iter().sum::<u64>(), 12);
     }
 }

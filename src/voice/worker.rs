@@ -50,7 +50,7 @@ impl Worker {
             .name(format!("voice:mix:{number}"))
             .stack_size(1 << 20);
         let thread = builder.spawn(move || {
-            priority::raise(priority::WORKER);
+            priority::work();
             run(&changed, &pacer);
         })?;
         Ok(Self {

@@ -1,13 +1,14 @@
 //! Broken and malicious files: what is read of them ends, with or without an error, and harms nobody.
 //!
-//! The mutations are the same in every run. More of them: `VOICE_MUTATIONS=5000 cargo test --test voice
-//! hostile`.
+//! The mutations are the same in every run. Others, and more of them: `VOICE_SEED=7 VOICE_MUTATIONS=5000
+//! cargo test --test voice hostile`, or `VOICE_SECONDS=600` for as many as there is time for.
 
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use argon_host::voice::ogg::Reader;
 use argon_host::voice::source::Source;
 use argon_host::voice::source::feed::{self, Plan, Pulled};
 use rand::rngs::StdRng;
@@ -26,6 +27,8 @@ const FILES: [&str; 9] = [
     "tone.ogg",
     "tone.m4a",
 ];
+/// Those of them that the project itself demuxes.
+const OPUS: usize = 4;
 /// Mutations of each file, if the environment says nothing else.
 const MUTATIONS: u64 = 40;
 /// Only a hang takes so long.
@@ -233,10 +236,86 @@ fn peak() -> u64 {
         << 10
 }
 
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}: {text} is no whole number")),
+    )
+}
+
+/// Tries files that were mutated, each with its label and a source of chance; prints how many.
+fn with_mutations(files: &[&str], mut attempt: impl FnMut(&str, &str, Vec<u8>, &mut StdRng)) {
+    let whole: Vec<Vec<u8>> = files
+        .iter()
+        .map(|name| std::fs::read(data().join(name)).expect("a file"))
+        .collect();
+    let first = number("VOICE_SEED").unwrap_or(0);
+    let until = number("VOICE_SECONDS").map(|wanted| Instant::now() + Duration::from_secs(wanted));
+    let most =
+        number("VOICE_MUTATIONS").unwrap_or(if until.is_some() { u64::MAX } else { MUTATIONS });
+    let mut done = 0;
+    while done < most && until.is_none_or(|until| Instant::now() < until) {
+        let seed = first + done;
+        for (number, (name, whole)) in files.iter().zip(&whole).enumerate() {
+            let mut random = StdRng::seed_from_u64(seed * FILES.len() as u64 + number as u64);
+            let mut bytes = whole.clone();
+            mutate(&mut bytes, &mut random);
+            if random.random_bool(0.8) {
+                seal(&mut bytes);
+            }
+            attempt(name, &format!("{name}, seed {seed}"), bytes, &mut random);
+        }
+        done += 1;
+    }
+    println!(
+        "{} files: seeds {first} to {}",
+        done * files.len() as u64,
+        first + done
+    );
+}
+
+/// The project's own reading of Ogg: it may refuse a file, but neither panic nor give more than is there.
+#[test]
+fn whatever_an_ogg_file_says_the_demuxer_ends() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("any.opus");
+    let mut played = 0;
+    with_mutations(&FILES[..OPUS], |_, label, bytes, random| {
+        std::fs::write(&path, &bytes).expect("a file");
+        let file = std::fs::File::open(&path).expect("a file");
+        let Ok(mut reader) = Reader::open(file) else {
+            return;
+        };
+        let duration = reader.duration();
+        for _ in 0..random.random_range(0..4) {
+            let target = match random.random_range(0..3) {
+                0 => random.random(),
+                1 => duration.saturating_sub(random.random_range(0..2_000)),
+                _ => random.random_range(0..=duration),
+            };
+            if reader.seek(target).is_err() {
+                return;
+            }
+        }
+        let mut packets = 0;
+        while let Ok(Some(packet)) = reader.read() {
+            packets += 1;
+            assert!(
+                packet.skip + packet.trim <= packet.samples,
+                "{label}: {packet:?}"
+            );
+            // A packet has a byte at least.
+            assert!(packets <= bytes.len(), "{label} has no end");
+        }
+        played += u64::from(packets > 0);
+    });
+    println!("{played} of them had packets");
+    assert!(played > 0, "no mutation was read at all");
+}
+
 #[test]
 fn whatever_a_file_says_its_reading_ends() {
-    let wanted = std::env::var("VOICE_MUTATIONS").ok();
-    let wanted = wanted.map_or(MUTATIONS, |text| text.parse().expect("a whole number"));
     // A decoder of others may panic, which ends its track; the project's own code may not.
     let panics = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&panics);
@@ -250,36 +329,26 @@ fn whatever_a_file_says_its_reading_ends() {
     }));
     let dir = tempfile::tempdir().expect("a folder");
     let memory = peak();
-    for (number, name) in FILES.iter().enumerate() {
-        let whole = std::fs::read(data().join(name)).expect("a file");
-        for mutation in 0..wanted {
-            let mut random = StdRng::seed_from_u64(mutation * FILES.len() as u64 + number as u64);
-            let mut bytes = whole.clone();
-            mutate(&mut bytes, &mut random);
-            if random.random_bool(0.8) {
-                seal(&mut bytes);
-            }
-            let path = dir.path().join(name);
-            std::fs::write(&path, &bytes).expect("a file");
-            let start = match random.random_range(0..4) {
-                0 => random.random_range(0..48_000),
-                1 => 48_000_000_000_000,
-                _ => 0,
-            };
-            let label = format!("{name}, mutation {mutation}, from {start}");
-            assert!(
-                read(&path, start, 1 + mutation as usize % 2),
-                "{label} hangs"
-            );
-            let own: Vec<String> = panics.lock().expect("a list").clone();
-            assert!(
-                !own.iter().any(|place| place.starts_with("src/")),
-                "{label}: {own:?}"
-            );
-            let more = peak().saturating_sub(memory);
-            assert!(more < MOST_MEMORY, "{label} took {more} bytes");
-        }
-    }
+    let mut channels = 0;
+    with_mutations(&FILES, |name, label, bytes, random| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, &bytes).expect("a file");
+        let start = match random.random_range(0..4) {
+            0 => random.random_range(0..48_000),
+            1 => 48_000_000_000_000,
+            _ => 0,
+        };
+        channels = 1 + channels % 2;
+        let label = format!("{label}, from {start}, {channels} channels");
+        assert!(read(&path, start, channels), "{label} hangs");
+        let own: Vec<String> = panics.lock().expect("a list").clone();
+        assert!(
+            !own.iter().any(|place| place.starts_with("src/")),
+            "{label}: {own:?}"
+        );
+        let more = peak().saturating_sub(memory);
+        assert!(more < MOST_MEMORY, "{label} took {more} bytes");
+    });
     let mut contained = panics.lock().expect("a list").clone();
     contained.sort();
     contained.dedup();

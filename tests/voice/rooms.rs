@@ -107,6 +107,42 @@ async fn too_many_tracks_are_an_error_that_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn too_many_in_the_queue_and_too_many_handlers_are_errors_that_say_so() {
+    let stage = Stage::start(
+        "stereo = true",
+        "local queued, problem = 0, nil
+        repeat
+            local ok, e = pcall(function() voice:queue('audio/tone.opus') end)
+            queued += if ok then 1 else 0
+            problem = if ok then nil else e
+        until problem
+        -- Beside those that wait, one plays and some are ready to follow it.
+        assert(queued >= 1001 and queued <= 1010, queued)
+        assert(problem.code == 'too_many_tracks', tostring(problem))
+        assert(tostring(problem):find('1000 tracks wait in the queue at most: skip or stop', 1, true), tostring(problem))
+        voice:stop()
+        while #voice:tracks() > 0 do task.wait(0.01) end
+        assert(voice:queue('audio/stereo_20.opus'):wait() == 'finished')
+
+        local finished = 0
+        local first = voice:on('finished', function() finished += 1 end)
+        for _ = 2, 1000 do voice:on('began', function() end) end
+        local ok, e = pcall(function() voice:on('began', function() end) end)
+        assert(not ok and tostring(e):find('1000 handlers at most: end some with off()', 1, true), tostring(e))
+        voice:play('audio/stereo_20.opus'):wait()
+        assert(finished == 1, finished)
+        first.off()
+        voice:on('began', function() end)
+        -- Those of a connection that is over count no more.
+        voice:leave()
+        local again = argon.voice.join{ spaceId = spaceId, channelId = channelId }
+        for _ = 1, 1000 do again:on('began', function() end) end",
+    )
+    .await;
+    stage.play().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn music_gives_way_while_somebody_speaks() {
     let stage = Stage::start(
         "stereo = true, bitrate = 128000",

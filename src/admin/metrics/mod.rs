@@ -180,6 +180,7 @@ mod tests {
                 script: "a".to_owned(),
                 slot: 1,
                 sent: 5,
+                lateness: durations.read(),
                 ..Voice::default()
             }],
             ..Facts::default()
@@ -219,9 +220,12 @@ mod tests {
         assert_eq!((up("one"), up("ended")), (1.0, 0.0));
         let sent = [("bot", "two"), ("script", "a"), ("connection", "1")];
         assert_eq!(value("argon_voice_sent_packets_total", &sent), 5.0);
-        assert!(
-            text.contains("argon_script_handling_seconds_bucket{bot=\"one\","),
-            "{text}"
-        );
+        for name in [
+            "argon_script_handling_seconds",
+            "argon_voice_lateness_seconds",
+        ] {
+            let bucket = format!("{name}_bucket{{bot=\"one\",");
+            assert!(text.contains(&bucket), "{name}: {text}");
+        }
     }
 }

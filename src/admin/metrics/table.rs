@@ -445,6 +445,11 @@ pub const METRICS: &[Metric] = &[
         "Of the packets sent, those more than 20 ms late.",
         Of::Voice(|one, out| out.count(one.late)),
     ),
+    histogram(
+        "argon_voice_lateness_seconds",
+        "How long after their time packets were written to the socket.",
+        Of::Voice(|one, out| out.spread(&one.lateness)),
+    ),
     counter(
         "argon_voice_missed_packets_total",
         "",

@@ -128,6 +128,7 @@ impl Journal {
                 | Op::Passed { .. }
                 | Op::Opened { .. }
                 | Op::Settled { .. }
+                | Op::Gone { .. }
                 | Op::Keep { .. } => {}
                 op => kept.push(op),
             }

@@ -15,6 +15,12 @@ const SAMPLES_PER_MS: u64 = 48;
 /// The platform's silence: 20 ms.
 const SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
 const SILENCE_MS: u64 = 20;
+/// What players skip at the beginning, samples: how far libopus's encoder is behind (RFC 7845, 4.2).
+const PRE_SKIP: u16 = 312;
+/// The same when the beginning is missing: a decoder that begins in the middle needs 80 ms to settle.
+const SETTLE: u16 = 3_840;
+/// How much sound a page has, samples: players wait for the end of a page (RFC 7845, 6).
+const PAGE: u64 = 48_000;
 /// A pause shorter than this between two packets is the network's.
 const PAUSE: Duration = Duration::from_millis(60);
 
@@ -60,7 +66,9 @@ pub fn write(recording: &Recording) -> std::io::Result<Vec<u8>> {
     let serial = 1;
     let mut head = b"OpusHead\x01".to_vec();
     head.push(recording.track.channels);
-    head.extend_from_slice(&0_u16.to_le_bytes()); // nothing to skip
+    let whole = recording.count == recording.packets.len() as u64;
+    let skip = if whole { PRE_SKIP } else { SETTLE };
+    head.extend_from_slice(&skip.to_le_bytes());
     head.extend_from_slice(&48_000_u32.to_le_bytes());
     head.extend_from_slice(&[0, 0, 0]); // no gain, one stream
     let mut tags = b"OpusTags".to_vec();
@@ -86,13 +94,22 @@ pub fn write(recording: &Recording) -> std::io::Result<Vec<u8>> {
         ));
         end = end.map(|end| end.max(sent.at) + length);
     }
-    let mut position = 0;
+    // A stream ends behind what is skipped.
+    let spoken: u64 = sound.iter().map(|(_, samples)| samples).sum();
+    if spoken <= u64::from(skip) {
+        sound.push((SILENCE, SILENCE_MS * SAMPLES_PER_MS));
+    }
+    let (mut position, mut page) = (0, 0);
     let last = sound.len().saturating_sub(1);
     for (at, (data, samples)) in sound.into_iter().enumerate() {
         position += samples;
-        let end = match at == last {
-            true => PacketWriteEndInfo::EndStream,
-            false => PacketWriteEndInfo::NormalPacket,
+        let end = if at == last {
+            PacketWriteEndInfo::EndStream
+        } else if position - page >= PAGE {
+            page = position;
+            PacketWriteEndInfo::EndPage
+        } else {
+            PacketWriteEndInfo::NormalPacket
         };
         writer.write_packet(data.to_vec(), serial, end, position)?;
     }
@@ -106,8 +123,8 @@ mod tests {
     use bytes::Bytes;
     use tokio::time::Instant;
 
-    use super::super::rooms::{Rooms, Track};
-    use super::{SILENCE, read, write};
+    use super::super::rooms::{RECORDED_PACKETS, Rooms, Track};
+    use super::{Cursor, PRE_SKIP, PacketReader, SETTLE, SILENCE, read, write};
     use crate::sim::world::Id;
 
     #[test]
@@ -129,6 +146,61 @@ mod tests {
         wanted.extend([&silence; 4].map(Clone::clone));
         wanted.push(sent(3));
         assert_eq!(read(&file), Ok(wanted));
+    }
+
+    /// The file of a recording of packets of 20 ms and one of 2.5 ms.
+    fn recorded(packets: usize, short: bool) -> Vec<u8> {
+        let (room, ada) = (Id::from_u128(1), Id::from_u128(2));
+        let mut rooms = Rooms::default();
+        rooms.join(room, ada, Some(Track::microphone()));
+        let began = Instant::now();
+        let long = (0..packets).map(|_| SILENCE);
+        let sent = long.chain(short.then_some(&[0xe0, 0xff, 0xfe][..]));
+        for (number, packet) in (0..).zip(sent) {
+            let at = began + Duration::from_millis(20 * number);
+            assert!(rooms.send(room, ada, Bytes::from_static(packet), at));
+        }
+        write(rooms.recording(room, ada).expect("a recording")).expect("a file")
+    }
+
+    /// What the header lets players skip, and where the last page says that the sound ends.
+    fn ends(file: &[u8]) -> (u16, u64) {
+        let mut reader = PacketReader::new(Cursor::new(file));
+        let head = reader.read_packet_expected().expect("a header").data;
+        let mut end = 0;
+        while let Some(packet) = reader.read_packet().expect("a whole file") {
+            end = packet.absgp_page();
+        }
+        (u16::from_le_bytes([head[10], head[11]]), end)
+    }
+
+    #[test]
+    fn a_file_says_what_to_skip_and_where_it_ends() {
+        assert_eq!(ends(&recorded(50, true)), (PRE_SKIP, 50 * 960 + 120));
+        // Shorter than what is skipped: it is made longer.
+        assert_eq!(ends(&recorded(0, true)), (PRE_SKIP, 120 + 960));
+        // Its beginning is not kept any more.
+        let kept = RECORDED_PACKETS as u64 * 960;
+        assert_eq!(ends(&recorded(RECORDED_PACKETS + 9, false)), (SETTLE, kept));
+    }
+
+    #[test]
+    fn opusinfo_has_nothing_against_a_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (packets, short) in [(500, true), (0, true), (1, false)] {
+            let path = dir.path().join("said.ogg");
+            std::fs::write(&path, recorded(packets, short)).expect("a file");
+            let Ok(info) = std::process::Command::new("opusinfo").arg(&path).output() else {
+                eprintln!("opusinfo is not installed: the recording was not shown to it");
+                return;
+            };
+            let said = [info.stdout, info.stderr].concat();
+            let said = String::from_utf8_lossy(&said).to_lowercase();
+            assert!(
+                info.status.success() && !said.contains("warning"),
+                "{packets} packets: {said}"
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::{Connection, Heard, Phase, Room};
+use crate::limits::voice::{HEARD, LISTENERS, RECORDINGS};
 use crate::voice::mixer::Command;
 use crate::voice::receive::recorder::{Recorder, Recording};
 use crate::voice::receive::{Ear, Format, Hearing};
@@ -12,14 +13,11 @@ use crate::voice::session::dial::Endpoint;
 use crate::voice::session::{RENEW, Report, Session, Tokens};
 use crate::voice::{Error, Happening};
 
-/// Participants that are heard at once.
-pub const MOST_HEARD: usize = 32;
-
 impl Connection {
     /// Calls a handler with what somebody says. Comes back when the socket is open.
     ///
     /// # Errors
-    /// When the participant cannot be heard.
+    /// When the participant cannot be heard, or has too many handlers.
     pub async fn listen(
         &self,
         user: &str,
@@ -30,7 +28,11 @@ impl Connection {
         let hearing = self.hear(user).await?;
         let connection = self.clone();
         let notify = Arc::new(move |what| connection.tell(what));
-        hearing.listen(owner, listener, format, notify);
+        if !hearing.listen(owner, listener, format, notify) {
+            let message =
+                format!("{LISTENERS} handlers listen to a person at most: end one with off()");
+            return Err(Error::new("too_many_listeners", message));
+        }
         Ok(())
     }
 
@@ -64,7 +66,7 @@ impl Connection {
     /// Writes what somebody says to a file.
     ///
     /// # Errors
-    /// When the participant cannot be heard, or the file not be written.
+    /// When the participant cannot be heard, or is recorded too often, or the file not be written.
     pub async fn record(
         &self,
         user: Option<&str>,
@@ -83,6 +85,15 @@ impl Connection {
         })?;
         let path = self.host()?.writable(file).await?;
         let hearing = self.hear(user).await?;
+        let too_many = || {
+            let message =
+                format!("{RECORDINGS} recordings of a person run at most: stop one first");
+            Error::new("too_many_recordings", message)
+        };
+        // Asked first, because the file of a recording is empty from its beginning.
+        if !hearing.may_record() {
+            return Err(too_many());
+        }
         let started = self
             .0
             .runtime
@@ -91,7 +102,9 @@ impl Connection {
         let started = started.map_err(|error| Error::new("host", error.to_string()))?;
         let (recorder, recording) =
             started.map_err(|error| Error::new("file", format!("{file:?}: {error}")))?;
-        hearing.record(recorder);
+        if !hearing.record(recorder) {
+            return Err(too_many());
+        }
         Ok(recording)
     }
 
@@ -113,8 +126,10 @@ impl Connection {
                 let message = "only the caller can be heard in a call";
                 return Err(Error::new("invalid_params", message));
             };
-            if state.heard.len() >= MOST_HEARD {
-                let message = format!("{MOST_HEARD} people are listened to at once at most");
+            if state.heard.len() >= HEARD {
+                let message = format!(
+                    "{HEARD} people are heard by a connection at most: end the handlers and recordings of somebody first"
+                );
                 return Err(Error::new("too_many_listeners", message));
             }
             let hearing = Arc::new(Hearing::new(user));

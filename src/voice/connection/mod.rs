@@ -3,9 +3,8 @@
 //! It belongs to a script's name and lives in the host, not in a VM: a reload does not touch it. Files
 //! are opened on threads of their own; the mixer gets them ready made.
 //!
-//! Bounds: [`MOST_TRACKS`](super::mixer::MOST_TRACKS) tracks play at once, [`queue::MOST_WAITING`] wait in
-//! the queue, [`COMMANDS`] commands wait for the mixer, and [`push::PUSHED`] of pushed samples; one more of
-//! the first three is an error, and a push waits.
+//! Bounds: those of [`crate::limits::voice`], where one more is an error, and [`push::PUSHED`] of pushed
+//! samples, where a push waits.
 //!
 //! | file | owns |
 //! |---|---|
@@ -22,7 +21,7 @@ mod tracks;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -34,11 +33,11 @@ use super::encoder::Settings;
 use super::engine::Seat;
 use super::host::Inner as Host;
 use super::mixer::{Command, Event, Options, State as TrackState};
-use super::program::COMMANDS;
 use super::receive::Hearing;
 use super::session::Report;
 use super::stats::Counters;
 use super::{Error, Happening};
+use crate::limits::voice::COMMANDS;
 pub use tracks::{Play, TrackHandle, samples};
 
 /// How long leaving may take.
@@ -241,8 +240,9 @@ impl Connection {
         if self.phase() == Phase::Over {
             return Err(Error::closed());
         }
-        self.0.commands.try_send(command).map_err(|_| {
-            Error::new("busy", format!("{COMMANDS} commands of this voice connection wait to be done: give them more slowly"))
+        self.0.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new("busy", format!("{COMMANDS} commands of this voice connection wait to be done: give them more slowly")),
+            TrySendError::Disconnected(_) => Error::closed(),
         })?;
         self.wake();
         Ok(())
@@ -327,6 +327,7 @@ impl Connection {
             tracing::info!(target: "script", script = %self.0.script, "voice: the connection is over: {reason}");
             self.tell(Happening::Disconnected { reason, last: true });
         }
+        self.tell(Happening::Closed);
         if let Some(host) = self.0.host.upgrade() {
             host.forget(self.0.id);
         }

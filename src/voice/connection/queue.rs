@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use super::{Connection, Phase, Play, Playing, TrackHandle, Waiting};
+use crate::limits::voice::QUEUED;
 use crate::voice::mixer::{Command, Options, State as TrackState, Track};
 use crate::voice::source::feed::{self, Opened};
 use crate::voice::{Error, Happening, source};
 
-/// Tracks that wait in the queue.
-pub const MOST_WAITING: usize = 1_000;
 /// Tracks that the mixer has ready behind the one that plays.
 const READY: usize = 2;
 
@@ -20,8 +19,9 @@ impl Connection {
     /// # Errors
     /// When the file cannot be played, or too many wait.
     pub async fn queue(&self, source: &str, play: Play) -> Result<TrackHandle, Error> {
-        if self.state().waiting.len() >= MOST_WAITING {
-            let message = format!("{MOST_WAITING} tracks wait in the queue at most");
+        if self.state().waiting.len() >= QUEUED {
+            let message =
+                format!("{QUEUED} tracks wait in the queue at most: skip or stop some first");
             return Err(Error::new("too_many_tracks", message));
         }
         // What was opened is let go: the queue opens it again when its turn is near.

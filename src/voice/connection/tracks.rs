@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Connection, Phase, Playing, State, Waiting};
-use crate::voice::mixer::{Command, MOST_TRACKS, Options, State as TrackState, Track, View};
+use crate::limits::voice::TRACKS;
+use crate::voice::mixer::{Command, Options, State as TrackState, Track, View};
 use crate::voice::packet::RATE;
 use crate::voice::source::feed::{self, Opened, Plan};
 use crate::voice::{Error, Happening};
@@ -67,7 +68,7 @@ impl Connection {
         let too_many = || {
             Error::new(
                 "too_many_tracks",
-                format!("{MOST_TRACKS} tracks play at once at most: stop one first"),
+                format!("{TRACKS} tracks play at once at most: stop one first"),
             )
         };
         let playing = |state: &State| {
@@ -77,7 +78,7 @@ impl Connection {
                 .filter(|playing| !playing.queued)
                 .count()
         };
-        if playing(&self.state()) >= MOST_TRACKS {
+        if playing(&self.state()) >= TRACKS {
             return Err(too_many());
         }
         let (track, options, opened) = self.open(source, play).await?;
@@ -89,7 +90,7 @@ impl Connection {
         );
         {
             let mut state = self.state();
-            if playing(&state) >= MOST_TRACKS {
+            if playing(&state) >= TRACKS {
                 return Err(too_many());
             }
             state.tracks.push(Playing {

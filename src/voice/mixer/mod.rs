@@ -6,7 +6,7 @@
 //! unless told otherwise); pausing, stopping and jumping fade for 10 ms; a track that runs dry fades out
 //! and in. Tracks that are over leave as [`Event::Over`], so that nothing is freed here.
 //!
-//! Bounds: [`MOST_TRACKS`] at once and [`MOST_QUEUED`] waiting (the queue's rest waits outside).
+//! Bounds: [`TRACKS`] at once and [`MOST_QUEUED`] waiting (the queue's rest waits outside).
 
 pub mod limiter;
 pub mod ramp;
@@ -18,14 +18,13 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::ogg::AudioPacket;
-use super::packet::{LONGEST, RATE};
+use super::packet::RATE;
 use super::source::feed::{Feed, Pulled, passes};
+use crate::limits::voice::TRACKS;
 use limiter::Limiter;
 use ramp::Ramp;
 pub use track::{Options, State, Track, View};
 
-/// Tracks that play at once.
-pub const MOST_TRACKS: usize = 32;
 /// Tracks that wait in the mixer: enough that one can follow another at once.
 pub const MOST_QUEUED: usize = 4;
 /// How fast tracks give way to speech and come back, samples.
@@ -122,19 +121,19 @@ impl Events {
 }
 
 /// Room that a step may need among the events.
-const EVENTS_OF_A_STEP: usize = MOST_TRACKS * 2 + MOST_QUEUED * 2 + 2;
+const EVENTS_OF_A_STEP: usize = TRACKS * 2 + MOST_QUEUED * 2 + 2;
 
 impl Mixer {
-    /// A mixer with nothing to do, for 1 or 2 channels.
-    pub fn new(channels: usize) -> Self {
+    /// A mixer with nothing to do, for 1 or 2 channels and frames of at most that many samples of each.
+    pub fn new(channels: usize, frame: usize) -> Self {
         Self {
             channels,
-            tracks: Vec::with_capacity(MOST_TRACKS),
+            tracks: Vec::with_capacity(TRACKS),
             playing: None,
             queue: VecDeque::with_capacity(MOST_QUEUED),
             duck: Ramp::still(0.0),
             limiter: Limiter::default(),
-            scratch: vec![0.0; LONGEST as usize * channels].into(),
+            scratch: vec![0.0; frame * channels].into(),
         }
     }
 
@@ -142,7 +141,7 @@ impl Mixer {
     pub fn command(&mut self, command: Command, events: &mut Events) {
         match command {
             Command::Play(track) => {
-                if self.tracks.len() == MOST_TRACKS {
+                if self.tracks.len() == TRACKS {
                     events.tell(Event::Over(track, State::Stopped));
                 } else {
                     track.view.set_state(State::Playing);
@@ -218,7 +217,7 @@ impl Mixer {
     }
 
     fn begin_next(&mut self, events: &mut Events) -> Option<&mut Track> {
-        if self.tracks.len() == MOST_TRACKS {
+        if self.tracks.len() == TRACKS {
             return None;
         }
         let next = self.queue.pop_front()?;

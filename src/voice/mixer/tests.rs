@@ -38,7 +38,7 @@ fn tone(hz: f32, samples: usize) -> Feed {
 impl Desk {
     fn new() -> Self {
         Self {
-            mixer: Mixer::new(1),
+            mixer: Mixer::new(1, FRAME),
             events: Events::with_capacity(256),
             out: Vec::new(),
         }

@@ -20,6 +20,7 @@ use opus::{Channels, Decoder};
 use super::Happening;
 use super::packet::{self, LONGEST, RATE};
 use super::stats::Counters;
+use crate::limits::voice::{LISTENERS, RECORDINGS};
 use recorder::Recorder;
 use speech::Detector;
 use timeline::{PAUSE, Placed, Timeline};
@@ -78,6 +79,13 @@ struct Lists {
     recorders: Vec<Recorder>,
 }
 
+impl Lists {
+    /// Forgets the recordings that were stopped.
+    fn let_go(&mut self) {
+        self.recorders.retain(|recorder| !recorder.is_stopped());
+    }
+}
+
 /// Who wants to hear one participant.
 pub struct Hearing {
     /// The participant.
@@ -98,15 +106,20 @@ impl Hearing {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a handler of an owner.
-    pub fn listen(&self, owner: u64, id: u64, format: Format, notify: Notify) {
-        self.lists().listeners.push(Listener {
-            owner,
-            id,
-            format,
-            notify,
-            pending: Arc::default(),
-        });
+    /// Adds a handler of an owner; false when there are [`LISTENERS`].
+    pub fn listen(&self, owner: u64, id: u64, format: Format, notify: Notify) -> bool {
+        let listeners = &mut self.lists().listeners;
+        let room = listeners.len() < LISTENERS;
+        if room {
+            listeners.push(Listener {
+                owner,
+                id,
+                format,
+                notify,
+                pending: Arc::default(),
+            });
+        }
+        room
     }
 
     /// Ends the handlers of an owner, or one of them.
@@ -119,13 +132,26 @@ impl Hearing {
     /// Whether nobody listens and nothing is recorded.
     pub fn is_unused(&self) -> bool {
         let mut lists = self.lists();
-        lists.recorders.retain(|recorder| !recorder.is_stopped());
+        lists.let_go();
         lists.listeners.is_empty() && lists.recorders.is_empty()
     }
 
-    /// Adds a recording.
-    pub fn record(&self, recorder: Recorder) {
-        self.lists().recorders.push(recorder);
+    /// Whether there is room for a recording.
+    pub fn may_record(&self) -> bool {
+        let mut lists = self.lists();
+        lists.let_go();
+        lists.recorders.len() < RECORDINGS
+    }
+
+    /// Adds a recording; false when there are [`RECORDINGS`].
+    pub fn record(&self, recorder: Recorder) -> bool {
+        let mut lists = self.lists();
+        lists.let_go();
+        let room = lists.recorders.len() < RECORDINGS;
+        if room {
+            lists.recorders.push(recorder);
+        }
+        room
     }
 
     /// Ends every recording: what was said so far is in the files.
@@ -307,7 +333,7 @@ mod tests {
     use bytes::Bytes;
     use opus::{Application, Channels, Encoder};
 
-    use super::{Ear, Format, Happening, Hearing};
+    use super::{Ear, Format, Happening, Hearing, RECORDINGS, Recorder};
 
     /// Ten seconds of a voice, more or less: a buzz that changes its pitch and level.
     fn speech() -> Vec<f32> {
@@ -343,7 +369,7 @@ mod tests {
             }
         };
         let hearing = Arc::new(Hearing::new("u1"));
-        hearing.listen(1, 1, Format::Pcm, Arc::new(notify));
+        assert!(hearing.listen(1, 1, Format::Pcm, Arc::new(notify)));
         let mut ear = Ear::new(hearing, Arc::default(), Arc::new(|_| {})).expect("an ear");
         let begun = Instant::now();
         for (number, frame) in samples.chunks_exact(960).enumerate() {
@@ -355,6 +381,25 @@ mod tests {
         }
         ear.wait(begun + Duration::from_secs(60));
         std::mem::take(&mut *pieces.lock().expect("one thread"))
+    }
+
+    #[test]
+    fn so_many_recordings_of_a_person_run() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let hearing = Hearing::new("u1");
+        let start = |number: usize| {
+            let path = dir.path().join(format!("{number}.ogg"));
+            Recorder::start(&path, 1.0).expect("a thread and a file")
+        };
+        let mut handles = Vec::new();
+        for number in 0..RECORDINGS {
+            let (recorder, handle) = start(number);
+            assert!(hearing.may_record() && hearing.record(recorder));
+            handles.push(handle);
+        }
+        assert!(!hearing.may_record() && !hearing.record(start(RECORDINGS).0));
+        handles[0].stop();
+        assert!(hearing.may_record() && hearing.record(start(0).0));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -37,14 +37,22 @@ impl Line {
     }
 }
 
+/// A packet, and when it was due.
+pub struct Due {
+    /// The packet.
+    pub packet: Bytes,
+    /// Its time.
+    pub at: Instant,
+}
+
 struct Out {
-    packets: Producer<Bytes>,
+    packets: Producer<Due>,
     line: Arc<Line>,
 }
 
 impl Outlet for Out {
-    fn send(&mut self, packet: Bytes, _late: Duration) -> bool {
-        let taken = self.packets.push(packet).is_ok();
+    fn send(&mut self, packet: Bytes, due: Instant) -> bool {
+        let taken = self.packets.push(Due { packet, at: due }).is_ok();
         self.line.ring();
         taken
     }
@@ -57,7 +65,7 @@ impl Outlet for Out {
 /// What a session takes from the real-time threads.
 pub struct Intake {
     /// To be sent at once.
-    pub packets: Consumer<Bytes>,
+    pub packets: Consumer<Due>,
     /// What the mixer tells.
     pub events: Consumer<Event>,
     /// The bell.

@@ -8,18 +8,27 @@
 //! * What the server ends on purpose (`error` after `ready`: kicked, the call is over, replaced) stays
 //!   ended: the script is told, and may join again.
 //! * A server that says nothing for [`SILENT`] (it pings every 30 s) is gone.
+//!
+//! | file | owns |
+//! |---|---|
+//! | here | a session: what it does with its socket |
+//! | `tokens` | where tokens come from |
+//! | `opening` | one attempt, and the pauses between them |
+//! | `dial` | the socket itself, up to `ready` |
+//! | `renewal` | the second socket |
+//! | `line` | what comes from the real-time threads |
 
 pub mod dial;
 pub mod line;
+mod opening;
+mod renewal;
+mod tokens;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -29,11 +38,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::Error;
 use super::mixer::Event;
 use super::receive::Ear;
-use crate::config::Secret;
-use crate::contract;
-use crate::rest::{Call, Caller, Client};
-use dial::{Endpoint, Failure, Grant, Socket, Status, connect, ready};
+use super::stats::Counters;
+use dial::{Endpoint, Failure, Socket, Status, ready};
 use line::Intake;
+use opening::{Opening, open, open_ready, pause};
+use renewal::{Renewal, Step};
+pub use tokens::Tokens;
 
 /// How long the server may say nothing at all.
 const SILENT: Duration = Duration::from_secs(75);
@@ -51,66 +61,8 @@ const CLOSE: Duration = Duration::from_secs(2);
 const FIRST_ATTEMPTS: u32 = 3;
 /// Attempts in a row that a refused token is worth.
 const REFUSED_ATTEMPTS: u32 = 5;
-/// The second pause between attempts, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// A connection that lasted so long was a good one: the next attempt is made at once.
 const GOOD: Duration = Duration::from_secs(20);
-
-/// Where a session gets its tokens.
-pub enum Tokens {
-    /// A voice channel: a fresh one each time.
-    Channel {
-        /// To ask with.
-        client: Client,
-        /// On whose account.
-        caller: Caller,
-        /// The space.
-        space: String,
-        /// The voice channel.
-        channel: String,
-    },
-    /// A call: the one that accepting it gave.
-    Call(Grant),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StreamToken {
-    token: String,
-    ingress_url: String,
-}
-
-impl Tokens {
-    async fn grant(&self) -> Result<Grant, Error> {
-        match self {
-            Tokens::Call(grant) => Ok(grant.clone()),
-            Tokens::Channel {
-                client,
-                caller,
-                space,
-                channel,
-            } => {
-                let route = contract::route("IVoice", "StreamToken").expect("the contract has it");
-                let mut params = Map::new();
-                params.insert("spaceId".into(), Value::from(space.as_str()));
-                params.insert("channelId".into(), Value::from(channel.as_str()));
-                let call = Call::new(route, params)?.caller(*caller);
-                let answer = client.call(call).await?;
-                let answer: StreamToken = serde_json::from_slice(&answer).map_err(|error| {
-                    Error::new("invalid_response", format!("IVoice/StreamToken: {error}"))
-                })?;
-                Ok(Grant {
-                    base: answer.ingress_url,
-                    token: Secret::new(answer.token),
-                })
-            }
-        }
-    }
-
-    fn is_renewable(&self) -> bool {
-        matches!(self, Tokens::Channel { .. })
-    }
-}
 
 /// What a session tells its connection.
 pub enum Report {
@@ -143,7 +95,7 @@ pub struct Session {
     /// Called when packets are wanted.
     pub opened: Box<dyn Fn() + Send + Sync>,
     /// What is counted.
-    pub counters: Arc<super::stats::Counters>,
+    pub counters: Arc<Counters>,
     /// How long a socket lasts until another takes over; [`RENEW`] suits the platform.
     pub renew: Duration,
 }
@@ -258,7 +210,7 @@ impl Session {
         set_open(&self.intake, &self.opened, false);
         if matches!(end, End::Asked) {
             // What was due is still sent. If that fails, there is nobody to say goodbye to.
-            let _ = send(&mut self.intake, &self.report, &mut socket).await;
+            let _ = send(&mut self.intake, &self.report, &mut socket, &self.counters).await;
         }
         self.drain(true);
         if matches!(end, End::Asked) {
@@ -277,7 +229,7 @@ impl Session {
             report,
             opened,
             renew,
-            ..
+            counters,
         } = self;
         let mut heard = Instant::now();
         let mut renew_at = heard + *renew;
@@ -290,7 +242,7 @@ impl Session {
             let idle = matches!(renewal, Renewal::None);
             let event = tokio::select! {
                 () = has_something(intake), if over.is_none() && hold.is_none() => {
-                    match send(intake, report, socket).await {
+                    match send(intake, report, socket, counters).await {
                         Ok(()) => None,
                         Err(reason) => Some(End::Lost(reason)),
                     }
@@ -361,56 +313,6 @@ impl Session {
         }
     }
 }
-
-type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// The second socket, while the first still talks.
-enum Renewal<'a> {
-    None,
-    /// A token is asked for, and a connection opened.
-    Opening(Pending<'a, Result<Socket, Opening>>),
-    /// It is connected: from any moment on the server takes packets only there. Until when they wait.
-    Greeting(Pending<'a, Result<Socket, Failure>>, Option<Instant>),
-}
-
-/// How a renewal goes on.
-enum Step {
-    Opened(Socket),
-    Ready(Socket),
-    Failed(Opening),
-}
-
-impl Renewal<'_> {
-    /// Until when packets wait.
-    fn hold(&self) -> Option<Instant> {
-        match self {
-            Renewal::Greeting(_, hold) => *hold,
-            Renewal::None | Renewal::Opening(_) => None,
-        }
-    }
-
-    /// Packets wait no longer.
-    fn release(&mut self) {
-        if let Renewal::Greeting(_, hold) = self {
-            *hold = None;
-        }
-    }
-
-    async fn step(&mut self) -> Step {
-        match self {
-            Renewal::None => std::future::pending().await,
-            Renewal::Opening(opening) => match opening.await {
-                Ok(socket) => Step::Opened(socket),
-                Err(error) => Step::Failed(error),
-            },
-            Renewal::Greeting(greeting, _) => match greeting.await {
-                Ok(socket) => Step::Ready(socket),
-                Err(failure) => Step::Failed(Opening::Socket(failure)),
-            },
-        }
-    }
-}
-
 /// Packets are wanted now, or not: then the mixer stands still.
 fn set_open(intake: &Option<Intake>, opened: &(dyn Fn() + Send + Sync), open: bool) {
     if let Some(intake) = intake {
@@ -425,13 +327,14 @@ async fn send(
     intake: &mut Option<Intake>,
     report: &(dyn Fn(Report) + Send + Sync),
     socket: &mut Socket,
+    counters: &Counters,
 ) -> Result<(), String> {
     let Some(intake) = intake else {
         return Ok(());
     };
-    while let Ok(packet) = intake.packets.pop() {
-        match timeout(WRITE, socket.send(Message::Binary(packet))).await {
-            Ok(Ok(())) => {}
+    while let Ok(due) = intake.packets.pop() {
+        match timeout(WRITE, socket.send(Message::Binary(due.packet))).await {
+            Ok(Ok(())) => counters.note_sent(due.at.elapsed()),
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("the server does not take the packets".into()),
         }
@@ -469,42 +372,6 @@ fn read(
     }
     None
 }
-
-/// Why a socket was not opened.
-#[derive(Debug, thiserror::Error)]
-enum Opening {
-    #[error(transparent)]
-    Token(Error),
-    #[error(transparent)]
-    Socket(Failure),
-}
-
-/// A connected socket with a fresh token.
-async fn open(tokens: &Tokens, endpoint: &Endpoint) -> Result<Socket, Opening> {
-    let grant = tokens.grant().await.map_err(Opening::Token)?;
-    connect(&grant, endpoint).await.map_err(Opening::Socket)
-}
-
-/// The same, once it takes packets.
-async fn open_ready(tokens: &Tokens, endpoint: &Endpoint) -> Result<Socket, Opening> {
-    let socket = open(tokens, endpoint).await?;
-    ready(socket).await.map_err(Opening::Socket)
-}
-
-/// The pause before an attempt after so many failures; up to a fifth longer or shorter by `roll`, 0 to 1.
-fn pause(failed: u32, roll: f64) -> Duration {
-    match failed {
-        0 => Duration::ZERO,
-        failed => {
-            let pause = PAUSE
-                .0
-                .saturating_mul(2u32.saturating_pow(failed - 1))
-                .min(PAUSE.1);
-            pause.mul_f64(0.8 + 0.4 * roll)
-        }
-    }
-}
-
 fn drain(intake: &mut Intake, report: &dyn Fn(Report), packets: bool) {
     while packets && intake.packets.pop().is_ok() {}
     while let Ok(event) = intake.events.pop() {
@@ -552,19 +419,4 @@ async fn close(mut socket: Socket) {
     };
     // A server that does not answer is left alone.
     let _ = timeout(CLOSE, goodbye).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pause;
-
-    #[test]
-    fn pauses_grow_from_nothing_to_half_a_minute() {
-        let seconds: Vec<f64> = (0..10)
-            .map(|failed| pause(failed, 0.5).as_secs_f64())
-            .collect();
-        assert_eq!(seconds[..4], [0.0, 0.25, 0.5, 1.0]);
-        assert_eq!(seconds[9], 30.0);
-        assert!(pause(1, 0.0) < pause(1, 1.0));
-    }
 }

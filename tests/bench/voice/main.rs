@@ -1,32 +1,39 @@
 //! How punctual the pacer is, and what mixing and encoding cost:
-//! `cargo bench --bench voice -- pass 500 60` (connections, seconds) sends an Ogg Opus file untouched,
-//! `-- mix 100 60` decodes, mixes and encodes it in stereo at complexity 5, both without sockets.
+//! `cargo bench --bench voice -- pass 500 60` (connections, seconds) sends an Ogg Opus file (stereo, packets of 20 ms) untouched,
+//! `-- mix 100 60` decodes, mixes and encodes it in stereo at complexity 5, both without sockets; under
+//! `taskset -c 1` all of it shares one core. `-- opus 10` is libopus alone with the same sound: how many such
+//! streams one thread encodes. `-- floor 60` is how late a bare thread wakes that has the pacer's priority and
+//! a deadline every 20 ms: no pacer is more punctual than that.
 //! `-- sockets idle 200 5` (or `pass`, `mix`) opens whole connections to an embedded server in another
 //! process, and prints their CPU time and memory. Linux only: the memory comes from /proc.
 
+mod bare;
 mod sockets;
+mod sound;
 
-use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use argon_host::limits::voice::COMMANDS;
 use argon_host::voice::encoder::Settings;
 use argon_host::voice::engine::{Engine, Seat};
 use argon_host::voice::mixer::{Command, Options, Track, View};
 use argon_host::voice::pacer::{Lane, Outlet};
-use argon_host::voice::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
+use argon_host::voice::program::{EVENTS, Ends, FRAMES, Program};
 use argon_host::voice::source::feed::{self, Plan};
 use argon_host::voice::stats::Counters;
 use bytes::Bytes;
 use rtrb::RingBuffer;
 use sockets::Work;
+use sound::Sound;
 
 /// Notes how late each packet is, microseconds.
 struct Watch(Arc<Mutex<Vec<u32>>>);
 
 impl Outlet for Watch {
-    fn send(&mut self, _: Bytes, late: Duration) -> bool {
+    fn send(&mut self, _: Bytes, due: Instant) -> bool {
+        let late = due.elapsed();
         // Only this thread writes while the benchmark runs.
         if let Ok(mut late_by) = self.0.try_lock() {
             late_by.push(late.as_micros().min(u128::from(u32::MAX)) as u32);
@@ -93,6 +100,25 @@ fn resident() -> u64 {
         << 10
 }
 
+/// How late things were, microseconds.
+fn spread(mut late: Vec<u32>) -> String {
+    late.sort_unstable();
+    let at = |part: f64| {
+        late.get(((late.len() as f64 - 1.0) * part) as usize)
+            .copied()
+            .unwrap_or(0)
+    };
+    format!(
+        "{} times, late by {} µs (median), {} (p99), {} (p99.9), {} (most), {} of them over 20 ms",
+        late.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0),
+        late.iter().filter(|late| **late > 20_000).count(),
+    )
+}
+
 /// Prints what that CPU time is for each connection.
 fn per_connection(used: Duration, wall: Duration, connections: usize) {
     let part = used.as_secs_f64() / wall.as_secs_f64();
@@ -125,14 +151,13 @@ fn main() {
             };
             return sockets::run(work, number(2, 100), number(3, 10) as u64);
         }
+        "opus" => return bare::opus(number(1, 10) as u64),
+        "floor" => return bare::floor(number(1, 10) as u64),
         _ => {}
     }
     let mix = word(0) == "mix";
     let (connections, seconds) = (number(1, 1), number(2, 10));
-    let path = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/scripts/audio/morning.opus"
-    ));
+    let sound = Sound::make();
     let settings = Settings {
         complexity: 5,
         ..Settings::new(true)
@@ -144,7 +169,7 @@ fn main() {
     for (id, connection) in all.iter().enumerate() {
         let (sender, opened) = sync_channel(1);
         let plan = Plan {
-            path: path.clone(),
+            path: sound.path(),
             channels: settings.channels(),
             start: 0,
             looped: true,
@@ -173,6 +198,7 @@ fn main() {
     let (wall, used) = (begun.elapsed(), cpu() - before);
     let mut late: Vec<u32> = Vec::new();
     let (mut missed, mut encoded, mut time, mut least) = (0, 0, 0, 10);
+    let mut longest = 0;
     for connection in &all {
         late.extend(
             connection
@@ -184,26 +210,20 @@ fn main() {
         missed += connection.counters.missed.get();
         encoded += connection.counters.encoded.get();
         time += connection.counters.encode_time.get();
+        longest = longest.max(connection.counters.encode_longest.get());
         least = least.min(connection.counters.complexity.get());
     }
-    late.sort_unstable();
-    let at = |part: f64| {
-        late.get(((late.len() as f64 - 1.0) * part) as usize)
-            .copied()
-            .unwrap_or(0)
-    };
     println!(
-        "{connections} connections, {:.1} s, {} packets: late by {} µs (median), {} (p99), {} (p99.9), {} (most); {missed} missed",
+        "{connections} connections, {:.1} s: {}; {missed} missed",
         wall.as_secs_f64(),
-        late.len(),
-        at(0.5),
-        at(0.99),
-        at(0.999),
-        at(1.0),
+        spread(late),
     );
     per_connection(used, wall, connections);
     if let Some(each) = time.checked_div(encoded) {
         let each = each / 1000;
-        println!("{encoded} frames encoded in {each} µs each; complexity {least} at the end");
+        let longest = longest / 1000;
+        println!(
+            "{encoded} frames mixed and encoded in {each} µs each, {longest} at most; complexity {least} at the end"
+        );
     }
 }

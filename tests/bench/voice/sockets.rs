@@ -1,20 +1,21 @@
 //! Whole connections: token, socket and all, against an embedded server in a process of its own.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argon_host::config::Secret;
 use argon_host::contract::Route;
+use argon_host::limits::voice::CONNECTIONS;
 use argon_host::rest::{Client, Observer, Settings as Rest};
 use argon_host::sim::{LimitScale, Server, Settings as Sim};
-use argon_host::voice::host::MOST_CONNECTIONS;
+use argon_host::voice::stats::BOUNDS;
 use argon_host::voice::{Engine, Host, Play, Settings};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::sound::{self, Sound};
 use crate::{cpu, per_connection, resident};
 
 /// What the connections do.
@@ -97,9 +98,9 @@ async fn work_at(work: Work, connections: usize, seconds: u64, base: &str, token
         observer: Arc::new(Nobody),
     })
     .expect("a client");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sound = Sound::make();
     let runtime = tokio::runtime::Handle::current();
-    let host = Host::new(Engine::default(), client.clone(), runtime, root);
+    let host = Host::new(Engine::default(), client.clone(), runtime, sound.dir());
     let settings = Settings {
         complexity: 5,
         ..Settings::new(true)
@@ -108,7 +109,7 @@ async fn work_at(work: Work, connections: usize, seconds: u64, base: &str, token
     let mut all = Vec::new();
     let mut before = 0;
     for (number, channel) in channels.into_iter().enumerate() {
-        if number % MOST_CONNECTIONS == 0 {
+        if number % CONNECTIONS == 0 {
             let script = format!("script {number}");
             scripts.push(host.client(&script, client.caller(1.0), Arc::new(|_| {})));
         }
@@ -126,7 +127,7 @@ async fn work_at(work: Work, connections: usize, seconds: u64, base: &str, token
         ..Play::default()
     };
     for connection in all.iter().filter(|_| work != Work::Idle) {
-        let playing = connection.play("scripts/audio/morning.opus", play).await;
+        let playing = connection.play(sound::NAME, play).await;
         playing.expect("the file is there");
     }
     let (begun, used) = (Instant::now(), cpu());
@@ -145,6 +146,16 @@ async fn work_at(work: Work, connections: usize, seconds: u64, base: &str, token
         sum.dropped,
         sum.encoded,
     );
+    let all: u64 = sum.lateness.counts.iter().sum();
+    let mut so_far = 0;
+    let written = BOUNDS.iter().zip(sum.lateness.counts);
+    let written = written.map(|(bound, count)| {
+        so_far += count;
+        let part = so_far as f64 / all.max(1) as f64 * 100.0;
+        format!("{part:.2} % by {} ms", bound * 1e3)
+    });
+    let written: Vec<String> = written.collect();
+    println!("written after they were due: {}", written.join(", "));
     println!("memory: {} KiB for each further connection", memory >> 10);
     per_connection(used, wall, connections);
     host.close().await;

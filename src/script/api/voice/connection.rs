@@ -150,7 +150,7 @@ pub(super) fn install(kit: &Kit, methods: &Table) -> mlua::Result<()> {
             let connection = connection(&this, "voice:on(event, handler)")?;
             let event = text(&event, "voice:on: the event")?;
             let function = function(handler, "voice:on: the handler")?;
-            events::on(guest, lua, connection.id(), &event, function)
+            events::on(guest, lua, &connection, &event, function)
         },
     )?;
     methods.raw_set("on", on)?;
@@ -211,6 +211,7 @@ fn install_hearing(kit: &Kit, methods: &Table) -> mlua::Result<()> {
             }
             let (owner, listener) =
                 guest.with_voice(|client| (client.id(), client.new_listener()))?;
+            let id = connection.id();
             let ticket = guest.voice_call(lua, what, async move {
                 Ok(
                     match connection.listen(&user, owner, listener, format).await {
@@ -225,7 +226,7 @@ fn install_hearing(kit: &Kit, methods: &Table) -> mlua::Result<()> {
                 .state
                 .borrow_mut()
                 .listeners
-                .insert(listener, function);
+                .insert(listener, (id, function));
             Ok(ticket)
         },
     )?;

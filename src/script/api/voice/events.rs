@@ -6,12 +6,13 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 
 use super::Answer;
 use super::track::word;
+use crate::limits::voice::HANDLERS;
 use crate::script::api::nearest;
 use crate::script::errors::Fault;
 use crate::script::guest::Guest;
 use crate::script::scheduler::{Purpose, Wait};
 use crate::voice::packet::RATE;
-use crate::voice::{Connection, Event, Happening, Heard, TrackHandle};
+use crate::voice::{Connection, Event, Happening, Heard, Phase, TrackHandle};
 
 /// What `voice:on` knows.
 const EVENTS: &[&str] = &[
@@ -27,7 +28,7 @@ const EVENTS: &[&str] = &[
 pub(super) fn on(
     guest: &Guest,
     lua: &Lua,
-    connection: u64,
+    connection: &Connection,
     event: &str,
     function: Function,
 ) -> Result<Table, Fault> {
@@ -43,14 +44,22 @@ pub(super) fn on(
     };
     let serial = {
         let mut state = guest.voices.state.borrow_mut();
+        if state.handlers.len() >= HANDLERS {
+            return Err(Fault::text(format!(
+                "voice:on: a script has {HANDLERS} handlers at most: end some with off()"
+            )));
+        }
         state.serial += 1;
         let serial = state.serial;
-        state.handlers.push(super::Handler {
-            serial,
-            connection,
-            event,
-            function,
-        });
+        // Nothing happens any more in one that is over, and nothing would let go of its handlers.
+        if connection.phase() != Phase::Over {
+            state.handlers.push(super::Handler {
+                serial,
+                connection: connection.id(),
+                event,
+                function,
+            });
+        }
         serial
     };
     let state = Rc::clone(&guest.voices.state);
@@ -100,6 +109,15 @@ pub(super) fn wait_for(guest: &Guest, lua: &Lua, track: TrackHandle) -> Result<u
     Ok(ticket)
 }
 
+impl super::State {
+    /// A connection is over.
+    fn forget(&mut self, connection: u64) {
+        self.handlers
+            .retain(|handler| handler.connection != connection);
+        self.listeners.retain(|_, (of, _)| *of != connection);
+    }
+}
+
 impl Guest {
     /// Hands out what happened in voice.
     pub(super) fn voice_event(&self, lua: &Lua, event: Event) -> mlua::Result<()> {
@@ -107,6 +125,10 @@ impl Guest {
             return self.heard(lua, heard);
         }
         self.redeem_tracks(lua)?;
+        if matches!(event.what, Happening::Closed) {
+            self.voices.state.borrow_mut().forget(event.connection);
+            return Ok(());
+        }
         let (name, table) = (name(&event.what), lua.create_table()?);
         table.raw_set("type", name)?;
         match event.what {
@@ -125,7 +147,7 @@ impl Guest {
                 table.raw_set("userId", &*user)?;
                 table.raw_set("speaking", speaking)?;
             }
-            Happening::Reconnected | Happening::Heard(_) => {}
+            Happening::Reconnected | Happening::Heard(_) | Happening::Closed => {}
         }
         let concerned: Vec<Function> = {
             let state = self.voices.state.borrow();
@@ -163,7 +185,7 @@ impl Guest {
             .borrow()
             .listeners
             .get(&heard.listener)
-            .cloned();
+            .map(|(_, function)| function.clone());
         let Some(function) = function else {
             return Ok(());
         };
@@ -187,5 +209,6 @@ fn name(what: &Happening) -> &'static str {
         Happening::TargetLeft(_) => "targetLeft",
         Happening::Speaking(..) => "speaking",
         Happening::Heard(_) => "heard",
+        Happening::Closed => "closed",
     }
 }

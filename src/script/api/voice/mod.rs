@@ -6,6 +6,7 @@
 //!
 //! Bound: [`MOST_EVENTS`] events of voice wait for a script that does not look, beside what its
 //! handlers of `voice:listen` are owed (bounded there); further ones are left out, with a warning.
+//! Handlers are bounded by [`crate::limits::voice`], and forgotten with the last event of their connection.
 
 mod connection;
 mod events;
@@ -86,8 +87,8 @@ pub(in crate::script) struct Voices {
 #[derive(Default)]
 struct State {
     handlers: Vec<Handler>,
-    /// Functions of `voice:listen`.
-    listeners: HashMap<u64, Function>,
+    /// Functions of `voice:listen`, each with its connection.
+    listeners: HashMap<u64, (u64, Function)>,
     /// Coroutines that wait for the end of a track.
     waits: Vec<(TrackHandle, u64)>,
     serial: u64,
@@ -113,7 +114,8 @@ impl Voices {
         let (waiting, name) = (Arc::new(AtomicUsize::new(0)), script.to_owned());
         let post = move |event: Event| {
             let counted = match &event.what {
-                Happening::Heard(_) => None,
+                // The last one of a connection is never left out: it frees what the script has of it.
+                Happening::Heard(_) | Happening::Closed => None,
                 _ if waiting.fetch_add(1, Ordering::AcqRel) >= MOST_EVENTS => {
                     waiting.fetch_sub(1, Ordering::AcqRel);
                     tracing::warn!(target: "script", script = %name,

@@ -9,40 +9,37 @@
 //! music plays on; but nobody can stop it meanwhile, so after [`ORPHANED`] without a version its connections
 //! are ended.
 //!
-//! Bounds: [`MOST_CONNECTIONS`] for a script. A bot speaks once in a room: a second script that joins the
+//! Bounds: [`CONNECTIONS`](crate::limits::voice::CONNECTIONS) for a script. A bot speaks once in a room: a second script that joins the
 //! same room gets an error.
+//!
+//! | file | owns |
+//! |---|---|
+//! | here | the host, its connections and whom it tells |
+//! | `client` | a version of a script: joining, answering, its end |
+//! | `admission` | taking a connection in, and starting it |
+
+mod admission;
+mod client;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rtrb::RingBuffer;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::runtime;
-use tokio::sync::oneshot;
 
-use super::connection::{Connection, Ids, Parts, Phase, Room};
-use super::encoder::Settings;
+use super::connection::{Connection, Ids, Phase, Room};
 use super::engine::Engine;
 use super::loudness;
-use super::pacer::Lane;
-use super::program::{COMMANDS, EVENTS, Ends, FRAMES, Program};
-use super::session::dial::{Endpoint, Grant};
-use super::session::line::Intake;
-use super::session::{RENEW, Session, Tokens};
+use super::session::Tokens;
 use super::slots::{Slot, Slots};
 use super::source::path;
-use super::stats::{Counters, Stats};
+use super::stats::Stats;
 use super::{Error, Event, Happening};
-use crate::config::Secret;
 use crate::contract;
 use crate::rest::{Call, Caller, Client as Rest};
-
-/// Connections of one script.
-pub const MOST_CONNECTIONS: usize = 100;
+pub use client::Client;
 
 /// How long the connections of a script last that has no running version.
 pub const ORPHANED: Duration = Duration::from_secs(60);
@@ -328,279 +325,25 @@ impl Inner {
     }
 }
 
-/// One version of a script. Dropped, its handlers end; its connections do not.
-pub struct Client {
-    host: Arc<Inner>,
-    script: String,
-    caller: Caller,
-    id: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Accepted {
-    token: String,
-    caller_id: String,
-    audio_base_url: String,
-}
-
-impl Client {
-    /// Identity, as the owner of handlers.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// A number for a handler of [`Connection::listen`].
-    pub fn new_listener(&self) -> u64 {
-        self.host.next_id()
-    }
-
-    /// The script's connection in that channel or call.
-    pub fn get(&self, room: &str) -> Option<Connection> {
-        let mine = |one: &Connection| {
-            one.script() == self.script && one.room().id().eq_ignore_ascii_case(room)
-        };
-        self.host
-            .of(|one| mine(one) && one.phase() != Phase::Over && one.phase() != Phase::Joining)
-            .pop()
-    }
-
-    /// Joins a voice channel. The script's connection there, if it has one already.
-    ///
-    /// # Errors
-    /// When the platform refuses, or the voice server does not answer.
-    pub fn join(
-        &self,
-        space: String,
-        channel: String,
-        settings: Settings,
-    ) -> impl Future<Output = Result<Connection, Error>> + Send + use<> {
-        let known = self.get(&channel);
-        let tokens = Tokens::Channel {
-            client: self.host.rest.clone(),
-            caller: self.caller,
-            space: space.clone(),
-            channel: channel.clone(),
-        };
-        let (host, script) = (Arc::clone(&self.host), self.script.clone());
-        async move {
-            match known {
-                Some(known) => Ok(known),
-                None => {
-                    host.connect(script, Room::Channel { space, channel }, tokens, settings)
-                        .await
-                }
-            }
-        }
-    }
-
-    /// Accepts a call that rings.
-    ///
-    /// # Errors
-    /// When the platform refuses, or the voice server does not answer.
-    pub fn answer(
-        &self,
-        call: String,
-        settings: Settings,
-    ) -> impl Future<Output = Result<Connection, Error>> + Send + use<> {
-        let (host, script, caller) = (Arc::clone(&self.host), self.script.clone(), self.caller);
-        async move {
-            let mut params = Map::new();
-            params.insert("callId".into(), Value::from(call.as_str()));
-            let route = contract::route("ICalls", "Accept").expect("the contract has it");
-            let answer = host
-                .rest
-                .call(Call::new(route, params)?.caller(caller))
-                .await?;
-            let accepted: Accepted = serde_json::from_slice(&answer).map_err(|error| {
-                Error::new("invalid_response", format!("ICalls/Accept: {error}"))
-            })?;
-            let grant = Grant {
-                base: accepted.audio_base_url,
-                token: Secret::new(accepted.token),
-            };
-            let room = Room::Call {
-                call,
-                caller: accepted.caller_id,
-            };
-            host.connect(script, room, Tokens::Call(grant), settings)
-                .await
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let mut state = self.host.state();
-        let mut alone = false;
-        if let Some(script) = state.scripts.get_mut(&self.script) {
-            script.versions.retain(|(id, _)| *id != self.id);
-            alone = script.versions.is_empty();
-        }
-        drop(state);
-        for connection in self.host.of(|one| one.script() == self.script) {
-            connection.forget(self.id, None);
-            if alone {
-                let host = Arc::downgrade(&self.host);
-                self.host.runtime.spawn(orphan(host, connection));
-            }
-        }
-    }
-}
-
-/// Ends a connection whose script does not come back.
-async fn orphan(host: Weak<Inner>, connection: Connection) {
-    tokio::time::sleep(ORPHANED).await;
-    if let Some(host) = host.upgrade() {
-        host.end_orphan(&connection);
-    }
-}
-
-impl Inner {
-    async fn connect(
-        self: Arc<Self>,
-        script: String,
-        room: Room,
-        tokens: Tokens,
-        settings: Settings,
-    ) -> Result<Connection, Error> {
-        let (commands, from_handle) = sync_channel(COMMANDS);
-        let counters = Arc::new(Counters::default());
-        let connection = Connection::new(Parts {
-            id: self.next_id(),
-            script,
-            room,
-            settings,
-            counters: Arc::clone(&counters),
-            host: Arc::downgrade(&self),
-            runtime: self.runtime.clone(),
-            commands,
-        });
-        self.admit(&connection)?;
-        // From here on the connection is forgotten by its session's end, or here.
-        let started = self.start(&connection, from_handle, tokens);
-        let first = started.inspect_err(|_| self.forget(connection.id()))?;
-        // If whoever waits goes away, so does `first`, and the session ends.
-        first.await.unwrap_or_else(|_| Err(Error::closed()))?;
-        Ok(connection)
-    }
-
-    /// Takes a connection in, unless there are too many, or one in the room.
-    fn admit(&self, connection: &Connection) -> Result<(), Error> {
-        let mut state = self.state();
-        if state.closed {
-            return Err(Error::new("closed", "the bot is being stopped"));
-        }
-        let room = connection.room().id();
-        let rival = state
-            .connections
-            .iter()
-            .find(|one| one.room().id().eq_ignore_ascii_case(room));
-        if let Some(rival) = rival {
-            let whose = if rival.script() == connection.script() {
-                "this script is joining it already".to_owned()
-            } else {
-                format!(
-                    "the script {} is there already, and a bot speaks once in a room",
-                    rival.script()
-                )
-            };
-            return Err(Error::new(
-                "already_joined",
-                format!("{room} cannot be joined: {whose}"),
-            ));
-        }
-        let mine = state
-            .connections
-            .iter()
-            .filter(|one| one.script() == connection.script());
-        if mine.count() >= MOST_CONNECTIONS {
-            let message = format!(
-                "a script has at most {MOST_CONNECTIONS} voice connections: leave one first"
-            );
-            return Err(Error::new("too_many_connections", message));
-        }
-        state.slots.take(connection.script(), connection.id());
-        state.connections.push(connection.clone());
-        Ok(())
-    }
-
-    fn start(
-        &self,
-        connection: &Connection,
-        commands: std::sync::mpsc::Receiver<super::mixer::Command>,
-        tokens: Tokens,
-    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
-        let (to_session, events) = RingBuffer::new(EVENTS);
-        let (to_pacer, frames) = RingBuffer::new(FRAMES);
-        let (intake, outlet) = Intake::new(events);
-        let line = Arc::clone(&intake.line);
-        let counters = connection.counters();
-        let settings = *connection.settings();
-        let ends = Ends {
-            commands,
-            events: to_session,
-            frames: to_pacer,
-            wake: Box::new(move || line.ring()),
-            counters: Arc::clone(counters),
-        };
-        let id = connection.id();
-        let program = Program::new(id, settings, ends)
-            .map_err(|error| Error::new("opus", error.to_string()))?;
-        let lane = |maker| Lane {
-            id,
-            frames,
-            outlet,
-            maker,
-            counters: Arc::clone(counters),
-        };
-        let seat = self.engine.seat(program, lane);
-        connection.take_seat(
-            seat.map_err(|error| Error::new("host", format!("no threads for voice: {error}")))?,
-        );
-        let (endpoint, ear) = match connection.room() {
-            Room::Channel { .. } => (Endpoint::Connect(settings), None),
-            Room::Call { caller, .. } => {
-                let ear = connection.caller_ear(caller)?;
-                (Endpoint::Duplex(settings, caller.clone()), Some(ear))
-            }
-        };
-        let (for_reports, for_opening) = (connection.clone(), connection.clone());
-        let session = Session {
-            endpoint,
-            tokens,
-            intake: Some(intake),
-            ear,
-            stop: connection.stop_signal(),
-            report: Box::new(move |report| for_reports.report(report)),
-            opened: Box::new(move || {
-                for_opening.is_connected();
-                for_opening.wake();
-            }),
-            counters: Arc::clone(counters),
-            renew: RENEW,
-        };
-        let (sender, first) = oneshot::channel();
-        self.runtime.spawn(session.run(sender));
-        Ok(first)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
-    use std::sync::mpsc::sync_channel;
+    use std::sync::mpsc::{Receiver, sync_channel};
     use std::time::Duration;
 
     use bytes::Bytes;
 
-    use super::{
-        COMMANDS, Caller, Connection, Counters, Host, MOST_CONNECTIONS, Parts, Rest, Room, Settings,
-    };
+    use super::{Caller, Connection, Host, Rest, Room};
     use crate::config::Secret;
     use crate::contract::Route;
+    use crate::limits::voice::{COMMANDS, CONNECTIONS, HEARD, LISTENERS};
     use crate::rest::{Observer, Settings as RestSettings};
+    use crate::voice::Format;
+    use crate::voice::connection::Parts;
+    use crate::voice::encoder::Settings;
+    use crate::voice::mixer::Command;
+    use crate::voice::stats::Counters;
 
     struct Nobody;
 
@@ -627,9 +370,13 @@ mod tests {
     }
 
     fn connection(host: &Host, script: &str, channel: usize) -> Connection {
-        // Nobody takes the commands: there is no mixer.
-        let (commands, _) = sync_channel(COMMANDS);
-        Connection::new(Parts {
+        without_mixer(host, script, channel).0
+    }
+
+    /// A connection, and what its mixer would take.
+    fn without_mixer(host: &Host, script: &str, channel: usize) -> (Connection, Receiver<Command>) {
+        let (commands, taken) = sync_channel(COMMANDS);
+        let connection = Connection::new(Parts {
             id: host.0.next_id(),
             script: script.to_owned(),
             room: Room::Channel {
@@ -641,7 +388,15 @@ mod tests {
             host: Arc::downgrade(&host.0),
             runtime: host.0.runtime.clone(),
             commands,
-        })
+        });
+        (connection, taken)
+    }
+
+    fn code(error: &super::Error) -> &'static str {
+        match error {
+            super::Error::Voice { code, .. } => code,
+            super::Error::Rest(_) => "rest",
+        }
     }
 
     #[tokio::test]
@@ -666,22 +421,60 @@ mod tests {
     async fn a_script_has_so_many_connections_and_a_bot_one_in_a_room() {
         let host = host();
         let admit = |script, channel| host.0.admit(&connection(&host, script, channel));
-        let code = |error: &super::Error| match error {
-            super::Error::Voice { code, .. } => *code,
-            super::Error::Rest(_) => "rest",
-        };
-        for channel in 0..MOST_CONNECTIONS {
+        for channel in 0..CONNECTIONS {
             admit("many", channel).expect("there is room");
         }
-        let error = admit("many", MOST_CONNECTIONS).expect_err("one too many");
+        let error = admit("many", CONNECTIONS).expect_err("one too many");
         assert_eq!(code(&error), "too_many_connections");
         assert!(error.to_string().contains("leave one first"), "{error}");
-        admit("other", MOST_CONNECTIONS).expect("the bound is of one script");
+        admit("other", CONNECTIONS).expect("the bound is of one script");
         let error = admit("other", 7).expect_err("it is taken");
         assert_eq!(code(&error), "already_joined");
         assert!(error.to_string().contains("the script many"), "{error}");
         let error = admit("many", 7).expect_err("it is taken");
         assert!(error.to_string().contains("joining it already"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn so_many_commands_wait_for_the_mixer() {
+        let host = host();
+        let (connection, taken) = without_mixer(&host, "radio", 1);
+        for _ in 0..COMMANDS {
+            connection.skip().expect("there is room");
+        }
+        let error = connection.skip().expect_err("one too many");
+        assert_eq!(code(&error), "busy");
+        assert!(error.to_string().contains("more slowly"), "{error}");
+        taken.try_recv().expect("a command");
+        connection.skip().expect("there is room again");
+        drop(taken);
+        let error = connection.skip().expect_err("the mixer is gone");
+        assert_eq!(code(&error), "closed");
+    }
+
+    #[tokio::test]
+    async fn so_many_people_are_heard_by_so_many_handlers() {
+        let host = host();
+        let connection = connection(&host, "ears", 1);
+        let user = |number: usize| format!("user {number}");
+        for number in 0..HEARD {
+            connection.caller_ear(&user(number)).expect("an ear");
+        }
+        let listen = |number: usize, id| {
+            let (connection, user) = (connection.clone(), user(number));
+            async move { connection.listen(&user, 7, id, Format::Opus).await }
+        };
+        let error = listen(HEARD, 0).await.expect_err("one too many");
+        assert_eq!(code(&error), "too_many_listeners");
+        assert!(error.to_string().contains("of somebody first"), "{error}");
+        for id in 0..LISTENERS as u64 {
+            listen(0, id).await.expect("there is room");
+        }
+        let error = listen(0, 99).await.expect_err("one too many");
+        assert_eq!(code(&error), "too_many_listeners");
+        assert!(error.to_string().contains("off()"), "{error}");
+        connection.forget(7, Some(3));
+        listen(0, 99).await.expect("there is room again");
     }
 
     #[tokio::test]
