@@ -573,7 +573,7 @@ fn calls_that_the_permissions_refuse_are_errors_with_the_line_that_allows_them()
 /// `file:line:column` and a part of the message for each mistake that is marked in the corpus.
 fn planted(dir: &Path) -> Vec<(String, String)> {
     let mut marks = Vec::new();
-    for file in argon_host::modules::files(dir).expect("the corpus") {
+    for file in argon_host::modules::files(dir).expect("the corpus").paths {
         let text = std::fs::read_to_string(&file).expect("a text");
         for (number, line) in text.lines().enumerate() {
             let Some((_, mark)) = line.split_once("--> ") else {
@@ -620,7 +620,10 @@ fn the_sample_scripts_are_strict_and_without_a_problem() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let problems = check::run(&[root.join("bot.toml")], &|_| None);
     assert!(problems.is_empty(), "{}", print(&problems));
-    for file in argon_host::modules::files(&root.join("scripts")).expect("the samples") {
+    for file in argon_host::modules::files(&root.join("scripts"))
+        .expect("the samples")
+        .paths
+    {
         let text = std::fs::read_to_string(&file).expect("a text");
         assert!(text.starts_with("--!strict\n"), "{}", file.display());
     }

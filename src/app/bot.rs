@@ -48,6 +48,11 @@ pub(super) enum Error {
     StreamRefused(stream::Refusal),
     #[error("the event stream ended by itself")]
     StreamEnded,
+    #[error(
+        "the journal of the bot's events ended by itself, which is a bug; what it has on disk is \
+         complete: start again"
+    )]
+    JournalEnded,
     #[error(transparent)]
     Stream(#[from] stream::Error),
     #[error(transparent)]
@@ -229,6 +234,7 @@ impl Bot {
             () = shutdown.requested() => Ok(()),
             () = self.hub.unauthorized() => Err(Error::TokenRefused),
             error = self.stream_over() => Err(error),
+            () = self.inbox.ended() => Err(Error::JournalEnded),
             never = self.follow_registrations(config) => match never {},
             never = self.follow_reloads(shutdown) => match never {},
             never = self.follow_versions(config) => match never {},

@@ -291,7 +291,7 @@ pub static STATE: SectionKeys = SectionKeys {
 /// `[admin]`.
 pub static ADMIN: SectionKeys = SectionKeys {
     name: "admin",
-    doc: "Health, metrics and dashboard over local HTTP.",
+    doc: "Health and metrics over local HTTP.",
     keys: &[key(
         "listen",
         "address",

@@ -424,6 +424,12 @@ impl Inbox {
         self.core.progress()
     }
 
+    /// Completes when nothing is written any more: the inbox was closed, or its thread has panicked, which
+    /// has been logged. What is asked afterwards is refused, and no event is handed out.
+    pub async fn ended(&self) {
+        self.core.ended().await;
+    }
+
     /// Writes what is left and closes the file. What is asked afterwards is not done.
     pub async fn close(&self) {
         let Some(thread) = self.begin_to_close() else {
@@ -493,11 +499,6 @@ impl Subscription {
     /// Events that wait to be taken.
     pub fn waiting(&self) -> u64 {
         self.seat.core.waiting(self.seat.key)
-    }
-
-    /// How many events were dropped since this was last asked.
-    pub fn take_dropped(&self) -> u64 {
-        self.seat.core.take_dropped(self.seat.script)
     }
 
     /// An event that is handed out once more, to this script alone.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Process, World, embedded_bot, run_embedded};
 
@@ -54,6 +54,66 @@ async fn sim_goes_on_where_it_was_stopped() {
     second.ended().await;
     let (_third, world, _) = sim(dir.path()).await;
     assert_eq!(texts(&world).await, ["remember me", "and me"]);
+}
+
+#[tokio::test]
+async fn what_a_stream_took_is_not_sent_again_after_a_kill() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut first, world, token) = sim(dir.path()).await;
+    // The first connect is where the position begins.
+    drop(stream(&world, &token, "ready").await);
+    world.write(0, "general", "once").await;
+    drop(stream(&world, &token, "once").await);
+    // Nothing but the stream has moved.
+    let file = dir.path().join("world.json");
+    let kept = async {
+        loop {
+            tokio::task::yield_now().await;
+            let Ok(text) = std::fs::read_to_string(&file) else {
+                // It is written a moment after the first change.
+                continue;
+            };
+            let state: Value = serde_json::from_str(&text).expect("JSON");
+            let next = &state["feed"]["spaces"].as_object().expect("spaces");
+            let bot = state["feed"]["bots"].as_object().expect("bots").values();
+            let positions = bot.flat_map(|bot| bot["positions"].as_array().expect("positions"));
+            let mut positions = positions.peekable();
+            let at_the_end = |place: &Value| {
+                let space = place[0].as_str().expect("a space");
+                place[1] == next[space]["next"]
+            };
+            if text.contains("once") && positions.peek().is_some() && positions.all(at_the_end) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(crate::support::PATIENCE, kept)
+        .await
+        .expect("written by itself");
+    first.signal("KILL");
+    first.ended().await;
+
+    let (_second, world, _) = sim(dir.path()).await;
+    world.write(0, "general", "then").await;
+    let seen = stream(&world, &token, "then").await;
+    assert!(!seen.contains("once"), "{seen}");
+}
+
+/// What a bot's stream brings until a text is in it.
+async fn stream(world: &World, token: &str, until: &str) -> String {
+    let url = format!("{}/api/bot/IEvents/v1/Stream?intents=1", world.base);
+    let request = reqwest::Client::new().get(url);
+    let request = request.header("authorization", format!("Bot {token}"));
+    let mut answer = request.send().await.expect("an answer");
+    let mut seen = String::new();
+    while !seen.contains(until) {
+        let chunk = tokio::time::timeout(crate::support::PATIENCE, answer.chunk()).await;
+        let chunk = chunk.unwrap_or_else(|_| panic!("no {until}: {seen}"));
+        seen.push_str(&String::from_utf8_lossy(
+            &chunk.expect("a chunk").expect("no end"),
+        ));
+    }
+    seen
 }
 
 #[tokio::test]

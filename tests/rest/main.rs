@@ -500,6 +500,29 @@ async fn nine_requests_run_beside_the_stream_and_a_dropped_one_makes_room() {
     assert_eq!(server.seen().len(), 11);
 }
 
+#[tokio::test]
+async fn what_the_platform_has_forgotten_by_its_turn_is_not_repeated() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let server = Server::start(move |_, _| Reply::Wait(Arc::clone(&held))).await;
+    let client = client(&server.base);
+    let mut running = Vec::new();
+    for _ in 0..10 {
+        let client = client.clone();
+        running.push(tokio::spawn(async move { client.call(send()).await }));
+    }
+    until(|| server.seen().len() == 10).await;
+    // No slot comes free within the moment that is left.
+    let ago = argon_host::rest::RANDOM_ID_RELIED_ON - Duration::from_millis(20);
+    let error = client.call(send().repeated(ago)).await;
+    assert_eq!(error.expect_err("too late").code, "uncertain");
+    assert_eq!(server.seen().len(), 10);
+    gate.add_permits(100);
+    for call in running {
+        call.await.expect("no panic").expect("answered");
+    }
+}
+
 /// Waits for something that other tasks bring about; fails rather than hanging.
 async fn until(holds: impl Fn() -> bool) {
     let wait = async {

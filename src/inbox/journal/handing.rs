@@ -118,11 +118,10 @@ impl Journal {
     /// The transaction failed: keeps what must not be lost, and tells the others.
     pub(super) fn refuse(&mut self, ops: Vec<Op>, error: &rusqlite::Error) {
         let mut kept = Vec::new();
-        let mut refused: Vec<Box<dyn FnOnce(KvError)>> = Vec::new();
+        let mut refused = Vec::new();
         for op in ops {
             match op {
-                Op::Intent { receipt, .. } => refused.push(Box::new(|why| receipt(Err(why)))),
-                Op::Kv { reply, .. } => refused.push(Box::new(|why| reply(Err(why)))),
+                Op::Intent { .. } | Op::Kv { .. } => refused.push(op),
                 // Its effect on memory stays.
                 Op::Done { failed: None, .. }
                 | Op::Passed { .. }
@@ -139,8 +138,8 @@ impl Journal {
             state.ops = kept;
             state.urgent = true;
         }
-        for refuse in refused {
-            refuse(disk_error(error));
+        for op in refused {
+            op.refuse(disk_error(error));
         }
     }
 }

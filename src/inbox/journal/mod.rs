@@ -109,6 +109,15 @@ struct Committed {
     progress: Vec<u64>,
 }
 
+/// Says at the end of the thread, also at that of a panic, that it has ended.
+struct End(Arc<Core>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 impl Journal {
     pub(in crate::inbox) fn new(
         core: Arc<Core>,
@@ -146,6 +155,7 @@ impl Journal {
 
     /// Works until the inbox is closed.
     pub(in crate::inbox) fn run(mut self) {
+        let _end = End(Arc::clone(&self.core));
         while let Some(ops) = self.wait() {
             self.work(ops);
         }

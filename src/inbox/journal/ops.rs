@@ -95,6 +95,15 @@ impl std::fmt::Debug for Op {
 }
 
 impl Op {
+    /// Tells whoever waits for it that nothing comes of it.
+    pub(in crate::inbox) fn refuse(self, why: KvError) {
+        match self {
+            Op::Intent { receipt, .. } => receipt(Err(why)),
+            Op::Kv { reply, .. } => reply(Err(why)),
+            _ => {}
+        }
+    }
+
     /// Whether it reads or writes by itself, beyond what it changes in memory.
     pub(super) fn needs_database(&self) -> bool {
         match self {

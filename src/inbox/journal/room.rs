@@ -26,7 +26,7 @@ impl Journal {
             for (seq, script) in pairs {
                 *self.dropped.by_script.entry(script).or_default() += 1;
                 self.core.counters.dropped.fetch_add(1, Relaxed);
-                self.core.lock().dropped(script);
+                self.core.lock().withdraw(seq, script);
                 self.finish(seq, script, now);
             }
         }
@@ -65,7 +65,7 @@ impl Journal {
         let mut counts: BTreeMap<ScriptId, u64> = BTreeMap::new();
         for (seq, script) in gone {
             *counts.entry(script).or_default() += 1;
-            self.core.lock().forgotten(script);
+            self.core.lock().withdraw(seq, script);
             self.finish(seq, script, now);
         }
         for (script, count) in counts {

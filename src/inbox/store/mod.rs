@@ -121,6 +121,20 @@ pub enum OpenError {
         /// Where it would be.
         path: PathBuf,
     },
+    /// It is no database, or a broken one.
+    #[error(
+        "the bot's state in {} is damaged ({what}); the next `argon-host run` sets it aside and begins \
+         a new one", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is no room for what is written at the start.
+    #[error("the disk with the bot's state is full: make room and start again")]
+    Full,
     /// SQLite or the system says no.
     #[error("the bot's state in {} cannot be opened: {source}", path.display())]
     Database {
@@ -333,7 +347,10 @@ impl Store {
 }
 
 pub(super) fn unreadable(error: rusqlite::Error) -> OpenError {
-    OpenError::Unreadable(error)
+    match is_full(&error) {
+        true => OpenError::Full,
+        false => OpenError::Unreadable(error),
+    }
 }
 
 /// Whether the disk, or what the user may have of it, is full.
@@ -376,10 +393,7 @@ impl Problem {
             },
             Problem::Foreign => OpenError::Foreign { path },
             Problem::Sqlite(source) => OpenError::Database { path, source },
-            Problem::Damaged(what) => OpenError::Database {
-                path,
-                source: rusqlite::Error::InvalidParameterName(what),
-            },
+            Problem::Damaged(what) => OpenError::Damaged { path, what },
         }
     }
 }
