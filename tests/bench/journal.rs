@@ -104,7 +104,8 @@ fn cost() {
         paced(&inbox, 0..RATE, RATE);
         // The first second warms up.
         taker.reached(RATE);
-        let (process, journal, began) = (cpu("self"), journal_cpu(), Instant::now());
+        let (journal, log) = (cpu_of("argon-journal"), cpu_of("argon-log"));
+        let (process, began) = (cpu("self"), Instant::now());
         paced(&inbox, RATE..count, RATE);
         taker.finished();
         let took = began.elapsed();
@@ -112,8 +113,10 @@ fn cost() {
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / events;
         println!(
             "cost, {sync:?}: {:.2} µs CPU of the journal's thread for an event with a call, {:.2} µs of \
-             the whole process, generator and taker included; {:.0} events/s",
-            micros(journal_cpu() - journal),
+             the one that works its log in, {:.2} µs of the whole process, generator and taker \
+             included; {:.0} events/s",
+            micros(cpu_of("argon-journal") - journal),
+            micros(cpu_of("argon-log") - log),
             micros(cpu("self") - process),
             events / took.as_secs_f64(),
         );
@@ -409,13 +412,14 @@ fn cpu(task: &str) -> Duration {
         .sum()
 }
 
-fn journal_cpu() -> Duration {
+/// The same of the threads of that name.
+fn cpu_of(thread: &str) -> Duration {
     let tasks = fs::read_dir("/proc/self/task").expect("/proc");
-    let is_journal = |path: &PathBuf| {
-        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "argon-journal")
+    let is_meant = |path: &PathBuf| {
+        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread)
     };
     (tasks.map(|task| task.expect("a task").path()))
-        .filter(is_journal)
+        .filter(is_meant)
         .map(|path| time_of(&path))
         .sum()
 }
