@@ -4,7 +4,7 @@ use argon_host::script::CommandSpec;
 use argon_host::script::commands::sync;
 use serde_json::json;
 
-use super::server::{Reply, Request, Server, error, ok};
+use crate::server::{Reply, Request, Server, error, ok};
 
 const OLD: &str = r#"{"commands":[{"commandId":"c1","name":"roll","description":"as it was"}]}"#;
 
@@ -31,7 +31,7 @@ async fn with(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Ser
 async fn a_command_whose_change_fails_is_still_the_bots() {
     for (status, is_worth_another) in [(503, true), (500, false), (400, false)] {
         let server = with(move |_| error(status, "no")).await;
-        let client = super::client(&server.base);
+        let client = crate::client(&server.base);
         let synced = sync(&client, &[command("roll")]).await.expect("a list");
         let ids: Vec<_> = synced.commands.iter().map(|known| &*known.id).collect();
         assert_eq!(ids, ["c1"], "{status}");
@@ -50,7 +50,7 @@ async fn a_registration_without_an_answer_leaves_it_open_whose_command_is_whose(
             _ => ok("{}"),
         })
         .await;
-        let client = super::client(&server.base);
+        let client = crate::client(&server.base);
         let wanted = [command("roll"), command("flip")];
         let synced = sync(&client, &wanted).await.expect("a list");
         let names: Vec<_> = synced
