@@ -110,4 +110,10 @@ async fn a_script_that_is_stopped_again_and_again_is_paused_and_resumed() {
     assert_eq!(status, 200, "{answer}");
     // Its state is there, and so is the event that came in the pause.
     assert_eq!(bench.events.bot_message().await["text"], "seen 6");
+    // Who let it run again vouched for it: what it did before makes the next pause no longer.
+    for _ in 0..5 {
+        bench.world.write(0, "general", "spin").await;
+    }
+    let line = bench.host.line("paused for").await;
+    assert!(line.contains("paused for 10 s"), "{line}");
 }
