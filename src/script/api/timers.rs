@@ -12,7 +12,7 @@
 //! A run by the calendar is an event of its script in the inbox ([`CRON`]), kept in the same transaction as
 //! the time that was given. So it runs once for each due time whatever ends in between, and a run that did
 //! not come to its end runs again with the same answers and the same `randomId`s. A timer's identity is its
-//! pattern, its time zone and its place among those that are the same. What was due while there was no
+//! pattern, its time zone and its place among those that are the same and not off. What was due while there was no
 //! process is missed: left out, or made up for once (`missed`).
 //!
 //! Runs of `every` begin and end with the process. What they send has a `randomId` that follows from the
@@ -46,7 +46,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
         let period = seconds(&period, "argon.every: the period", 0.001)?;
         let function = function(handler, "argon.every: the handler")?;
         let name = format!("every:{}", period.as_secs_f64());
-        let name = guest.scheduler.borrow_mut().name_timer(name);
+        let name = guest.scheduler.borrow().name_timer(&name);
         repeat(guest, lua, name, Rhythm::Period(period), function)
     })?;
     kit.argon.raw_set("every", every)?;
@@ -71,7 +71,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                          day of the week): {problem}"
                     ))
                 })?;
-            let name = guest.scheduler.borrow_mut().name_timer(name);
+            let name = guest.scheduler.borrow().name_timer(&name);
             missed.settle(&mut schedule, given(guest, &name), guest.started);
             repeat(guest, lua, name, Rhythm::Cron(Box::new(schedule)), function)
         },
