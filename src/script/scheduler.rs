@@ -446,11 +446,13 @@ impl Scheduler {
         Some(every.function.clone())
     }
 
-    /// Ends a repeating timer; a run that has begun goes on.
-    pub(super) fn stop_every(&mut self, id: u64) {
-        if let Some(every) = self.every.remove(&id) {
-            self.timers.remove(&every.timer);
-        }
+    /// Ends a repeating timer; a run that has begun goes on. Answers whether there was one.
+    pub(super) fn stop_every(&mut self, id: u64) -> bool {
+        let Some(every) = self.every.remove(&id) else {
+            return false;
+        };
+        self.timers.remove(&every.timer);
+        true
     }
 
     /// Whether the running coroutine is woken by time: one that runs on behalf of an event always is.
