@@ -23,7 +23,7 @@
 //! is ready in this turn (`budget` says when that happens). What a run has left behind that was ended
 //! for its use of the CPU ends with it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -213,8 +213,6 @@ pub(super) struct Scheduler {
     roots: HashMap<usize, Root>,
     timers: BTreeMap<TimerKey, Timer>,
     every: HashMap<u64, Every>,
-    /// Repeating timers that were ever begun, by what they are.
-    names: HashMap<String, u32>,
     deferred: VecDeque<Start>,
     /// Where a coroutine is among the timers, and (`None`) in `deferred`.
     scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
@@ -422,11 +420,19 @@ impl Scheduler {
         id
     }
 
-    /// The name of a new repeating timer: what it is, and how many of these there were before.
-    pub(super) fn name_timer(&mut self, name: String) -> String {
-        let count = self.names.entry(name.clone()).or_default();
-        *count += 1;
-        format!("{name}#{}", *count - 1)
+    /// The name of a new repeating timer: what it is, and the first number that none of these has, nor a run
+    /// by the calendar that goes on.
+    pub(super) fn name_timer(&self, what: &str) -> String {
+        let runs = self.roots.values().filter_map(|root| match &root.purpose {
+            Purpose::Handler(run, name) if run.kind == CRON => name.strip_prefix("cron:"),
+            _ => None,
+        });
+        let timers = self.every.values().map(|every| &*every.name);
+        let number = |name: &str| name.strip_prefix(what)?.strip_prefix('#')?.parse().ok();
+        let taken: HashSet<usize> = timers.chain(runs).filter_map(number).collect();
+        // As many numbers as are taken, and one more, cannot all be taken.
+        let free = (0..=taken.len()).find(|number| !taken.contains(number));
+        format!("{what}#{}", free.unwrap_or_default())
     }
 
     fn every_of(&mut self, name: &str) -> Option<&mut Every> {
@@ -440,11 +446,13 @@ impl Scheduler {
         Some(every.function.clone())
     }
 
-    /// Ends a repeating timer; a run that has begun goes on.
-    pub(super) fn stop_every(&mut self, id: u64) {
-        if let Some(every) = self.every.remove(&id) {
-            self.timers.remove(&every.timer);
-        }
+    /// Ends a repeating timer; a run that has begun goes on. Answers whether there was one.
+    pub(super) fn stop_every(&mut self, id: u64) -> bool {
+        let Some(every) = self.every.remove(&id) else {
+            return false;
+        };
+        self.timers.remove(&every.timer);
+        true
     }
 
     /// Whether the running coroutine is woken by time: one that runs on behalf of an event always is.

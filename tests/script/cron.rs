@@ -65,3 +65,36 @@ async fn what_a_timer_may_not_be_told_is_refused() {
     ];
     bot.said("cron_wrong", &lines).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_that_is_set_again_counts_from_then_and_takes_the_place_of_one_that_is_over() {
+    let bot = Bot::start(&[(
+        "cron_places.luau",
+        r#"local last
+        local function start(name, after)
+            local timer
+            timer = argon.cron("0 0 1 1 *", function(due)
+                print(name, not last or due > last)
+                last = due
+                timer.off()
+                timer.off()
+                if after then after() end
+            end)
+        end
+        start("first", function()
+            start("second", function() start("third") end)
+        end)"#,
+    )])
+    .await;
+    for run in 1..=3 {
+        bot.host().advance(YEAR);
+        bot.log.wait("cron_places", run).await;
+    }
+    let lines = ["first\ttrue", "second\ttrue", "third\ttrue"];
+    bot.said("cron_places", &lines).await;
+    // The first run still goes on when the second timer is set, and is over when the third is.
+    for (run, place) in ["#0@", "#1@", "#0@"].into_iter().enumerate() {
+        let id = bot.log.line("cron_places", run).event_id;
+        assert!(id.contains(place), "{run}: {id}");
+    }
+}
