@@ -74,11 +74,11 @@ async fn a_timer_that_is_set_again_counts_from_then_and_takes_the_place_of_one_t
         local function start(name, after)
             local timer
             timer = argon.cron("0 0 1 1 *", function(due)
-                print(name, not last or due > last)
-                last = due
                 timer.off()
                 timer.off()
                 if after then after() end
+                print(name, not last or due > last)
+                last = due
             end)
         end
         start("first", function()
