@@ -1,9 +1,10 @@
-//! The VM under its limits: `cargo bench --bench vm [-- create | turns | natives | latency]`.
+//! The VM under its limits: `cargo bench --bench vm [-- create | turns | natives | bounded | latency]`.
 //!
 //! * create: what a script costs in memory and CPU time, its thread included
 //! * turns: a turn of a loop in a plain VM and in ours
 //! * natives: the worst that Luau's own natives do in one call within the default memory limit; what takes
 //!   long here must be in `limits::NATIVES`
+//! * bounded: the same in a script, at the default memory limit and with more
 //! * latency: a script that answers at once, alone and beside two that compute for ever
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -25,14 +26,24 @@ impl rest::Observer for Deaf {
     fn unauthorized(&self) {}
 }
 
-async fn host(
-    scripts: &[(String, String)],
-    settings: ScriptSettings,
-) -> (tempfile::TempDir, Host, Arc<Inbox>) {
+fn folder(scripts: &[(String, String)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     for (name, source) in scripts {
         std::fs::write(dir.path().join(format!("{name}.luau")), source).expect("a file");
     }
+    dir
+}
+
+async fn host(
+    scripts: &[(String, String)],
+    settings: ScriptSettings,
+) -> (tempfile::TempDir, Host, Arc<Inbox>) {
+    let dir = folder(scripts);
+    let (host, inbox) = host_of(&dir, settings).await;
+    (dir, host, inbox)
+}
+
+async fn host_of(dir: &tempfile::TempDir, settings: ScriptSettings) -> (Host, Arc<Inbox>) {
     let client = rest::Client::new(rest::Settings {
         base_url: "http://127.0.0.1:9".into(),
         token: Secret::new("x"),
@@ -53,7 +64,7 @@ async fn host(
         user_id: "bot".into(),
         username: "bot".into(),
     });
-    (dir, host, inbox)
+    (host, inbox)
 }
 
 #[tokio::main(flavor = "multi_thread")]
@@ -65,14 +76,22 @@ async fn main() {
         .filter(|word| !word.starts_with('-'))
         .collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    for (label, source) in created() {
+        if wanted.iter().any(|word| word == label) {
+            return create_one(label, &source).await;
+        }
+    }
     if wants("create") {
-        create().await;
+        create();
     }
     if wants("turns") {
         turns().await;
     }
     if wants("natives") {
         natives();
+    }
+    if wants("bounded") {
+        bounded().await;
     }
     if wants("latency") {
         latency().await;
@@ -91,36 +110,40 @@ fn process_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-async fn create() {
-    const SCRIPTS: usize = 200;
+/// What is created: a label, and the source.
+fn created() -> [(&'static str, String); 2] {
     let lines = "local function handle(event)\n  if event.message.text == 'x' then\n    event:reply('y')\n  end\nend\n";
     let long = format!("{}argon.on('messageCreate', print)\n", lines.repeat(40));
-    for (label, source) in [
-        ("an empty script", String::new()),
-        ("a script of 200 lines", long),
-    ] {
-        // What the process needs once is not a script's.
-        drop(
-            host(
-                &[("first".into(), source.clone())],
-                ScriptSettings::default(),
-            )
-            .await,
-        );
-        let scripts: Vec<_> = (0..SCRIPTS)
-            .map(|n| (format!("s{n}"), source.clone()))
-            .collect();
-        let (memory, cpu) = (status("VmRSS:"), process_cpu());
-        let running = host(&scripts, ScriptSettings::default()).await;
-        let cpu = process_cpu() - cpu;
-        println!(
-            "{label}: {} KiB resident and {:?} of CPU time each, VM, libraries and thread ({SCRIPTS} of them)",
-            (status("VmRSS:") - memory) / SCRIPTS as u64,
-            cpu / SCRIPTS as u32
-        );
-        drop(running);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    [("empty", String::new()), ("200-lines", long)]
+}
+
+/// Each kind in a process of its own, in which nothing is left of the others.
+fn create() {
+    let program = std::env::current_exe().expect("this program");
+    for (label, _) in created() {
+        let status = std::process::Command::new(&program).arg(label).status();
+        assert!(status.expect("a process").success());
     }
+}
+
+async fn create_one(label: &str, source: &str) {
+    const SCRIPTS: usize = 200;
+    // What the process needs once is not a script's.
+    let first = folder(&[("first".into(), source.to_owned())]);
+    let first = host_of(&first, ScriptSettings::default()).await;
+    let scripts: Vec<_> = (0..SCRIPTS)
+        .map(|n| (format!("s{n}"), source.to_owned()))
+        .collect();
+    let scripts = folder(&scripts);
+    let (memory, cpu) = (status("VmRSS:"), process_cpu());
+    let running = host_of(&scripts, ScriptSettings::default()).await;
+    let cpu = process_cpu() - cpu;
+    println!(
+        "a script ({label}): {} KiB resident and {:?} of CPU time each, VM, libraries and thread ({SCRIPTS} of them)",
+        (status("VmRSS:") - memory) / SCRIPTS as u64,
+        cpu / SCRIPTS as u32
+    );
+    drop((first, running));
 }
 
 async fn turns() {
@@ -166,21 +189,25 @@ async fn turns() {
 
 /// Calls that do as much as one can within the memory limit. Each is made in a VM of its own.
 const WORST: &[(&str, &str, &str)] = &[
-    ("string.rep", "", "string.rep('ab', 4e7)"),
-    ("..", "local s = string.rep('a', 4e7)", "local t = s .. 'b'"),
+    ("string.rep", "", "string.rep('ab', 4e7 * K)"),
+    (
+        "..",
+        "local s = string.rep('a', 4e7 * K)",
+        "local t = s .. 'b'",
+    ),
     (
         "string.sub",
-        "local s = string.rep('a', 4e7)",
+        "local s = string.rep('a', 4e7 * K)",
         "string.sub(s, 2)",
     ),
     (
         "string.lower",
-        "local s = string.rep('A', 4e7)",
+        "local s = string.rep('A', 4e7 * K)",
         "string.lower(s)",
     ),
     (
         "string.reverse",
-        "local s = string.rep('ab', 2e7)",
+        "local s = string.rep('ab', 2e7 * K)",
         "string.reverse(s)",
     ),
     (
@@ -195,29 +222,37 @@ const WORST: &[(&str, &str, &str)] = &[
     ),
     (
         "string <",
-        "local s, t = string.rep('a', 2e7) .. 'b', string.rep('a', 2e7) .. 'c'",
+        "local s, t = string.rep('a', 2e7 * K) .. 'b', string.rep('a', 2e7 * K) .. 'c'",
         "local x = s < t",
     ),
     (
         "string.format %q",
-        "local s = string.rep('a', 1.6e7)",
+        "local s = string.rep('a', 1.6e7 * K)",
         "string.format('%q', s)",
     ),
     (
         "string.split",
-        "local s = string.rep('a,', 1e6)",
+        "local s = string.rep('a,', 1e6 * K)",
         "string.split(s, ',')",
     ),
-    ("tonumber", "local s = string.rep('9', 6e7)", "tonumber(s)"),
+    (
+        "tonumber",
+        "local s = string.rep('9', 6e7 * K)",
+        "tonumber(s)",
+    ),
     (
         "arithmetic on a text",
-        "local s = string.rep('9', 6e7)",
+        "local s = string.rep('9', 6e7 * K)",
         "local x = s + 1",
     ),
-    ("utf8.len", "local s = string.rep('ä', 4e7)", "utf8.len(s)"),
+    (
+        "utf8.len",
+        "local s = string.rep('ä', 4e7 * K)",
+        "utf8.len(s)",
+    ),
     (
         "utf8.codes",
-        "local s = string.rep('\\x80', 6e7)",
+        "local s = string.rep('\\x80', 6e7 * K)",
         "pcall(function() for _ in utf8.codes(s) do end end)",
     ),
     (
@@ -225,25 +260,25 @@ const WORST: &[(&str, &str, &str)] = &[
         "local t = table.create(9e5, 1000)",
         "utf8.char(unpack(t))",
     ),
-    ("table.create", "", "table.create(5e6, 1)"),
+    ("table.create", "", "table.create(5e6 * K, 1)"),
     (
         "table.clone",
-        "local t = table.create(2.5e6, 1)",
+        "local t = table.create(2.5e6 * K, 1)",
         "table.clone(t)",
     ),
     (
         "table.clear",
-        "local t = table.create(5e6, 1)",
+        "local t = table.create(5e6 * K, 1)",
         "table.clear(t)",
     ),
     (
         "table.insert at 1",
-        "local t = table.create(2.5e6, 1)",
+        "local t = table.create(2.5e6 * K, 1)",
         "table.insert(t, 1, 0)",
     ),
     (
         "table.remove at 1",
-        "local t = table.create(5e6, 1)",
+        "local t = table.create(5e6 * K, 1)",
         "table.remove(t, 1)",
     ),
     (
@@ -258,38 +293,38 @@ const WORST: &[(&str, &str, &str)] = &[
     ),
     (
         "table.maxn",
-        "local t = table.create(5e6, 1)",
+        "local t = table.create(5e6 * K, 1)",
         "table.maxn(t)",
     ),
     (
         "next over a hole",
-        "local t = table.create(5e6, nil) t[1] = 1",
+        "local t = table.create(5e6 * K, nil) t[1] = 1",
         "next(t, 1)",
     ),
     (
         "next over an emptied hash",
-        "local t = {} for i = 1, 1e6 do t[i * 3] = 1 end for i = 1, 1e6 do t[i * 3] = nil end",
+        "local t = {} for i = 1, 1e6 * K do t[i * 3] = 1 end for i = 1, 1e6 * K do t[i * 3] = nil end",
         "next(t)",
     ),
     (
         "growing a hash",
-        "local t = {} for i = 1, 524288 do t[i + 0.5] = 1 end",
+        "local t = {} for i = 1, 524288 * K do t[i + 0.5] = 1 end",
         "t[0.25] = 1",
     ),
-    ("buffer.create", "", "buffer.create(9e7)"),
+    ("buffer.create", "", "buffer.create(9e7 * K)"),
     (
         "buffer.fill",
-        "local b = buffer.create(9e7)",
+        "local b = buffer.create(9e7 * K)",
         "buffer.fill(b, 0, 1)",
     ),
     (
         "buffer.copy",
-        "local b = buffer.create(9e7)",
-        "buffer.copy(b, 0, b, 1, 89999999)",
+        "local b = buffer.create(9e7 * K)",
+        "buffer.copy(b, 0, b, 1, 89999999 * K)",
     ),
     (
         "buffer.tostring",
-        "local b = buffer.create(4e7)",
+        "local b = buffer.create(4e7 * K)",
         "buffer.tostring(b)",
     ),
     (
@@ -314,12 +349,12 @@ const WORST: &[(&str, &str, &str)] = &[
     ),
     (
         "a full collection",
-        "t = {} for i = 1, 8e5 do t[i] = {} end",
+        "t = {} for i = 1, 8e5 * K do t[i] = {} end",
         "collectgarbage('collect')",
     ),
     (
         "error with a huge text",
-        "local s = string.rep('a', 3e7)",
+        "local s = string.rep('a', 3e7 * K)",
         "pcall(error, s)",
     ),
     (
@@ -329,31 +364,74 @@ const WORST: &[(&str, &str, &str)] = &[
     ),
     (
         "a colliding text",
-        "local t = {} for i = 1, 4e5 do t[i] = 'key' .. i end",
+        "local t = {} for i = 1, 4e5 * K do t[i] = 'key' .. i end",
         "local s = 'key' .. 'x'",
     ),
 ];
 
+/// A chunk that does the worst and answers how long that took, in milliseconds. `scale` is the memory limit
+/// as a multiple of the default.
+fn timed(before: &str, call: &str, scale: u64) -> String {
+    format!(
+        "local K = {scale}\n{before}\nlocal begun = os.clock()\n{call}\nlocal time = (os.clock() - begun) * 1000"
+    )
+}
+
+/// Luau's own natives.
 fn natives() {
     for (label, before, call) in WORST {
         let lua = mlua::Lua::new();
         lua.set_memory_limit(96 << 20).expect("a limit");
-        let source = format!(
-            "{before}\nlocal begun = os.clock()\n{call}\nreturn (os.clock() - begun) * 1000"
+        let source = format!("{}\nreturn time", timed(before, call, 1));
+        told(
+            label,
+            lua.load(source).eval::<f64>().map_err(|e| e.to_string()),
         );
-        match lua.load(source).eval::<f64>() {
-            Ok(time) => println!(
-                "{label:<28} {time:>8.1} ms{}",
-                if time > 100.0 { "  <- too long" } else { "" }
-            ),
-            Err(error) => println!(
-                "{label:<28} {}",
-                error.to_string().lines().next().unwrap_or_default()
-            ),
+    }
+}
+
+/// More memory than the default, bytes.
+const MUCH_MEMORY: u64 = 256 << 20;
+
+/// The same in a script of ours, at the default memory limit and with more.
+async fn bounded() {
+    let default = ScriptSettings::default().memory as u64;
+    for memory in [default, MUCH_MEMORY] {
+        println!("a script with {} MiB:", memory >> 20);
+        for (label, before, call) in WORST {
+            let source = format!(
+                "local ok, e = pcall(function()\n{}\nprint(time)\nend)\nif not ok then print(e) end",
+                timed(before, call, memory / default)
+            );
+            let settings = ScriptSettings {
+                memory: memory as usize,
+                load_time: Duration::from_secs(120),
+                ..ScriptSettings::default()
+            };
+            SAID.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            let (_dir, host, _) = host(&[("worst".into(), source)], settings).await;
+            let said = SAID
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .join(" ");
+            told(label, said.parse().map_err(|_| said));
+            host.stop(Duration::ZERO).await;
         }
     }
 }
 
+fn told(label: &str, time: Result<f64, String>) {
+    match time {
+        Ok(time) => println!(
+            "{label:<28} {time:>8.1} ms{}",
+            if time > 100.0 { "  <- too long" } else { "" }
+        ),
+        Err(error) => println!("{label:<28} {}", error.lines().next().unwrap_or_default()),
+    }
+}
+
+/// What scripts said.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// When `pong` was said.
 static PONGS: LazyLock<Mutex<Vec<Instant>>> = LazyLock::new(Mutex::default);
 
@@ -361,24 +439,32 @@ struct Ear;
 
 impl<S: tracing::Subscriber> Layer<S> for Ear {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        struct Pong(bool);
-        impl tracing::field::Visit for Pong {
+        #[derive(Default)]
+        struct Said(String);
+        impl tracing::field::Visit for Said {
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0 |= field.name() == "message" && format!("{value:?}") == "pong";
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
             }
         }
         if event.metadata().target() != "script" {
             return;
         }
-        let mut pong = Pong(false);
-        event.record(&mut pong);
-        if pong.0 {
+        let mut said = Said::default();
+        event.record(&mut said);
+        if said.0 == "pong" {
             PONGS
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(Instant::now());
-        } else if *event.metadata().level() <= tracing::Level::WARN {
-            eprintln!("{event:?}");
+        } else {
+            if *event.metadata().level() <= tracing::Level::WARN {
+                eprintln!("{event:?}");
+            }
+            SAID.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(said.0);
         }
     }
 }

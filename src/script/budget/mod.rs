@@ -107,7 +107,6 @@ impl Budget {
     pub(super) fn new(lua: &Lua, allowed: Allowed) -> mlua::Result<Rc<Self>> {
         let alarm = Alarm::new()
             .ok_or_else(|| mlua::Error::runtime("the system has no thread for the watchdog"))?;
-        lua.set_memory_limit(allowed.memory.saturating_add(allowed.memory / 2))?;
         // SAFETY: `state` is a state of this VM, whose callbacks nobody reads meanwhile.
         unsafe {
             lua.exec_raw::<()>((), |state| {
@@ -125,6 +124,13 @@ impl Budget {
             fresh: Cell::new(0),
             told: Cell::new(u64::MAX),
         }))
+    }
+
+    /// Lets the allocator refuse what is far beyond the limit. Not before everything is set up: with a limit,
+    /// mlua makes each step of that in a protected call.
+    pub(super) fn limit_memory(&self, lua: &Lua) -> mlua::Result<()> {
+        let most = self.allowed.memory.saturating_add(self.allowed.memory / 2);
+        lua.set_memory_limit(most).map(drop)
     }
 
     /// The flag that ends the script from outside.

@@ -1,17 +1,19 @@
-//! The process's allocator: mimalloc, with a mark for very large requests (and, in tests, a count of all).
+//! The process's allocator: mimalloc, with a mark for very large requests (and, in tests, a count of all),
+//! and with a place of their own for the pages of Luau's heaps ([`pages`]).
 //!
 //! The mark is a bound on what one event of the stream can take, where the event source has none.
 //! `reqwest-eventsource` collects an event in contiguous buffers of its own (the line, the data, the
 //! bytes that are not yet UTF-8) without a limit, and shows neither the bytes nor the buffers. But a
 //! buffer cannot grow past a size without asking the allocator for at least that size in one piece.
-//! So the process's allocator is mimalloc with one comparison in front: a request of
-//! [`SUSPICIOUS`] bytes or more leaves a mark on the thread that made it. [`watch`] reads the mark
+//! So a request of [`SUSPICIOUS`] bytes or more leaves a mark on the thread that made it. [`watch`] reads the mark
 //! after a poll of the source. A request below that size costs the comparison and nothing else, and no
 //! other thread is ever asked about its mark.
 //!
 //! The bound holds because a stream has a thread and a single-threaded runtime of its own: while the
 //! source is polled, the connection's task cannot run and hand over more, so that each poll sees one
 //! chunk (HTTP/1, at most some 400 KiB) and the mark is read between any two.
+
+mod pages;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -31,15 +33,18 @@ thread_local! {
     #[cfg(test)]
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
     #[cfg(test)]
+    static PAGES: Cell<usize> = const { Cell::new(0) };
+    #[cfg(test)]
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The allocator, which leaves a mark for a very large request.
-struct Marking;
+/// The allocator. A request below [`pages::LEAST`] costs one comparison more than mimalloc's.
+struct Host;
 
 #[global_allocator]
-static ALLOCATOR: Marking = Marking;
+static ALLOCATOR: Host = Host;
 
+/// Somebody asks for so much.
 #[inline]
 fn note(bytes: usize) {
     #[cfg(test)]
@@ -54,36 +59,80 @@ fn note(bytes: usize) {
     }
 }
 
-// SAFETY: every method passes its arguments to `MiMalloc` unchanged and returns its answer unchanged;
-// `note` neither allocates nor unwinds. So `MiMalloc`'s guarantees are this allocator's.
-unsafe impl GlobalAlloc for Marking {
+/// Where memory of this layout is from, if not from mimalloc.
+#[inline]
+fn blocks(layout: Layout) -> Option<pages::Blocks> {
+    if layout.size() < pages::LEAST {
+        return None;
+    }
+    pages::blocks(layout)
+}
+
+// SAFETY: where memory is from depends on its layout alone, which is the same when it is taken and when it
+// is given back. What is not from `pages` passes to `MiMalloc` unchanged, and so does its answer: its
+// guarantees are this allocator's. `pages` promises the same, and `note` neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Host {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
-        // SAFETY: the caller's promises about `layout` are the ones that `MiMalloc` needs.
-        unsafe { MiMalloc.alloc(layout) }
+        match blocks(layout) {
+            // SAFETY: the caller's promises about `layout` are the ones that `MiMalloc` needs.
+            None => unsafe { MiMalloc.alloc(layout) },
+            // SAFETY: a slab's layout is not empty.
+            Some(blocks) => blocks.take(|slab| unsafe { MiMalloc.alloc(slab) }),
+        }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        // SAFETY: as for `alloc`.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        if blocks(layout).is_none() {
+            note(layout.size());
+            // SAFETY: as for `alloc`.
+            return unsafe { MiMalloc.alloc_zeroed(layout) };
+        }
+        // SAFETY: as the caller promises; what comes has as many bytes.
+        unsafe {
+            let block = self.alloc(layout);
+            if !block.is_null() {
+                block.write_bytes(0, layout.size());
+            }
+            block
+        }
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
-        // SAFETY: `pointer` came from `MiMalloc`, by `alloc` above, with this layout.
-        unsafe { MiMalloc.realloc(pointer, layout, size) }
+        // SAFETY: the caller promises that this is a layout.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        if blocks(layout).is_none() && blocks(wanted).is_none() {
+            note(size);
+            // SAFETY: `pointer` came from `MiMalloc`, by `alloc` above, with this layout.
+            return unsafe { MiMalloc.realloc(pointer, layout, size) };
+        }
+        // SAFETY: as the caller promises; both have as many bytes as are copied.
+        unsafe {
+            let moved = self.alloc(wanted);
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(pointer, layout.size().min(size));
+                self.dealloc(pointer, layout);
+            }
+            moved
+        }
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         #[cfg(test)]
         note(0);
-        // SAFETY: as for `realloc`.
-        unsafe { MiMalloc.dealloc(pointer, layout) }
+        match blocks(layout) {
+            // SAFETY: as for `realloc`.
+            None => unsafe { MiMalloc.dealloc(pointer, layout) },
+            // SAFETY: the caller promises that it came from `alloc` with this layout, so from these
+            // blocks; and a slab from `MiMalloc` with its own.
+            Some(blocks) => unsafe {
+                blocks.give(pointer, |slab, layout| MiMalloc.dealloc(slab, layout))
+            },
+        }
     }
 }
 
@@ -100,6 +149,14 @@ pub fn count<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = REQUESTS.get();
     let result = work();
     (result, REQUESTS.get() - before)
+}
+
+/// Runs `work`; beside its result, how many pages for Luau's heaps this thread took.
+#[cfg(test)]
+pub fn count_pages<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = PAGES.get();
+    let result = work();
+    (result, PAGES.get() - before)
 }
 
 /// Runs `work`; beside its result, how many bytes this thread asked for, what it gave back included.
