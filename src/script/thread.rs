@@ -441,6 +441,7 @@ impl Turns<'_> {
     }
 
     fn park(&self) {
+        self.guest.budget.rest();
         let timer = self.guest.scheduler.borrow().next_timer();
         let timer = timer.map(|at| Instant::now() + self.guest.clock.until(at));
         // While events are held, nobody else may wake the thread to say so.
