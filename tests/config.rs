@@ -233,14 +233,14 @@ config = "${NOT_SET}"
 fn memory_has_a_least_and_a_most() {
     for (memory, remedy) in [
         ("1023KiB", "a script needs at least \"1MiB\""),
-        ("257MiB", "a script may have at most \"256MiB\""),
-        ("100GiB", "a script may have at most \"256MiB\""),
+        ("129MiB", "a script may have at most \"128MiB\""),
+        ("100GiB", "a script may have at most \"128MiB\""),
     ] {
         let text = format!("[limits]\nmemory = \"{memory}\"\n");
         let problems = bad(&text);
         assert!(print(&problems).contains(remedy), "{}", print(&problems));
     }
-    for memory in ["1MiB", "256MiB"] {
+    for memory in ["1MiB", "128MiB"] {
         let text = format!("[script.large.limits]\nmemory = \"{memory}\"\n");
         good(&text);
     }
