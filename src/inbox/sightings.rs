@@ -21,8 +21,10 @@
 //! transaction.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Channels remembered.
 pub const CHANNELS: usize = 512;
@@ -52,38 +54,105 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// What a `messageCreate` shows; none for a payload that cannot be read.
+    /// What a `messageCreate` shows; none for a payload in which that cannot be found. Reads no further
+    /// than it has to: the stream's thread does this for every message.
     pub fn of_message_create(payload: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Payload<'a> {
-            #[serde(borrow)]
-            channel_id: &'a str,
-            #[serde(borrow)]
-            message: Message<'a>,
-        }
-
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Message<'a> {
-            message_id: i64,
-            #[serde(borrow)]
-            time_sent: &'a str,
-        }
-
-        let Payload {
-            channel_id,
-            message,
-        } = serde_json::from_str(payload).ok()?;
-        let sent: jiff::Timestamp = message.time_sent.parse().ok()?;
+        let mut found = Found::default();
+        let mut json = serde_json::Deserializer::from_str(payload);
+        // Where everything was found, the error says that.
+        let _ = Envelope(&mut found).deserialize(&mut json);
+        let sent: jiff::Timestamp = found.sent?.parse().ok()?;
         Some(Self {
-            channel: uuid::Uuid::try_parse(channel_id).ok()?.as_u128(),
-            message: message.message_id,
+            channel: uuid::Uuid::try_parse(found.channel?).ok()?.as_u128(),
+            message: found.message?,
             sent: sent.as_millisecond(),
             recovered: false,
         })
     }
 }
+
+/// What was found in a payload.
+#[derive(Default)]
+struct Found<'de> {
+    channel: Option<&'de str>,
+    message: Option<i64>,
+    sent: Option<&'de str>,
+}
+
+impl Found<'_> {
+    /// Ends the reading when there is nothing left to be found.
+    fn go_on<E: de::Error>(&self) -> Result<(), E> {
+        match self {
+            Found {
+                channel: Some(_),
+                message: Some(_),
+                sent: Some(_),
+            } => Err(E::custom("everything was found")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads a `messageCreate`.
+struct Envelope<'f, 'de>(&'f mut Found<'de>);
+
+/// Reads its message.
+struct Message<'f, 'de>(&'f mut Found<'de>);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Key {
+    ChannelId,
+    Message,
+    MessageId,
+    TimeSent,
+    #[serde(other)]
+    Other,
+}
+
+/// Both are maps of which some values count.
+macro_rules! reads_a_map {
+    ($reader:ident, $($key:ident => |$map:ident, $found:ident| $read:expr),+) => {
+        impl<'de> DeserializeSeed<'de> for $reader<'_, 'de> {
+            type Value = ();
+
+            fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+                from.deserialize_map(self)
+            }
+        }
+
+        impl<'de> Visitor<'de> for $reader<'_, 'de> {
+            type Value = ();
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        $(Key::$key => {
+                            let ($map, $found) = (&mut map, &mut *self.0);
+                            $read;
+                        })+
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                    self.0.go_on()?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+reads_a_map!(Envelope,
+    ChannelId => |map, found| found.channel = Some(map.next_value()?),
+    Message => |map, found| map.next_value_seed(Message(found))?);
+reads_a_map!(Message,
+    MessageId => |map, found| found.message = Some(map.next_value()?),
+    TimeSent => |map, found| found.sent = Some(map.next_value()?));
 
 /// What came of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,21 +241,42 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// What a process before this one saw. It ended, so there may be a gap.
+    /// What a process before this one saw.
     pub(super) fn restored(
         channels: impl IntoIterator<Item = (u128, Channel)>,
         since: Option<i64>,
         gap_from: Option<i64>,
     ) -> Self {
-        let channels: HashMap<_, _> = channels.into_iter().collect();
+        let mut channels: HashMap<_, _> = channels.into_iter().collect();
+        let gap = gap_from.is_some();
+        for channel in channels.values_mut() {
+            // One that was settled within the gap keeps more ids than it has to.
+            channel.gap = gap;
+        }
         // What was forgotten had been silent for longer than any of these.
         let forgotten = channels.values().map(Channel::newest).min();
         Self {
             forgotten: forgotten.filter(|_| channels.len() >= CHANNELS),
             since,
             gap_from,
-            gap: true,
+            gap,
             channels,
+        }
+    }
+
+    /// There may be a gap after what was seen so far.
+    fn interrupt(&mut self) {
+        self.gap = true;
+        for channel in self.channels.values_mut() {
+            channel.gap = true;
+        }
+    }
+
+    /// All of it was seen by a process before this one.
+    pub(super) fn process_ended(&mut self) {
+        self.interrupt();
+        for channel in self.channels.values_mut() {
+            channel.passed = UNKNOWN;
         }
     }
 
@@ -257,10 +347,7 @@ impl Sightings {
         let newest = self.channels.values().map(Channel::newest).max();
         self.gap_from
             .get_or_insert(newest.map_or(since, |newest| newest.max(since)));
-        self.gap = true;
-        for channel in self.channels.values_mut() {
-            channel.gap = true;
-        }
+        self.interrupt();
     }
 
     /// The channel's history was looked through, and what was missing has been seen.
@@ -476,7 +563,20 @@ mod tests {
         let sighting = Sighting::of_message_create(payload).expect("a message");
         assert_eq!((sighting.channel, sighting.message), (10, i64::MAX));
         assert_eq!(sighting.sent, 1_767_225_601_500);
-        for damaged in ["", "{}", r#"{"channelId":"x","message":{}}"#] {
+        // The channel may come last, and what comes after is not looked at.
+        let other = r#"{"spaceId":null,"message":{"text":["}",{"messageId":1}],"sender":{"timeSent":"x"},
+            "timeSent":"2026-01-01T00:00:01.5Z","messageId":9223372036854775807},
+            "channelId":"0000000000000000000000000000000a","#;
+        assert_eq!(Sighting::of_message_create(other), Some(sighting));
+        for damaged in [
+            "",
+            "{}",
+            r#"{"channelId":"x","message":{}}"#,
+            &other[..other.len() - 10],
+            &other.replace("922", "x"),
+            &other.replace("2026-", ""),
+            "[1, 2]",
+        ] {
             assert_eq!(Sighting::of_message_create(damaged), None);
         }
     }

@@ -43,6 +43,10 @@ use crate::rest::{self, RANDOM_ID_RELIED_ON};
 /// again.
 pub(super) const LARGEST_READ: usize = 256 << 10;
 
+/// Bytes of such answers that are kept for one event. Those that come after them are not written down and are
+/// asked for again, so that a handler that reads for days fills neither memory nor disk.
+const READS: usize = 4 << 20;
+
 /// A coroutine of a handler.
 #[derive(Debug)]
 pub(super) struct Path {
@@ -178,13 +182,9 @@ impl Site {
     /// Keeps the answer to a question that changes nothing, to be written down if the handler goes on to
     /// something that does.
     pub(super) fn read(&self, question: u64, answer: &Result<Bytes, rest::Error>) {
-        if let Some(answer) = encode(answer).filter(|answer| answer.len() <= LARGEST_READ) {
-            self.run.reads.borrow_mut().push(Recorded {
-                position: self.position.clone(),
-                question,
-                begun: 0,
-                answer: Some(answer),
-            });
+        if let Some(answer) = encode(answer) {
+            let mut reads = self.run.reads.borrow_mut();
+            reads.keep(&self.position, question, answer);
         }
     }
 
@@ -201,12 +201,42 @@ impl Site {
     /// handler must read the same when it comes here again.
     pub(super) fn ledger(&self) -> &Ledger {
         let ledger = &self.run.ledger;
-        for read in self.run.reads.borrow_mut().drain(..) {
+        for read in self.run.reads.borrow_mut().take() {
             if let Some(answer) = read.answer {
                 ledger.answered(&read.position, read.question, answer);
             }
         }
         ledger
+    }
+}
+
+/// What a handler has read since it changed something last.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    kept: Vec<Recorded>,
+    /// Bytes of all answers that were ever kept.
+    bytes: usize,
+}
+
+impl Reads {
+    /// Keeps an answer that is not too large, while there is room within [`READS`].
+    fn keep(&mut self, position: &str, question: u64, answer: Bytes) {
+        let bytes = self.bytes + answer.len();
+        if answer.len() > LARGEST_READ || bytes > READS {
+            return;
+        }
+        self.bytes = bytes;
+        self.kept.push(Recorded {
+            position: position.to_owned(),
+            question,
+            begun: 0,
+            answer: Some(answer),
+        });
+    }
+
+    /// Gives out what is kept. The room that it took stays taken.
+    pub(super) fn take(&mut self) -> Vec<Recorded> {
+        std::mem::take(&mut self.kept)
     }
 }
 
@@ -367,6 +397,20 @@ mod tests {
         };
         assert!(encode(&Err(stopped)).is_none());
         assert!(encode(&Ok(Bytes::from_static(b"{"))).is_none());
+    }
+
+    #[test]
+    fn what_was_read_is_kept_within_a_bound() {
+        let mut reads = Reads::default();
+        let half = Bytes::from(vec![b'1'; LARGEST_READ / 2]);
+        for question in 0..1000 {
+            reads.keep("a:0", question, half.clone());
+        }
+        reads.keep("a:1", 0, Bytes::from(vec![b'1'; LARGEST_READ + 1]));
+        assert_eq!(reads.take().len(), READS / half.len());
+        // What was written down counts, too.
+        reads.keep("a:2", 0, half);
+        assert!(reads.take().is_empty());
     }
 
     #[test]

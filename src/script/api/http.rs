@@ -111,20 +111,19 @@ fn start(guest: &Guest, lua: &Lua, request: Value) -> Result<u64, Fault> {
                     Some(intent) => intent.await,
                     None => Ok(()),
                 };
-                match intended {
-                    Ok(()) => {
-                        let (answer, held) = send(request).await;
-                        let small = |answer: &Bytes| once || answer.len() <= LARGEST_READ;
-                        if let Some(answer) = position::encode(&answer).filter(small) {
-                            ledger.answered(&position, question, answer);
-                        }
-                        (answer, held)
-                    }
+                let (answer, held) = match intended {
+                    Ok(()) => send(request).await,
                     Err(error) => {
                         let message = format!("it was not sent, because {error}");
                         (Err(local_failure(&label, error.code(), message)), None)
                     }
+                };
+                // A refusal is an answer, too: the handler that comes here again goes on as it did then.
+                let small = |answer: &Bytes| once || answer.len() <= LARGEST_READ;
+                if let Some(answer) = position::encode(&answer).filter(small) {
+                    ledger.answered(&position, question, answer);
                 }
+                (answer, held)
             }
         };
         move |lua: &Lua, guest: &Guest| {
