@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) base_url: String,
     pub(super) token: Secret,
     pub(super) embedded: bool,
+    /// The world there ends with this process.
+    pub(super) passing: bool,
 }
 
 /// Why a bot ended that should have gone on.
@@ -154,7 +156,7 @@ async fn start(
         },
         redaction: inbox::Redaction::new(config.state.redact.iter().cloned()),
     };
-    let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
+    let (inbox, past) = state.start(&profile.user_id, connection.passing, settings)?;
     let scripts = script::Host::load(
         script_settings(config, Some(voice.clone())),
         client.clone(),

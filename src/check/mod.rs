@@ -17,6 +17,7 @@ mod assigned;
 mod commands;
 mod hints;
 mod lint;
+mod lists;
 mod literal;
 mod notes;
 mod params;

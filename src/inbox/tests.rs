@@ -484,6 +484,26 @@ fn events_belong_to_a_bot_and_those_of_a_passing_world_go_with_it() {
 }
 
 #[test]
+fn a_passing_world_is_over_at_the_next_start_of_the_same_bot() {
+    let home = Home::new();
+    let start = || {
+        let opened = open(&home.path()).unwrap();
+        opened.start("sim", true, Settings::default()).unwrap()
+    };
+    let (inbox, _) = start();
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 1);
+    settle(&inbox);
+    drop(script);
+    close(inbox);
+    let (inbox, past) = start();
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    assert_eq!(past.position, "");
+    assert!(script.take().is_none(), "its world was over");
+}
+
+#[test]
 fn what_handlers_asked_comes_with_the_event_and_goes_with_it() {
     let home = Home::new();
     let (inbox, _) = home.open();

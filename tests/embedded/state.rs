@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Process, World, embedded_bot, run_embedded};
 
+const ECHO: &str =
+    r#"argon.on("messageCreate", function(event) event:reply("heard " .. event.message.text) end)"#;
+
 async fn sim(dir: &Path) -> (Process, World, String) {
     let args = ["sim", "--listen", "127.0.0.1:0", "--state", "world.json"];
     let mut sim = Process::start(dir, &args, &[]);
@@ -140,10 +143,7 @@ async fn a_broken_state_file_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn the_server_of_run_keeps_its_world_too() {
-    let script = r#"
-argon.on("messageCreate", function(event) event:reply("heard " .. event.message.text) end)
-"#;
-    let dir = embedded_bot(&[("echo.luau", script)], "state = \"kept/world.json\"\n");
+    let dir = embedded_bot(&[("echo.luau", ECHO)], "state = \"kept/world.json\"\n");
     std::fs::create_dir(dir.path().join("kept")).expect("a folder");
     let (mut host, world) = run_embedded(dir.path(), &[]).await;
     let mut events = world.events().await;
@@ -163,4 +163,18 @@ argon.on("messageCreate", function(event) event:reply("heard " .. event.message.
         "heard anew",
         "the bot is back after a reset"
     );
+}
+
+#[tokio::test]
+async fn a_world_that_is_not_kept_is_new_to_the_bot_too() {
+    let dir = embedded_bot(&[("echo.luau", ECHO)], "");
+    for text in ["one", "two"] {
+        // Its events have the same ids as the first time.
+        let (mut host, world) = run_embedded(dir.path(), &[]).await;
+        let mut events = world.events().await;
+        world.write(0, "general", text).await;
+        assert_eq!(events.bot_message().await["text"], format!("heard {text}"));
+        host.signal("TERM");
+        assert!(host.ended().await.success());
+    }
 }

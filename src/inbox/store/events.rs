@@ -24,14 +24,13 @@ impl Store {
         let mut world = 0;
         let dropped = self.transaction(|store| {
             let db = &store.connection;
-            let over = "SELECT id FROM world WHERE passing AND bot <> ?1";
-            let dropped =
-                db.execute(&format!("DELETE FROM batch WHERE world IN ({over})"), [bot])?;
+            // Whoever it was: the process that had it is gone.
+            let over = "SELECT id FROM world WHERE passing";
+            let dropped = db.execute(&format!("DELETE FROM batch WHERE world IN ({over})"), [])?;
             for table in ["scope", "channel", "trail"] {
-                let sql = format!("DELETE FROM {table} WHERE world IN ({over})");
-                db.execute(&sql, [bot])?;
+                db.execute(&format!("DELETE FROM {table} WHERE world IN ({over})"), [])?;
             }
-            db.execute("DELETE FROM world WHERE passing AND bot <> ?1", [bot])?;
+            db.execute("DELETE FROM world WHERE passing", [])?;
             db.execute_batch(
                 "DELETE FROM progress WHERE first NOT IN (SELECT first FROM batch);
                  DELETE FROM call WHERE batch NOT IN (SELECT first FROM batch)",
