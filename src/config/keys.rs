@@ -182,7 +182,7 @@ pub static LIMITS: SectionKeys = SectionKeys {
             "memory",
             "size",
             "\"64MiB\"",
-            "What the script's live data may take; a script that holds more gets an error. Garbage that is not collected yet may take half as much again.",
+            "What the script's live data may take; a script that holds more gets an error. At least `\"1MiB\"` and at most `\"128MiB\"`. Garbage that is not collected yet may take half as much again.",
         ),
         key(
             "cpu_per_event",

@@ -44,7 +44,7 @@ pub const SOURCE_BYTES: usize = 1 << 20;
 pub const PATTERN_BYTES: usize = 10_000;
 /// The most work between two safepoints of a pattern: bytes of the text times bytes of the pattern's
 /// longest item (a class like `[a-z_]`), or times its captures, if they are more.
-pub const PATTERN_WORK: usize = 1 << 25;
+pub const PATTERN_WORK: usize = 1 << 24;
 /// Longest text to look for literally (`string.find` with `plain`, `string.split`), in bytes.
 pub const NEEDLE_BYTES: usize = 1 << 20;
 /// Longest replacement text of `string.gsub`, in bytes.

@@ -188,6 +188,12 @@ impl Shared {
         self.book().versions.insert(key, Own::default());
     }
 
+    /// Whether no later version of the script loads or runs.
+    pub(super) fn is_newest(&self, script: &str, version: u64) -> bool {
+        let later = (script.to_owned(), version + 1)..=(script.to_owned(), u64::MAX);
+        self.book().versions.range(later).next().is_none()
+    }
+
     /// The registrations of a script's version have changed. They count once the version is active;
     /// those of a version that was withdrawn do not.
     pub(super) fn publish(&self, script: &str, version: u64, own: Own) {
@@ -309,7 +315,9 @@ mod tests {
         seen.borrow_and_update();
         shared.publish("a", 2, own(&["messageEdit"], &[]));
         assert!(!seen.has_changed().unwrap(), "nobody knows of it");
+        assert!(shared.is_newest("a", 1));
         shared.enlist("a", 2);
+        assert!(!shared.is_newest("a", 1) && shared.is_newest("a", 2) && shared.is_newest("b", 1));
         shared.publish("a", 2, own(&["reactionAdd"], &[("a", "dice")]));
         assert!(!seen.has_changed().unwrap(), "not its turn yet");
         shared.activate([("a", Some(2)), ("b", None)]);

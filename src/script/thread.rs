@@ -146,6 +146,7 @@ pub(super) fn spawn(birth: Birth, state: watch::Sender<State>) -> std::io::Resul
     // What is logged on the thread belongs to the bot whose span this is.
     let span = tracing::Span::current();
     builder.spawn(move || {
+        crate::allocator::coarsen();
         let _of_bot = span.enter();
         super::budget::lower_priority(&birth.name);
         let shared = Arc::clone(&birth.shared);
@@ -441,6 +442,7 @@ impl Turns<'_> {
     }
 
     fn park(&self) {
+        self.guest.budget.rest();
         let timer = self.guest.scheduler.borrow().next_timer();
         let timer = timer.map(|at| Instant::now() + self.guest.clock.until(at));
         // While events are held, nobody else may wake the thread to say so.

@@ -8,11 +8,13 @@
 //! 37 KiB and 110 µs, a compiled script 150 KiB and 1.7 ms more, and made event handlers no faster, which
 //! spend their time in tables, texts and calls.
 //!
-//! What a script costs, 200 of them begun at once on a machine of two cores (AMD EPYC): 398 KiB resident and
-//! 0.6 ms of CPU time, of which the VM with our libraries has 0.38 ms: 0.24 are Luau's own libraries and the
-//! bounded natives, 0.06 the prelude, 0.06 our libraries. Of 97 pages of 4 KiB, some 58 are Luau's heap, which
-//! keeps values of each size in a page of their own (`allocator` lays these close together), 24 mimalloc's
-//! for the sizes that a new thread asks for first, and the rest the thread's stack and the compiler's memory.
+//! What a script costs, 200 empty ones begun at once on a machine of two cores (AMD EPYC, in use by others as
+//! well): 374 KiB resident and 0.6 ms of CPU time, of which the VM with our libraries has 0.38 ms: 0.24 are
+//! Luau's own libraries and the bounded natives, 0.06 the prelude, 0.06 our libraries; a touched page costs
+//! some 1.8 µs of that. Of 90 pages of 4 KiB, some 57 are Luau's heap: 104 KiB of values in pages of 45 sizes,
+//! which `allocator` lays close together; 29 of them are there before anything of ours, 14 come with sizes that
+//! only the prelude's bytecode has. 23 are mimalloc's, two for each size that a new thread asks for (`allocator`
+//! lets it ask for few); the rest are the thread's stack and the compiler's memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
