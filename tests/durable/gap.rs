@@ -138,6 +138,9 @@ argon.on("messageCreate", function(event)
     end
     seen[key] = true
     last[channel] = number
+    if number == 1 then
+        print("the first is handled")
+    end
 end)
 "#;
 
@@ -177,8 +180,8 @@ async fn a_backlog_that_takes_longer_than_the_search_is_handled_once_and_in_orde
     let mut process = run(dir.path(), &sim).await;
     for space in [0, 1] {
         write(space, "1".into()).await;
+        process.line("the first is handled").await;
     }
-    delivered(&world).await;
     process.signal("TERM");
     process.ended().await;
 
