@@ -20,7 +20,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "script",
         &[
-            "config", "contract", "fetch", "inbox", "limits", "modules", "observe", "rest", "voice",
+            "allocator",
+            "config",
+            "contract",
+            "fetch",
+            "inbox",
+            "limits",
+            "modules",
+            "observe",
+            "rest",
+            "voice",
         ],
     ),
     (

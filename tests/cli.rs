@@ -297,6 +297,42 @@ fn output_that_nobody_reads_is_no_crash() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_the_disk_does_not_take_is_a_failure() {
+    let dir = embedded_bot(&[("a.luau", "= = =\n")], "");
+    for args in [
+        &["types", "."][..],
+        &["check"],
+        &["sim", "--listen", "127.0.0.1:0"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_argon-host"))
+            .args(args)
+            .current_dir(dir.path())
+            .stdout(full.expect("a device that is full"))
+            .output()
+            .expect("the binary starts");
+        let said = all(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.contains("cannot write to stdout: No space left"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn unverified_is_refused_for_a_bot_that_the_world_has_verified() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let world =
+        "[[space]]\nname = \"S\"\n[[space.channel]]\nname = \"c\"\n[[bot]]\nname = \"helper\"\n";
+    std::fs::write(dir.path().join("world.toml"), world).expect("a file");
+    let start = "sim --listen 127.0.0.1:0 --world world.toml --bot helper --unverified";
+    let args: Vec<_> = start.split(' ').collect();
+    ends(dir.path(), &args, 2, "set verified = false there");
+}
+
 #[test]
 fn types_are_written_again_and_the_authors_settings_kept() {
     let dir = tempfile::tempdir().expect("a folder");

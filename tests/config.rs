@@ -230,6 +230,23 @@ config = "${NOT_SET}"
 }
 
 #[test]
+fn memory_has_a_least_and_a_most() {
+    for (memory, remedy) in [
+        ("1023KiB", "a script needs at least \"1MiB\""),
+        ("129MiB", "a script may have at most \"128MiB\""),
+        ("100GiB", "a script may have at most \"128MiB\""),
+    ] {
+        let text = format!("[limits]\nmemory = \"{memory}\"\n");
+        let problems = bad(&text);
+        assert!(print(&problems).contains(remedy), "{}", print(&problems));
+    }
+    for memory in ["1MiB", "128MiB"] {
+        let text = format!("[script.large.limits]\nmemory = \"{memory}\"\n");
+        good(&text);
+    }
+}
+
+#[test]
 fn broken_toml_does_not_hide_the_other_problems() {
     let problems =
         bad("[bot]\nname = demo\n[limits]\nhandlers = \"many\"\nhandlers = 3\n[serer]\n");

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{self, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
@@ -77,6 +78,15 @@ pub(super) fn router(roll: Roll, address: SocketAddr) -> Router {
             let paths: Vec<_> = paths.flatten().collect();
             let message = format!("there is {}", paths.join(", "));
             refuse(StatusCode::NOT_FOUND, "not_found", &message)
+        })
+        .method_not_allowed_fallback(|request: Request| async move {
+            let path = request.uri().path();
+            let message = format!("{path} does not answer {}", request.method());
+            refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                &message,
+            )
         })
         .layer(middleware::from_fn(here))
         .with_state(roll)
@@ -153,7 +163,22 @@ fn meant(roll: &Roll, which: Option<&str>) -> Vec<(String, Arc<dyn Bot>)> {
         .collect()
 }
 
-async fn reload(State(roll): State<Roll>, Query(which): Query<Which>) -> Response {
+/// The query of a route for [`Which`].
+type Query = Result<extract::Query<Which>, QueryRejection>;
+
+fn misread(rejection: &QueryRejection) -> Response {
+    refuse(
+        StatusCode::BAD_REQUEST,
+        "bad_request",
+        &rejection.body_text(),
+    )
+}
+
+async fn reload(State(roll): State<Roll>, which: Query) -> Response {
+    let which = match &which {
+        Ok(which) => which,
+        Err(rejection) => return misread(rejection),
+    };
     let mut answers = Vec::new();
     for (name, bot) in meant(&roll, which.bot.as_deref()) {
         answers.push((name, bot.reload(which.script.as_deref()).await));
@@ -161,11 +186,11 @@ async fn reload(State(roll): State<Roll>, Query(which): Query<Which>) -> Respons
     outcome(answers)
 }
 
-async fn resume(
-    State(roll): State<Roll>,
-    Path(script): Path<String>,
-    Query(which): Query<Which>,
-) -> Response {
+async fn resume(State(roll): State<Roll>, Path(script): Path<String>, which: Query) -> Response {
+    let which = match &which {
+        Ok(which) => which,
+        Err(rejection) => return misread(rejection),
+    };
     let mut answers = Vec::new();
     for (name, bot) in meant(&roll, which.bot.as_deref()) {
         answers.push((name, bot.resume(&script).await));

@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) base_url: String,
     pub(super) token: Secret,
     pub(super) embedded: bool,
+    /// The world there ends with this process.
+    pub(super) passing: bool,
 }
 
 /// Why a bot ended that should have gone on.
@@ -48,6 +50,11 @@ pub(super) enum Error {
     StreamRefused(stream::Refusal),
     #[error("the event stream ended by itself")]
     StreamEnded,
+    #[error(
+        "the journal of the bot's events ended by itself, which is a bug; what it has on disk is \
+         complete: start again"
+    )]
+    JournalEnded,
     #[error(transparent)]
     Stream(#[from] stream::Error),
     #[error(transparent)]
@@ -149,7 +156,7 @@ async fn start(
         },
         redaction: inbox::Redaction::new(config.state.redact.iter().cloned()),
     };
-    let (inbox, past) = state.start(&profile.user_id, connection.embedded, settings)?;
+    let (inbox, past) = state.start(&profile.user_id, connection.passing, settings)?;
     let scripts = script::Host::load(
         script_settings(config, Some(voice.clone())),
         client.clone(),
@@ -229,6 +236,7 @@ impl Bot {
             () = shutdown.requested() => Ok(()),
             () = self.hub.unauthorized() => Err(Error::TokenRefused),
             error = self.stream_over() => Err(error),
+            () = self.inbox.ended() => Err(Error::JournalEnded),
             never = self.follow_registrations(config) => match never {},
             never = self.follow_reloads(shutdown) => match never {},
             never = self.follow_versions(config) => match never {},

@@ -151,6 +151,8 @@ struct Servers {
     running: HashMap<SocketAddr, sim::Server>,
     /// What the bots at each server want of it.
     wanted: HashMap<SocketAddr, Wanted>,
+    /// Those whose world is kept in a file.
+    kept: HashSet<SocketAddr>,
     /// Shows their pages what the host logs.
     notices: JoinSet<()>,
 }
@@ -167,8 +169,10 @@ impl Servers {
                 wanted.state = wanted.state.take().or_else(|| config.server.state.clone());
             }
         }
+        let kept = wanted.iter().filter(|(_, wanted)| wanted.state.is_some());
         Self {
             running: HashMap::new(),
+            kept: kept.map(|(listen, _)| *listen).collect(),
             wanted,
             notices: JoinSet::new(),
         }
@@ -182,14 +186,17 @@ impl Servers {
                 // The config has a token, or it would not have been loaded.
                 token: config.bot.token.clone().unwrap_or_else(|| Secret::new("")),
                 embedded: false,
+                passing: false,
             }),
             ServerUrl::Embedded => {
+                let passing = !self.kept.contains(&config.server.listen);
                 let server = self.embedded(config).await?;
                 Ok(Connection {
                     base_url: server.base_url(),
                     // Verified, so that everything can be tried without an account.
                     token: server.add_bot(&config.bot.name, true).token,
                     embedded: true,
+                    passing,
                 })
             }
         }

@@ -1,36 +1,92 @@
-//! Types of parameters that follow from other arguments of the same call.
+//! Types that follow from other arguments of the same call.
 //!
 //! `argon.on("messageCreate", function(event) … end)`: that `event` is a `MessageCreateEvent` follows
 //! from the first argument. Luau's checker infers the function before it has looked at the name, so
 //! that a mistake inside is told at the function as a whole, in terms of what it inferred. The walk over
-//! the script knows better, and tells the checker by writing the annotation into the text that the
-//! checker reads. Places in that text are turned back into places of the author's.
+//! the script knows better, and tells the checker by writing types into the text that the checker reads.
+//! Places in that text are turned back into places of the author's; what the checker has to say of the
+//! inserted text alone is nothing of the author's.
 
 use std::fmt::Write as _;
 
-use luau_syntax::ast::Local;
+use luau_syntax::ast::{Expression, Local};
 use luau_syntax::location::{Location, Position};
 
 use super::literal::{Fields, Literal, literal, text};
 
-/// Annotations for one file.
+/// What the inserted texts use, for the checker alone: the value, which must fit the type.
+pub const DECLARED: &str = "declare function __argon_fits<T>(value: T): T\n";
+
+/// Texts to insert into one file.
 #[derive(Debug, Default, Clone)]
 pub struct Hints {
-    /// Where each goes (line and byte column, from 0), and its text; in order once they are applied.
+    /// Where each goes (line and byte column, from 0), and its text, without line ends; in order.
     all: Vec<(u32, u32, String)>,
+    /// Calls with function literals: where, and the parameters of these that have no type; inner ones later.
+    guessed: Vec<(Location, Vec<Position>)>,
 }
 
 impl Hints {
     /// A parameter has a type, unless its author wrote one.
     pub fn add(&mut self, parameter: &Local<'_>, ty: &str) {
         if parameter.annotation.is_none() {
-            let end = parameter.location.end;
-            self.all.push((end.line, end.column, format!(": {ty}")));
-            self.all.sort();
+            self.insert(parameter.location.end, format!(": {ty}"));
         }
     }
 
-    /// The text with the annotations in it.
+    /// A value is checked against a type as it is written.
+    pub fn fits(&mut self, value: Location, ty: &str) {
+        self.insert(value.begin, format!("__argon_fits<<{ty}>>("));
+        self.insert(value.end, ")".to_owned());
+    }
+
+    /// The type parameter of a function that is called there, behind its name.
+    pub fn instantiate(&mut self, at: Position, ty: &str) {
+        self.insert(at, format!("<<{ty}>>"));
+    }
+
+    /// A function is called with literals of functions, and the checker infers what their parameters are.
+    pub fn guess(&mut self, function: Location, args: &[Expression<'_>]) {
+        let literals = args.iter().filter_map(|arg| arg.as_function());
+        let untyped: Vec<_> = literals
+            .flat_map(|literal| literal.args)
+            .filter(|parameter| parameter.annotation.is_none())
+            .map(|parameter| parameter.location.end)
+            .collect();
+        if let Some(last) = args.last().filter(|_| !untyped.is_empty()) {
+            let call = Location {
+                begin: function.begin,
+                end: last.location().end,
+            };
+            self.guessed.push((call, untyped));
+        }
+    }
+
+    /// What the checker has inferred for the innermost of these calls around a place is wrong: from now on
+    /// those parameters may be anything. Answers whether there is such a call, and is none any more.
+    pub fn free(&mut self, at: Location) -> bool {
+        let order = |at: Position| (at.line, at.column);
+        let holds = |(call, _): &(Location, _)| {
+            order(call.begin) <= order(at.begin) && order(at.end) <= order(call.end)
+        };
+        let Some(index) = self.guessed.iter().rposition(holds) else {
+            return false;
+        };
+        for at in self.guessed.remove(index).1 {
+            let hinted = |(line, column, _): &(u32, u32, _)| (*line, *column) == order(at);
+            if !self.all.iter().any(hinted) {
+                self.insert(at, ": any".to_owned());
+            }
+        }
+        true
+    }
+
+    fn insert(&mut self, at: Position, text: String) {
+        self.all.push((at.line, at.column, text));
+        self.all.sort();
+    }
+
+    /// The text with all that in it.
     pub fn write_into(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         for (number, line) in (0..).zip(text.split_inclusive('\n')) {
@@ -46,8 +102,13 @@ impl Hints {
         out
     }
 
-    /// The author's place for one in the text with annotations. One inside an annotation is the end of
-    /// the parameter.
+    /// Whether a place of the text with hints is in what was inserted, and in nothing of the author's.
+    pub fn inserted(&self, at: Location) -> bool {
+        let original = self.original(at);
+        original.begin == original.end && at.begin != at.end
+    }
+
+    /// The author's place for one in the text with hints. One inside a hint is where that was inserted.
     pub fn original(&self, at: Location) -> Location {
         Location {
             begin: self.position(at.begin),
@@ -111,7 +172,10 @@ mod tests {
         let all = all
             .iter()
             .map(|&(line, column, text)| (line, column, text.to_owned()));
-        Hints { all: all.collect() }
+        Hints {
+            all: all.collect(),
+            ..Hints::default()
+        }
     }
 
     #[test]
@@ -128,5 +192,18 @@ mod tests {
         assert_eq!((at(14), at(15)), (7, 8));
         let other = Position { line: 0, column: 9 };
         assert_eq!(hints.position(other), other);
+        let place = |from, to| Location {
+            begin: Position {
+                line: 1,
+                column: from,
+            },
+            end: Position {
+                line: 1,
+                column: to,
+            },
+        };
+        assert!(hints.inserted(place(4, 6)) && hints.inserted(place(9, 13)));
+        assert!(!hints.inserted(place(2, 6)) && !hints.inserted(place(4, 7)));
+        assert!(!hints.inserted(place(14, 15)) && !hints.inserted(place(2, 2)));
     }
 }

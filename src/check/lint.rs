@@ -13,6 +13,7 @@ use reqwest::Url;
 use super::assigned::Assigned;
 use super::commands::{self, Commands};
 use super::hints::{self, Hints};
+use super::lists;
 use super::literal::{Fields, Literal, literal, range, text};
 use super::notes::Notes;
 use super::params;
@@ -191,14 +192,17 @@ impl Linter<'_, '_> {
         let Some(call) = expression.as_call() else {
             return;
         };
+        let args = call.args;
         if call.self_call {
-            self.method(call.func, call.args);
+            self.method(call.func, args);
             return;
         }
         let Some(path) = self.name(call.func) else {
+            // A function of the script's own.
+            self.hints.guess(call.func.location(), args);
             return;
         };
-        let args = call.args;
+        lists::hint(&mut self.hints, self.notes.source(), &path, call.func, args);
         if let Some(route) = route(&path) {
             self.route(route, &path, args, call.func.location());
             return;

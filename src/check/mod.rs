@@ -17,6 +17,7 @@ mod assigned;
 mod commands;
 mod hints;
 mod lint;
+mod lists;
 mod literal;
 mod notes;
 mod params;
@@ -145,6 +146,10 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) -> Vec<File> {
             return Vec::new();
         }
     };
+    for (folder, error) in files.unread {
+        let message = format!("the folder cannot be read, nor the modules in it: {error}");
+        problems.push(Problem::of_file(Severity::Warning, &folder, message));
+    }
     let names: BTreeSet<&str> = found.iter().map(|script| script.name.as_str()).collect();
     if names.is_empty() {
         let message = format!("there is no script in {}", dir.display());
@@ -155,7 +160,7 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) -> Vec<File> {
     let mut commands = Commands::default();
     let mut uses = BTreeMap::new();
     let mut texts = Vec::new();
-    for path in files {
+    for path in files.paths {
         // Commands of a script that is switched off are nobody's; a module's are every script's.
         let settings = found
             .iter()

@@ -21,14 +21,14 @@ use luau_analysis::frontend::resolver::ModuleInfo;
 use luau_analysis::types::TypeId;
 use luau_analysis::{
     DefinitionEnvironment, FileResolver, Frontend, FrontendOptions, ModuleName, NullConfigResolver,
-    SourceCode, SourceCodeType, TypeCheckLimits,
+    SemanticModel, SourceCode, SourceCodeType, TypeCheckLimits,
 };
 use luau_common::{BString, flags};
 use luau_config::{AliasOptions, Config, ConfigOptions, Mode};
 use luau_syntax::ast::Expression;
 use serde_json::Value;
 
-use super::hints::Hints;
+use super::hints::{self, Hints};
 use super::literal::{range, text};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Problem, Severity, Source};
@@ -39,8 +39,14 @@ use crate::modules;
 /// small frames; unoptimised ones are not.
 const STACK: usize = 64 << 20;
 
+/// Its name.
+const THREAD: &str = "types";
+
 /// Seconds that the checker may take for one file. A script of 200 lines takes a few milliseconds.
 const PATIENCE: f64 = 10.0;
+
+/// How often a file is checked at most, each time with less of what the checker has inferred wrongly.
+const PASSES: usize = 8;
 
 /// The settings of an author's folder.
 const SETTINGS: &str = ".luaurc";
@@ -60,6 +66,7 @@ pub struct File {
 /// Checks the files of a scripts folder on a thread of their own. Modules that they require and that
 /// are not among them are read from the disk.
 pub fn check(folders: &[(PathBuf, Vec<File>)], reader: Reader) -> Vec<Problem> {
+    quiet();
     let work = || {
         let mut types = Types::new(reader);
         let mut problems = Vec::new();
@@ -69,7 +76,7 @@ pub fn check(folders: &[(PathBuf, Vec<File>)], reader: Reader) -> Vec<Problem> {
         problems
     };
     let checked = thread::scope(|scope| {
-        let builder = thread::Builder::new().name("types".to_owned());
+        let builder = thread::Builder::new().name(THREAD.to_owned());
         match builder.stack_size(STACK).spawn_scoped(scope, work) {
             Ok(thread) => thread
                 .join()
@@ -110,7 +117,12 @@ impl Types {
         let globals = frontend.register_builtin_globals(DefinitionEnvironment::Globals);
         let scope = frontend.global_scope(DefinitionEnvironment::Globals);
         let own = frontend.load_definition_file(scope, definitions::luau(reader), "@argon", false);
-        debug_assert!(globals.is_ok() && own.is_ok_and(|own| own.success));
+        let tools = frontend.load_definition_file(scope, hints::DECLARED, "@hints", false);
+        debug_assert!(
+            globals.is_ok()
+                && own.is_ok_and(|own| own.success)
+                && tools.is_ok_and(|tools| tools.success)
+        );
         Self { frontend, reader }
     }
 
@@ -161,14 +173,35 @@ impl Types {
 
     fn file(&mut self, name: &ModuleName, file: &File) -> Vec<Problem> {
         let source = Source::new(&file.path, &file.text);
-        let place = |at| range(&source, file.hints.original(at));
-        let result = match self.frontend.check(name, None) {
-            Ok(result) => result,
-            Err(error) => {
-                let message = format!("types could not be checked: {error}");
-                return vec![unchecked(source.path(), &message)];
+        let mut hints = file.hints.clone();
+        let mut passes = 0;
+        let result = loop {
+            passes += 1;
+            let result = match self.frontend.check(name, None) {
+                Ok(result) => result,
+                Err(error) => {
+                    let message = format!("types could not be checked: {error}");
+                    return vec![unchecked(source.path(), &message)];
+                }
+            };
+            let mut wrong = Vec::new();
+            if let Some(model) = self.frontend.semantic_model(name) {
+                let own = result
+                    .errors
+                    .iter()
+                    .filter(|error| error.module_name == *name);
+                let own = own.filter(|error| is_of_inference(error, &model));
+                wrong.extend(own.map(|error| hints.original(error.location)));
             }
+            let mut free = || wrong.iter().filter(|at| hints.free(**at)).count();
+            if passes == PASSES || free() == 0 {
+                break result;
+            }
+            let text = hints.write_into(&file.text);
+            self.frontend.file_resolver_mut().set_text(&file.path, text);
+            self.frontend.mark_dirty(name, None);
         };
+        let place = |at| range(&source, hints.original(at));
         let Some(model) = self.frontend.semantic_model(name) else {
             return Vec::new();
         };
@@ -185,7 +218,10 @@ impl Types {
             return Vec::new();
         }
         let mut problems = Vec::new();
-        for error in errors.into_iter().filter(|error| is_certain(error)) {
+        let certain = |error: &&TypeError| {
+            is_certain(error, &hints) && !is_of_unknown(error, &model, &file.text)
+        };
+        for error in errors.into_iter().filter(certain) {
             let message = match &error.data {
                 TypeErrorData::ModuleHasCyclicDependency(circle) => {
                     self.frontend.file_resolver().circle(name, &circle.cycle)
@@ -220,6 +256,21 @@ impl Types {
     }
 }
 
+/// A panic of the checker is told as a warning of the file that caused it; the rest is for who looks closer.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if thread::current().name() == Some(THREAD) {
+                tracing::debug!(target: "check", "the type checker failed: {panic}");
+            } else {
+                before(panic);
+            }
+        }));
+    });
+}
+
 /// Switches on what upstream's own tools switch on, for the better messages and places. Not the syntax
 /// that the scripts' VM does not read: `check` must refuse what does not load.
 fn features() {
@@ -235,14 +286,61 @@ fn unchecked(path: &Path, message: &str) -> Problem {
     Problem::of_file(Severity::Warning, path, message)
 }
 
-/// Paths that lead nowhere are found by the walk; what a computed path means, nobody knows before it
-/// runs. A circle is told where it is, not where somebody leads into it.
-fn is_certain(error: &TypeError) -> bool {
+/// Whether an error may come from what the checker has inferred for a function literal that a generic
+/// function is given. From `s:upper()` in it, it infers that its parameter is some table with an `upper`,
+/// which no text is; from `#s` that its parameter is the other function's own `T`.
+fn is_of_inference(error: &TypeError, model: &SemanticModel<'_>) -> bool {
     match &error.data {
-        TypeErrorData::UnknownRequire(_) => false,
-        TypeErrorData::ModuleHasCyclicDependency(circle) => !circle.cycle.is_empty(),
-        _ => true,
+        TypeErrorData::GenericBoundsMismatch(_)
+        | TypeErrorData::NotATable(_)
+        | TypeErrorData::PackWhereClauseNeeded(_)
+        | TypeErrorData::PropertyAccessViolation(_)
+        | TypeErrorData::WhereClauseNeeded(_) => true,
+        TypeErrorData::TypeMismatch(mismatch) => {
+            let wanted = shown(model, mismatch.wanted_type);
+            wanted == "never" || has_unknown(&wanted)
+        }
+        _ => false,
     }
+}
+
+/// Paths that lead nowhere are found by the walk; what a computed path means, nobody knows before it
+/// runs. A circle is told where it is, not where somebody leads into it. What the checker could not infer
+/// is not the author's mistake: an operand without a type, a function for which it would like annotations.
+fn is_certain(error: &TypeError, hints: &Hints) -> bool {
+    match &error.data {
+        TypeErrorData::UnknownRequire(_)
+        | TypeErrorData::CannotInferBinaryOperation(_)
+        | TypeErrorData::ExplicitFunctionAnnotationRecommended(_) => false,
+        TypeErrorData::ModuleHasCyclicDependency(circle) => !circle.cycle.is_empty(),
+        _ => !hints.inserted(error.location),
+    }
+}
+
+/// Whether an error is about something whose type the checker has not found: it calls that `unknown`, a
+/// word that only a script that says it itself means. Whatever is done with such a value may be right.
+/// (Upstream's own tests list some of these as mistakes of the checker: parameters of a function that
+/// a generic function is given, the key of a table that is not written in it.) What is wanted may be
+/// unknown in part, and what is given be none of it all the same.
+fn is_of_unknown(error: &TypeError, model: &SemanticModel<'_>, text: &str) -> bool {
+    let told = match &error.data {
+        TypeErrorData::TypeMismatch(mismatch) => shown(model, mismatch.given_type),
+        _ => model.error_message(error).to_string(),
+    };
+    has_unknown(&told) && !has_unknown(text)
+}
+
+fn has_unknown(text: &str) -> bool {
+    let mut words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    words.any(|word| word == "unknown")
+}
+
+/// A type in words; nothing for one that is gone.
+fn shown(model: &SemanticModel<'_>, ty: TypeId) -> String {
+    model
+        .type_ref(ty)
+        .map(|ty| ty.to_string())
+        .unwrap_or_default()
 }
 
 /// Where the checker itself gave up, the script may be right.
@@ -314,10 +412,14 @@ impl Folder {
             if let Some(declared) = file.config.as_ref().and_then(definitions::script_with) {
                 folder.declared.insert(folder.name_of(&file.path), declared);
             }
-            let path = canonical(&file.path);
-            folder.texts.insert(path, file.hints.write_into(&file.text));
+            folder.set_text(&file.path, file.hints.write_into(&file.text));
         }
         folder
+    }
+
+    /// The text that the checker reads of a file.
+    fn set_text(&mut self, path: &Path, text: String) {
+        self.texts.insert(canonical(path), text);
     }
 
     /// What the checker calls a file.

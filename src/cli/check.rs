@@ -14,7 +14,7 @@ pub(super) fn run(configs: &[PathBuf], format: LogFormat) -> Result<(), Failure>
     })?;
     let problems = check::run(&paths, &environment);
     for problem in &problems {
-        say(problem);
+        say(problem, format)?;
     }
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let parts = [(errors, "error"), (problems.len() - errors, "warning")];

@@ -43,29 +43,33 @@ pub(super) fn failures(config: &Path, format: LogFormat) -> Result<(), Failure> 
     let config = load(config, format)?;
     let found = View::open(&path(&config)).and_then(|view| view.failures(SHOWN));
     for failure in found.map_err(|error| failed(error, format))? {
-        say(failure);
+        say(failure, format)?;
     }
     Ok(())
 }
 
 fn export(config: &Path, format: LogFormat) -> Result<(), Failure> {
     let config = load(config, format)?;
+    let mut said = Ok(());
     let print = |entry: KvEntry| {
         // Text and JSON always make JSON.
-        if let Ok(line) = serde_json::to_string(&entry) {
-            say(line);
+        if said.is_ok()
+            && let Ok(line) = serde_json::to_string(&entry)
+        {
+            said = say(line, format);
         }
     };
     View::open(&path(&config))
         .and_then(|view| view.kv(print))
-        .map_err(|error| failed(error, format))
+        .map_err(|error| failed(error, format))?;
+    said
 }
 
 fn import(file: &Path, config: &Path, format: LogFormat) -> Result<(), Failure> {
     let config = load(config, format)?;
     let mut entries: Vec<KvEntry> = Vec::new();
-    for (at, line) in lines(file, format)?.into_iter().enumerate() {
-        let place = format_args!("{}:{}", file.display(), at + 1);
+    for (number, line) in lines(file, format)? {
+        let place = format_args!("{}:{number}", file.display());
         let problem = |error| {
             let error = format_args!("{place}: this is no entry of a key-value store: {error}");
             failed(error, format)
@@ -74,12 +78,11 @@ fn import(file: &Path, config: &Path, format: LogFormat) -> Result<(), Failure> 
     }
     inbox::import_kv(&path(&config), &entries, config.state.kv)
         .map_err(|error| failed(error, format))?;
-    say(format_args!("{} keys stored", entries.len()));
-    Ok(())
+    say(format_args!("{} keys stored", entries.len()), format)
 }
 
-/// The lines of a text file; `-` is stdin.
-pub(super) fn lines(file: &Path, format: LogFormat) -> Result<Vec<String>, Failure> {
+/// The lines of a text file that are not blank, with their numbers; `-` is stdin.
+pub(super) fn lines(file: &Path, format: LogFormat) -> Result<Vec<(usize, String)>, Failure> {
     let unreadable = |error| {
         let error = format_args!("cannot read {}: {error}", file.display());
         failed(error, format)
@@ -91,7 +94,15 @@ pub(super) fn lines(file: &Path, format: LogFormat) -> Result<Vec<String>, Failu
             std::fs::File::open(file).map_err(unreadable)?,
         ))
     };
-    reader.lines().collect::<Result<_, _>>().map_err(unreadable)
+    let numbered = (1..).zip(reader.lines());
+    numbered
+        .map(|(number, line)| line.map(|line| (number, line)))
+        .filter(|line| {
+            line.as_ref()
+                .map_or(true, |(_, line)| !line.trim().is_empty())
+        })
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)
 }
 
 /// Where the bot's state is.

@@ -111,9 +111,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         })
 }
 
-/// Prints a result on stdout. A reader that has gone, as `head` has, is no failure of the work.
-fn say(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+/// Prints a result on stdout. A reader that has gone, as `head` has, is no failure of the work; a full disk
+/// is, because what is missing then looks like all there is.
+fn say(line: impl Display, format: LogFormat) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(format_args!("cannot write to stdout: {error}"), format);
+            Err(Failure::Work)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says on stderr what goes wrong: as it is for people, as an event of the log for machines.

@@ -59,10 +59,10 @@ pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
                 error.to_string()
             }
         };
-        say(format_args!("{kind} {id}, {script}: {verdict}"));
+        say(format_args!("{kind} {id}, {script}: {verdict}"), format)?;
     }
     if all > 1 {
-        say(format_args!("{failed} of {all} failed"));
+        say(format_args!("{failed} of {all} failed"), format)?;
     }
     match failed {
         0 => Ok(()),
@@ -111,10 +111,8 @@ fn verdict(recording: &Recording, findings: &Findings) -> String {
 /// The recordings of a file, or of an event in the bot's state.
 fn find(config: &Config, what: &str, format: LogFormat) -> Result<Vec<Recording>, Failure> {
     let texts: Vec<(String, String)> = if what == "-" || Path::new(what).is_file() {
-        let lines = kv::lines(Path::new(what), format)?;
-        (1..)
-            .zip(lines)
-            .filter(|(_, line)| !line.trim().is_empty())
+        let lines = kv::lines(Path::new(what), format)?.into_iter();
+        lines
             .map(|(number, line)| (format!("{what}:{number}"), line))
             .collect()
     } else {

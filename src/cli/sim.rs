@@ -101,30 +101,47 @@ async fn serve(
 
     // For people and for programs that start the server: plain lines on stdout, tokens included,
     // because they open nothing but this process.
-    say(format_args!("playground  {}/", server.base_url()));
-    say(format_args!("base url    {}", server.base_url()));
+    say(format_args!("playground  {}/", server.base_url()), format)?;
+    say(format_args!("base url    {}", server.base_url()), format)?;
     for name in &options.bots {
-        server.add_bot(name, !options.unverified);
+        let bot = server.add_bot(name, !options.unverified);
+        if options.unverified && bot.verified {
+            let error = format_args!(
+                "--unverified does not change {name}, which --world or --state has as a verified bot: \
+                 set verified = false there, or name another --bot"
+            );
+            complain(error, format);
+            return Err(Failure::Usage);
+        }
     }
     if server.bots().is_empty() {
         server.add_bot("demo", !options.unverified);
     }
     for bot in server.bots() {
         let token = bot.token.expose();
-        say(format_args!("bot         {}  token {token}", bot.username));
+        say(
+            format_args!("bot         {}  token {token}", bot.username),
+            format,
+        )?;
     }
     // Lines that work when they are pasted.
     if let Some(bot) = server.bots().first() {
         let (base, token) = (server.base_url(), bot.token.expose());
-        say(format_args!(
-            "call        curl -H 'Authorization: Bot {token}' {base}/IBotSelf/v1/GetMe"
-        ));
+        say(
+            format_args!(
+                "call        curl -H 'Authorization: Bot {token}' {base}/IBotSelf/v1/GetMe"
+            ),
+            format,
+        )?;
         // The intents that need no verification.
         let intents = INTENTS.iter().filter(|intent| !intent.privileged);
         let intents = intents.fold(0, |mask, intent| mask | intent.mask());
-        say(format_args!(
-            "listen      curl -N -H 'Authorization: Bot {token}' '{base}/IEvents/v1/Stream?intents={intents}'"
-        ));
+        say(
+            format_args!(
+                "listen      curl -N -H 'Authorization: Bot {token}' '{base}/IEvents/v1/Stream?intents={intents}'"
+            ),
+            format,
+        )?;
     }
 
     shutdown.requested().await;

@@ -22,7 +22,7 @@ pub(super) fn run(dir: &Path, format: LogFormat) -> Result<(), Failure> {
     for module in modules::STD {
         let path = std.join(format!("{}.luau", module.name));
         fs::write(&path, module.source).map_err(|error| fail(&path, error))?;
-        say(format_args!("wrote  {}", path.display()));
+        say(format_args!("wrote  {}", path.display()), format)?;
     }
     for (name, text) in [
         (
@@ -34,11 +34,11 @@ pub(super) fn run(dir: &Path, format: LogFormat) -> Result<(), Failure> {
         let path = dir.join(name);
         // A .luaurc may hold the author's own settings.
         if name == ".luaurc" && path.exists() {
-            say(format_args!("kept   {}", path.display()));
+            say(format_args!("kept   {}", path.display()), format)?;
             continue;
         }
         fs::write(&path, text).map_err(|error| fail(&path, error))?;
-        say(format_args!("wrote  {}", path.display()));
+        say(format_args!("wrote  {}", path.display()), format)?;
     }
     Ok(())
 }

@@ -182,7 +182,7 @@ pub static LIMITS: SectionKeys = SectionKeys {
             "memory",
             "size",
             "\"64MiB\"",
-            "What the script's live data may take; a script that holds more gets an error. Garbage that is not collected yet may take half as much again.",
+            "What the script's live data may take; a script that holds more gets an error. At least `\"1MiB\"` and at most `\"128MiB\"`. Garbage that is not collected yet may take half as much again.",
         ),
         key(
             "cpu_per_event",
@@ -291,7 +291,7 @@ pub static STATE: SectionKeys = SectionKeys {
 /// `[admin]`.
 pub static ADMIN: SectionKeys = SectionKeys {
     name: "admin",
-    doc: "Health, metrics and dashboard over local HTTP.",
+    doc: "Health and metrics over local HTTP.",
     keys: &[key(
         "listen",
         "address",

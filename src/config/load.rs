@@ -15,8 +15,8 @@ use super::problem::{Problem, Severity};
 use super::read::{Node, Reader, Section};
 use super::suggest::{did_you_mean, nearest};
 use super::{
-    Admin, Config, Dialect, Events, Intents, Limits, Reload, Script, Scripts, Server, ServerUrl,
-    State,
+    Admin, Config, Dialect, Events, Intents, Limits, MOST_MEMORY, Reload, Script, Scripts, Server,
+    ServerUrl, State,
 };
 use crate::contract::{self, INTENTS, ROUTES};
 
@@ -424,7 +424,13 @@ fn limits(reader: &mut Reader<'_>, section: &Section<'_>, base: &Limits) -> Limi
             let help = Some("a script needs at least \"1MiB\"".to_owned());
             reader.error(node.span(), format!("{what} is too small"), help);
         }
-        (value >= LEAST_MEMORY).then_some(value)
+        if value > MOST_MEMORY {
+            let help = format!("a script may have at most \"{}MiB\"", MOST_MEMORY >> 20);
+            reader.error(node.span(), format!("{what} is too large"), Some(help));
+        }
+        (LEAST_MEMORY..=MOST_MEMORY)
+            .contains(&value)
+            .then_some(value)
     });
     let cpu_per_event = reader.read(section, "cpu_per_event", positive);
     let load_time = reader.read(section, "load_time", positive);

@@ -195,6 +195,10 @@ pub struct Scripts {
     pub rollback: usize,
 }
 
+/// The most memory that a script may be given, in bytes: with more, a single native of Luau could run for
+/// longer than a tenth of a second, in which nothing can end the script (`cargo bench --bench vm -- natives`).
+pub const MOST_MEMORY: u64 = 128 << 20;
+
 /// `[limits]`, or `[script.NAME.limits]` over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

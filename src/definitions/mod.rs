@@ -7,7 +7,6 @@ pub mod libraries;
 mod luau;
 mod reference;
 pub mod standard;
-mod watching;
 
 pub use luau::{Reader, STD_FOLDER, keys_of, luau, luaurc, script_with};
 pub use reference::reference;

@@ -130,7 +130,7 @@ end)
     },
     StdDoc {
         name: "cooldown",
-        doc: "How often something may be done, by each person or whatever the key is: a sliding window for each key. Keys that have cooled down are not kept.",
+        doc: "How often something may be done, by each person or whatever the key is: a sliding window for each key. Keys that have cooled down are not kept. It lives in the memory of one version: a reload and a restart make every key ready. What must outlive them belongs in `argon.kv`, with a `ttl`.",
         members: &[
             (
                 "cooldown.new(seconds, { uses }?)",
@@ -149,12 +149,12 @@ end)
         ],
         example: r#"local cooldown = require("@std/cooldown")
 
-local daily = cooldown.new(24 * 3600)
+local calm = cooldown.new(30, { uses = 3 })
 
 argon.on("messageCreate", function(event)
-	if event.message.text == "!daily" then
-		local ready, left = daily:try(event.message.sender.userId)
-		event:reply(if ready then "Here are your 100 coins." else `Come back in {math.ceil(left / 60)} minutes.`)
+	if event.message.text == "!joke" then
+		local ready, left = calm:try(event.message.sender.userId)
+		event:reply(if ready then "Knock, knock." else `No more jokes for {math.ceil(left)} seconds.`)
 	end
 end)
 "#,
@@ -228,7 +228,7 @@ bot:add({
     },
     StdDoc {
         name: "paginator",
-        doc: "A message with pages, and buttons that turn them. Only one person can, and the buttons go away when nobody has turned a page for a while.",
+        doc: "A message with pages, and buttons that turn them. Only one person can, and the buttons go away when nobody has turned a page for a while. Pages end with the version of the script that showed them; at the next click their buttons go. After a crash the handler runs again and goes on with the message that it had sent.",
         members: &[(
             "paginator.show(event, pages, options?)",
             "Answers an event with the first page; suspends until the buttons go away, and returns the last page. A page is a text or a message; `pages` is a list, or `{ count, page }` with a function that makes a page when it is shown. Options: `userId` (who may turn; the person of the event), `anyone`, `start`, `timeout` (120 seconds).",
@@ -256,7 +256,7 @@ argon.command({
     },
     StdDoc {
         name: "confirm",
-        doc: "A question with two buttons, asked and awaited. Only the person who is asked can answer.",
+        doc: "A question with two buttons, asked and awaited. Only the person who is asked can answer. A question ends with the version of the script that asked it; at the next click its buttons go. After a crash the handler runs again and waits for the answer to the message that it had sent.",
         members: &[(
             "confirm.ask(event, content, options?)",
             "Answers an event with the question; suspends until it is answered. Returns whether the answer was yes, or nil when nobody answered in time. Options: `userId` (who is asked; the person of the event), `yes` and `no` (labels), `timeout` (60 seconds).",
@@ -273,7 +273,7 @@ end)
     },
     StdDoc {
         name: "form",
-        doc: "A modal, asked and awaited. Submissions of several people are told apart.",
+        doc: "A modal, asked and awaited. Submissions of several people are told apart. A form ends with the version of the script that asked it.",
         members: &[(
             "form.ask(event, modal, timeout?)",
             "Opens the modal for the person of an interaction; suspends until it is sent. Returns its values by `customId` and the submission, which can be answered; nothing when it was not sent within `timeout` (600) seconds.",

@@ -53,13 +53,18 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     !NETS.iter().any(|net| net.contains(&address))
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped and compatible ones (RFC 4291), NAT64 (RFC 6052),
-/// 6to4 (RFC 3056).
+/// The IPv4 address that an IPv6 one stands for: mapped and compatible ones (RFC 4291), translated ones
+/// (RFC 2765), NAT64 (RFC 6052), 6to4 (RFC 3056). Teredo (RFC 4380) and local translation (RFC 8215) are
+/// special as a whole.
 fn inner(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = v6.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match segments {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] if high != 0 || low > 1 => Some(v4(high, low)),
+        // Also 0.0.0.0, which connects to this machine.
+        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0xffff, 0, high, low] => Some(v4(high, low)),
+        // `::` and `::1` are no compatible addresses but ones of their own.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => Some(v4(high, low)),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
         [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
@@ -77,6 +82,7 @@ mod tests {
             "172.32.0.1",
             "2606:4700::1111",
             "::ffff:8.8.8.8",
+            "::ffff:0:8.8.8.8",
             "64:ff9b::808:808",
         ] {
             assert!(is_public(public.parse().unwrap()), "{public}");
@@ -93,9 +99,18 @@ mod tests {
             "::1",
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
+            "::ffff:0.0.0.0",
+            "::ffff:0.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:0.0.0.0",
             "::127.0.0.1",
+            "::0.0.0.2",
             "64:ff9b::7f00:1",
+            "64:ff9b::0.0.0.0",
+            "64:ff9b:1::808:808",
+            "2001:0:808:808::1",
             "2002:7f00:1::1",
+            "2002:0:1::1",
             "fe80::1",
             "fd00::1",
             "ff02::1",

@@ -3,7 +3,8 @@
 //! One commit stores its events as one row, because a row costs more than what is in it: two blobs, the
 //! *slots* (for each event its size and the scripts that it is for), which a start reads, and the
 //! *events*, which are read only when they are handed out. The row goes when every script is done with
-//! every event in it. Until then one bit for each pair of event and script tells how far it is.
+//! every event in it, and with it what handlers of its events asked. Until then one bit for each pair of
+//! event and script tells how far it is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,6 +36,8 @@ pub(super) struct Batch {
     /// The number of the first event; the others follow without a gap.
     pub(super) first: u64,
     pub(super) slots: Vec<Slot>,
+    /// The rows of what the handlers of its events asked, in order.
+    pub(super) calls: Vec<u64>,
     done: Vec<u64>,
     /// Pairs that are not done.
     open: usize,
@@ -61,6 +64,7 @@ impl Batch {
         Self {
             first,
             slots,
+            calls: Vec::new(),
             done: vec![0; bits.div_ceil(64)],
             open: bits,
         }
@@ -104,6 +108,11 @@ impl Batch {
         *word |= 1 << (bit % 64);
         self.open -= usize::from(news);
         news
+    }
+
+    /// Whether the event is for the script, done or not.
+    pub(super) fn has(&self, seq: u64, script: ScriptId) -> bool {
+        self.bit(seq, script).is_some()
     }
 
     /// Whether the event is for the script, which is not done with it.
@@ -213,13 +222,14 @@ pub(super) fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sizes fit in 32 bits: an event has 8 MiB at most.
-fn put(out: &mut Vec<u8>, size: usize) {
+/// Appends a size. Sizes fit in 32 bits: an event and an answer have 8 MiB at most.
+pub(super) fn put(out: &mut Vec<u8>, size: usize) {
     let size = u32::try_from(size).unwrap_or(u32::MAX);
     out.extend_from_slice(&size.to_le_bytes());
 }
 
-fn take(bytes: &mut &[u8]) -> Option<usize> {
+/// What [`put`] appended.
+pub(super) fn take(bytes: &mut &[u8]) -> Option<usize> {
     let size = bytes.split_off(..4)?;
     usize::try_from(u32::from_le_bytes(size.try_into().ok()?)).ok()
 }

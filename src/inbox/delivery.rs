@@ -229,6 +229,6 @@ impl Kv {
     }
 }
 
-fn closed() -> KvError {
+pub(super) fn closed() -> KvError {
     KvError::Disk("the host is shutting down".to_owned())
 }

@@ -20,8 +20,8 @@
 //! # How
 //!
 //! SQLite on a thread of its own (`journal`), which makes one transaction of all that was asked since the
-//! last one; `batch` says how events lie in it, `store` how the file is opened, `queue` how events reach
-//! the scripts' threads.
+//! last one; `batch` says how events lie in it, `came` how the stream's place does, `store` how the file is
+//! opened, `queue` how events reach the scripts' threads.
 //!
 //! # Bounds
 //!
@@ -33,6 +33,7 @@
 //! Events of the connection (`ready`, heartbeats, `resumed`) are handed out and not kept.
 
 mod batch;
+mod came;
 mod counters;
 mod delivery;
 mod journal;
@@ -51,7 +52,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use counters::Progress;
 pub use delivery::{Delivery, Kv, Ledger};
@@ -60,13 +61,14 @@ pub use recording::{Asked, CallRecord, Failing, Recording};
 pub use redaction::Redaction;
 pub use sightings::{Sighting, Sightings};
 pub use store::{
-    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Past, Recorded, VALUE_BYTES, path_in,
+    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Recorded, VALUE_BYTES, path_in,
 };
 pub use timers::Timers;
 pub use view::{KvEntry, View, import_kv};
 pub use window::{Scope, WINDOW, Window};
 
-use batch::{Batch, ScriptId};
+use batch::{Batch, ScriptId, milliseconds};
+use came::Came;
 use journal::{Bounds, Journal, Op};
 use queue::Core;
 use store::Store;
@@ -158,6 +160,32 @@ impl Default for Settings {
     }
 }
 
+/// Where the stream was when the process before this one ended.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The last event's id; empty when there is none.
+    pub position: String,
+    /// The windows, each with how long ago its last event came.
+    pub windows: Vec<(Scope, Window, Duration)>,
+    /// The messages that came.
+    pub sightings: Sightings,
+}
+
+impl Past {
+    fn of(came: &Came) -> Self {
+        let now = milliseconds(SystemTime::now());
+        let windows = came.windows().map(|(scope, window, seen)| {
+            let age = Duration::from_millis(now.saturating_sub(seen));
+            (scope, window.clone(), age)
+        });
+        Self {
+            position: came.position().to_owned(),
+            windows: windows.collect(),
+            sightings: came.sightings().clone(),
+        }
+    }
+}
+
 /// A bot's state that is open, before it is known who the bot is.
 #[derive(Debug)]
 pub struct Opened(Store);
@@ -239,17 +267,17 @@ impl Inbox {
             if dropped > 0 {
                 tracing::info!("unfinished events of an embedded server that is gone were dropped");
             }
-            let past = store.past(REPLAY_LIFETIME)?;
+            let came = store.came(REPLAY_LIFETIME)?;
             let timers = store.timers()?;
             Ok((
-                past,
+                came,
                 store.batches()?,
                 store.scripts()?,
                 store.next_seq()?,
                 timers,
             ))
         };
-        let (past, batches, scripts, next_seq, timers) =
+        let (came, batches, scripts, next_seq, timers) =
             begin(&mut store).map_err(store::unreadable)?;
         let unfinished: HashSet<u64> = batches.iter().flat_map(Batch::open_events).collect();
         let names = scripts
@@ -263,21 +291,9 @@ impl Inbox {
             quota: settings.quota,
             redaction: settings.redaction,
         };
-        let windows = past
-            .windows
-            .iter()
-            .map(|(scope, window, _)| (*scope, window.clone()));
-        let sightings = past.sightings.clone();
-        let journal = Journal::new(
-            Arc::clone(&core),
-            store,
-            bounds,
-            batches,
-            names,
-            windows,
-            sightings,
-        )
-        .map_err(store::unreadable)?;
+        let past = Past::of(&came);
+        let journal = Journal::new(Arc::clone(&core), store, bounds, batches, names, came)
+            .map_err(store::unreadable)?;
         // What is logged on the thread belongs to the bot whose span this is.
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new()
@@ -353,6 +369,11 @@ impl Inbox {
         self.core.tell(Op::Settled { channel });
     }
 
+    /// The bot cannot see the channel any more: what came of it is forgotten.
+    pub fn gone(&self, channel: u128) {
+        self.core.tell(Op::Gone { channel });
+    }
+
     /// A place for the script: it is given what was kept for it, then what comes, as far as it wants it
     /// ([`Subscription::want`]). `thread` is unparked when there is something to take.
     pub fn subscribe(&self, script: &str, thread: Thread) -> Subscription {
@@ -401,6 +422,12 @@ impl Inbox {
     /// How far the inbox has come.
     pub fn progress(&self) -> Progress {
         self.core.progress()
+    }
+
+    /// Completes when nothing is written any more: the inbox was closed, or its thread has panicked, which
+    /// has been logged. What is asked afterwards is refused, and no event is handed out.
+    pub async fn ended(&self) {
+        self.core.ended().await;
     }
 
     /// Writes what is left and closes the file. What is asked afterwards is not done.
@@ -472,11 +499,6 @@ impl Subscription {
     /// Events that wait to be taken.
     pub fn waiting(&self) -> u64 {
         self.seat.core.waiting(self.seat.key)
-    }
-
-    /// How many events were dropped since this was last asked.
-    pub fn take_dropped(&self) -> u64 {
-        self.seat.core.take_dropped(self.seat.script)
     }
 
     /// An event that is handed out once more, to this script alone.

@@ -9,22 +9,33 @@
 //! order in which they came. While a connection is open nothing is missing, so [`KEPT`] ids are enough
 //! to tell what comes out of order; the rest raises the floor. From the opening of a connection until the
 //! channel's history was looked through ([`Sightings::settle`]) there may be a gap below what comes, and
-//! every id is kept, at most [`KEPT_IN_GAP`] for each channel. The same numbers hold for the ids that
-//! were found in the history, which tell an event that comes after all.
+//! every id is kept, at most [`KEPT_IN_GAP`] for each channel.
 //!
-//! At most [`CHANNELS`] channels are known, of a few hundred bytes each; the one without a message for
-//! longest is forgotten first. The inbox keeps them with the events, in the same transaction.
+//! The ids that were found in the history tell an event that comes after all. A server may be many
+//! seconds behind with what it kept for a bot that was away, so that they stay until the stream has
+//! brought a later message of their channel (within a channel it keeps the order), and [`KEPT`] of them
+//! after that. At most [`KEPT_RECOVERED`] are kept: what is older than these is not at the server any more.
+//!
+//! At most [`CHANNELS`] channels are known, of a few hundred bytes each and up to 120 KiB after a gap; the
+//! one without a message for longest is forgotten first. The inbox keeps them with the events, in the same
+//! transaction.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Channels remembered.
 pub const CHANNELS: usize = 512;
 /// Ids above the floor when nothing is missing. A page of history has 100.
 pub const KEPT: usize = 64;
-/// Ids above the floor while there may be a gap below them.
-pub const KEPT_IN_GAP: usize = 4096;
+/// Ids that were found in the history and that the stream may still bring: as many as the platform keeps
+/// events of one space for a bot that is away.
+pub const KEPT_RECOVERED: usize = 5000;
+/// Ids above the floor while there may be a gap below them: as many as the platform keeps for a bot that is
+/// away, and as many out of the history.
+pub const KEPT_IN_GAP: usize = 5000 + KEPT_RECOVERED;
 
 /// A floor that is not known yet.
 const UNKNOWN: i64 = i64::MIN;
@@ -43,38 +54,105 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// What a `messageCreate` shows; none for a payload that cannot be read.
+    /// What a `messageCreate` shows; none for a payload in which that cannot be found. Reads no further
+    /// than it has to: the stream's thread does this for every message.
     pub fn of_message_create(payload: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Payload<'a> {
-            #[serde(borrow)]
-            channel_id: &'a str,
-            #[serde(borrow)]
-            message: Message<'a>,
-        }
-
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Message<'a> {
-            message_id: i64,
-            #[serde(borrow)]
-            time_sent: &'a str,
-        }
-
-        let Payload {
-            channel_id,
-            message,
-        } = serde_json::from_str(payload).ok()?;
-        let sent: jiff::Timestamp = message.time_sent.parse().ok()?;
+        let mut found = Found::default();
+        let mut json = serde_json::Deserializer::from_str(payload);
+        // Where everything was found, the error says that.
+        let _ = Envelope(&mut found).deserialize(&mut json);
+        let sent: jiff::Timestamp = found.sent?.parse().ok()?;
         Some(Self {
-            channel: uuid::Uuid::try_parse(channel_id).ok()?.as_u128(),
-            message: message.message_id,
+            channel: uuid::Uuid::try_parse(found.channel?).ok()?.as_u128(),
+            message: found.message?,
             sent: sent.as_millisecond(),
             recovered: false,
         })
     }
 }
+
+/// What was found in a payload.
+#[derive(Default)]
+struct Found<'de> {
+    channel: Option<&'de str>,
+    message: Option<i64>,
+    sent: Option<&'de str>,
+}
+
+impl Found<'_> {
+    /// Ends the reading when there is nothing left to be found.
+    fn go_on<E: de::Error>(&self) -> Result<(), E> {
+        match self {
+            Found {
+                channel: Some(_),
+                message: Some(_),
+                sent: Some(_),
+            } => Err(E::custom("everything was found")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads a `messageCreate`.
+struct Envelope<'f, 'de>(&'f mut Found<'de>);
+
+/// Reads its message.
+struct Message<'f, 'de>(&'f mut Found<'de>);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Key {
+    ChannelId,
+    Message,
+    MessageId,
+    TimeSent,
+    #[serde(other)]
+    Other,
+}
+
+/// Both are maps of which some values count.
+macro_rules! reads_a_map {
+    ($reader:ident, $($key:ident => |$map:ident, $found:ident| $read:expr),+) => {
+        impl<'de> DeserializeSeed<'de> for $reader<'_, 'de> {
+            type Value = ();
+
+            fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+                from.deserialize_map(self)
+            }
+        }
+
+        impl<'de> Visitor<'de> for $reader<'_, 'de> {
+            type Value = ();
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        $(Key::$key => {
+                            let ($map, $found) = (&mut map, &mut *self.0);
+                            $read;
+                        })+
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                    self.0.go_on()?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+reads_a_map!(Envelope,
+    ChannelId => |map, found| found.channel = Some(map.next_value()?),
+    Message => |map, found| map.next_value_seed(Message(found))?);
+reads_a_map!(Message,
+    MessageId => |map, found| found.message = Some(map.next_value()?),
+    TimeSent => |map, found| found.sent = Some(map.next_value()?));
 
 /// What came of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +163,11 @@ pub struct Channel {
     newest: i64,
     /// In the order in which they came.
     ids: VecDeque<i64>,
-    /// Of these and of some before them the ones that were found in the history.
+    /// Of these and of some before them the ones that were found in the history, in the order in which
+    /// they were written.
     recovered: VecDeque<i64>,
+    /// The last message that the stream brought in this process: it brings none before it any more.
+    passed: i64,
     /// There may be a gap above the floor.
     gap: bool,
 }
@@ -112,8 +193,12 @@ impl Channel {
         {
             self.floor = self.floor.max(oldest);
         }
-        let many = self.recovered.len().saturating_sub(most);
-        self.recovered.drain(..many);
+        while let Some(&oldest) = self.recovered.front()
+            && (self.recovered.len() > KEPT_RECOVERED
+                || self.recovered.len() > KEPT && oldest <= self.passed)
+        {
+            self.recovered.pop_front();
+        }
     }
 
     /// The channel as the database keeps it.
@@ -134,6 +219,7 @@ impl Channel {
             newest,
             ids: numbers.collect(),
             recovered,
+            passed: UNKNOWN,
             gap: true,
         })
     }
@@ -150,24 +236,47 @@ pub struct Sightings {
     /// When that connection was opened, the newest message of all that had come was written then. Kept
     /// until the gap is closed, through any number of connections and processes.
     gap_from: Option<i64>,
-    /// Channels were forgotten.
-    crowded: bool,
+    /// When the newest message was written in any of the channels that had to be forgotten.
+    forgotten: Option<i64>,
 }
 
 impl Sightings {
-    /// What a process before this one saw. It ended, so there may be a gap.
+    /// What a process before this one saw.
     pub(super) fn restored(
         channels: impl IntoIterator<Item = (u128, Channel)>,
         since: Option<i64>,
         gap_from: Option<i64>,
     ) -> Self {
-        let channels: HashMap<_, _> = channels.into_iter().collect();
+        let mut channels: HashMap<_, _> = channels.into_iter().collect();
+        let gap = gap_from.is_some();
+        for channel in channels.values_mut() {
+            // One that was settled within the gap keeps more ids than it has to.
+            channel.gap = gap;
+        }
+        // What was forgotten had been silent for longer than any of these.
+        let forgotten = channels.values().map(Channel::newest).min();
         Self {
-            crowded: channels.len() >= CHANNELS,
+            forgotten: forgotten.filter(|_| channels.len() >= CHANNELS),
             since,
             gap_from,
-            gap: true,
+            gap,
             channels,
+        }
+    }
+
+    /// There may be a gap after what was seen so far.
+    fn interrupt(&mut self) {
+        self.gap = true;
+        for channel in self.channels.values_mut() {
+            channel.gap = true;
+        }
+    }
+
+    /// All of it was seen by a process before this one.
+    pub(super) fn process_ended(&mut self) {
+        self.interrupt();
+        for channel in self.channels.values_mut() {
+            channel.passed = UNKNOWN;
         }
     }
 
@@ -201,9 +310,13 @@ impl Sightings {
             newest: sent,
             ids: VecDeque::new(),
             recovered: VecDeque::new(),
+            passed: UNKNOWN,
             gap,
         });
         known.newest = known.newest.max(sent);
+        if !recovered {
+            known.passed = known.passed.max(message);
+        }
         // What could not be written is noted once more.
         if !known.ids.contains(&message) {
             known.ids.push_back(message);
@@ -218,9 +331,14 @@ impl Sightings {
     fn forget_the_most_silent(&mut self) -> Option<u128> {
         let oldest = self.channels.iter().min_by_key(|(_, known)| known.newest);
         let oldest = oldest.map(|(&channel, _)| channel)?;
-        self.channels.remove(&oldest);
-        self.crowded = true;
+        let newest = self.channels.remove(&oldest).map(|known| known.newest);
+        self.forgotten = self.forgotten.max(newest);
         Some(oldest)
+    }
+
+    /// The channel is gone: the bot cannot see it any more.
+    pub fn forget(&mut self, channel: u128) {
+        self.channels.remove(&channel);
     }
 
     /// A connection was opened now (milliseconds since 1970): there may be a gap before what comes on it.
@@ -229,10 +347,7 @@ impl Sightings {
         let newest = self.channels.values().map(Channel::newest).max();
         self.gap_from
             .get_or_insert(newest.map_or(since, |newest| newest.max(since)));
-        self.gap = true;
-        for channel in self.channels.values_mut() {
-            channel.gap = true;
-        }
+        self.interrupt();
     }
 
     /// The channel's history was looked through, and what was missing has been seen.
@@ -264,9 +379,10 @@ impl Sightings {
         self.gap_from
     }
 
-    /// Whether channels had to be forgotten, so that an unknown one may have been seen.
-    pub fn is_crowded(&self) -> bool {
-        self.crowded
+    /// When the newest message was written (milliseconds since 1970) in any of the channels that had to be
+    /// forgotten, if there were any: what was written later in a channel that is not known has not come.
+    pub fn forgotten(&self) -> Option<i64> {
+        self.forgotten
     }
 
     /// A channel, if something is known of it.
@@ -337,6 +453,50 @@ mod tests {
         assert_eq!(sightings.channel(1).map(|c| c.ids.len()), Some(KEPT_IN_GAP));
     }
 
+    /// The ids out of the history that are known, of all that could be.
+    fn recovered(sightings: &Sightings) -> Vec<i64> {
+        let all = 0..20_000;
+        all.filter(|&id| sightings.has_recovered(1, id)).collect()
+    }
+
+    #[test]
+    fn what_the_history_had_is_known_until_the_stream_has_passed_it() {
+        let find = |sightings: &mut Sightings, messages: std::ops::Range<i64>| {
+            for message in messages {
+                sightings.see(Sighting {
+                    channel: 1,
+                    message,
+                    sent: message,
+                    recovered: true,
+                });
+            }
+        };
+        let mut sightings = Sightings::default();
+        see(&mut sightings, 1, [100]);
+        sightings.open_gap(50);
+        find(&mut sightings, 101..700);
+        sightings.settle(1);
+        sightings.settle_all();
+        assert_eq!(recovered(&sightings), Vec::from_iter(101..700));
+        // A later process knows them, too.
+        let channel = sightings.channel(1).expect("a channel").to_bytes();
+        let channel = Channel::of_bytes(&channel).expect("a channel");
+        let mut sightings = Sightings::restored([(1, channel)], Some(50), None);
+        sightings.settle_all();
+        assert_eq!(recovered(&sightings), Vec::from_iter(101..700));
+
+        see(&mut sightings, 1, [300]);
+        assert_eq!(recovered(&sightings), Vec::from_iter(301..700));
+        see(&mut sightings, 1, [5000]);
+        assert_eq!(
+            recovered(&sightings),
+            Vec::from_iter(700 - KEPT as i64..700)
+        );
+        find(&mut sightings, 5001..12_000);
+        let most = 12_000 - KEPT_RECOVERED as i64..12_000;
+        assert_eq!(recovered(&sightings), Vec::from_iter(most));
+    }
+
     #[test]
     fn channels_are_bounded_and_the_most_silent_goes_first() {
         let mut sightings = Sightings::default();
@@ -344,7 +504,7 @@ mod tests {
             see(&mut sightings, channel, [channel as i64]);
         }
         see(&mut sightings, 0, [5000]);
-        assert!(!sightings.is_crowded());
+        assert_eq!(sightings.forgotten(), None);
         let sighting = Sighting {
             channel: 9999,
             message: 1,
@@ -352,8 +512,20 @@ mod tests {
             recovered: false,
         };
         assert_eq!(sightings.see(sighting), Some(1));
-        assert!(sightings.is_crowded() && sightings.channel(1).is_none());
+        assert!(sightings.channel(1).is_none());
+        assert_eq!(sightings.forgotten(), Some(1));
         assert_eq!(sightings.channels().count(), CHANNELS);
+        let channels: Vec<_> = sightings
+            .channels()
+            .map(|(id, c)| (id, c.clone()))
+            .collect();
+        assert_eq!(
+            Sightings::restored(channels, None, None).forgotten(),
+            Some(2)
+        );
+        sightings.forget(9999);
+        assert!(!sightings.has(9999, 1));
+        assert_eq!(sightings.forgotten(), Some(1));
     }
 
     #[test]
@@ -374,6 +546,7 @@ mod tests {
             again,
             Channel {
                 gap: true,
+                passed: UNKNOWN,
                 ..channel
             }
         );
@@ -390,7 +563,20 @@ mod tests {
         let sighting = Sighting::of_message_create(payload).expect("a message");
         assert_eq!((sighting.channel, sighting.message), (10, i64::MAX));
         assert_eq!(sighting.sent, 1_767_225_601_500);
-        for damaged in ["", "{}", r#"{"channelId":"x","message":{}}"#] {
+        // The channel may come last, and what comes after is not looked at.
+        let other = r#"{"spaceId":null,"message":{"text":["}",{"messageId":1}],"sender":{"timeSent":"x"},
+            "timeSent":"2026-01-01T00:00:01.5Z","messageId":9223372036854775807},
+            "channelId":"0000000000000000000000000000000a","#;
+        assert_eq!(Sighting::of_message_create(other), Some(sighting));
+        for damaged in [
+            "",
+            "{}",
+            r#"{"channelId":"x","message":{}}"#,
+            &other[..other.len() - 10],
+            &other.replace("922", "x"),
+            &other.replace("2026-", ""),
+            "[1, 2]",
+        ] {
             assert_eq!(Sighting::of_message_create(damaged), None);
         }
     }

@@ -328,6 +328,54 @@ fn when_too_much_waits_to_be_written_the_appender_waits() {
 }
 
 #[test]
+fn whoever_waits_for_a_journal_that_has_ended_is_told() {
+    let inbox = Inbox::new();
+    let kv = Kv::new(Arc::clone(&inbox.core));
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 1);
+    let delivery = next(&script);
+    let core = Arc::clone(&inbox.core);
+    assert!(poll(pin!(inbox.ended())).is_pending());
+    close(inbox);
+    assert!(poll(pin!(core.ended())).is_ready());
+    let mut intent = pin!(delivery.ledger().intend("here", 1));
+    assert!(matches!(poll(intent.as_mut()), Poll::Ready(Err(_))));
+    let (told, answers) = mpsc::channel();
+    let ask = KvOp::Get { key: "k".into() };
+    kv.ask("script".into(), ask, None, move |answer| {
+        told.send(answer).unwrap();
+    });
+    assert!(answers.try_recv().expect("an answer at once").is_err());
+    // An appender does not wait for room that nobody makes.
+    for n in [2, 3] {
+        let event = sized(n, CAPACITY_BYTES);
+        assert!(core.push(event.into(), place(n), None).is_ok());
+    }
+}
+
+#[test]
+fn what_is_kept_for_a_paused_script_stays_whatever_else_comes() {
+    let inbox = Inbox::new();
+    let paused = inbox.subscribe("script", thread::current());
+    paused.want(["messageCreate"]);
+    let paused = paused.pass_to_nobody();
+    // More than is kept of what nobody wants.
+    for n in 0..100 {
+        append(&inbox, n);
+        let kind = "typingStart".into();
+        let typing = Event {
+            kind,
+            ..event(1000 + n)
+        };
+        append_at(&inbox, typing, place(1000 + n));
+    }
+    settle(&inbox);
+    let back = paused.pass_to(thread::current());
+    assert_eq!(back.waiting(), 100);
+    assert_eq!(ids(&back, 100), numbers(0..100));
+}
+
+#[test]
 fn beyond_the_bound_the_oldest_unfinished_events_go_and_are_counted() {
     let home = Home::new();
     let settings = Settings {
@@ -336,12 +384,22 @@ fn beyond_the_bound_the_oldest_unfinished_events_go_and_are_counted() {
     };
     let (inbox, _) = home.open_as("ann", settings);
     let script = subscribe(&inbox, "script");
+    let mut held = Vec::new();
     for n in 0..20 {
         append_at(&inbox, sized(n, 1000), place(n));
+        if n < 2 {
+            held.push(next(&script));
+        }
         settle(&inbox);
     }
-    assert_eq!(inbox.progress().dropped, 10);
-    assert_eq!((script.take_dropped(), script.take_dropped()), (10, 0));
+    let progress = inbox.progress();
+    assert_eq!((progress.dropped, progress.unfinished), (10, 10));
+    // What it had begun goes on; what it had not is not begun any more.
+    held.remove(0).done();
+    let delivery = next(&script);
+    assert_eq!(delivery.id, "10");
+    assert_eq!(script.waiting(), 9);
+    drop((held, delivery));
     drop(script);
     close(inbox);
     let (inbox, _) = home.open();
@@ -419,6 +477,26 @@ fn events_belong_to_a_bot_and_those_of_a_passing_world_go_with_it() {
     close(inbox);
     let opened = open(&home.path()).unwrap();
     let (inbox, past) = opened.start("sim", true, Settings::default()).unwrap();
+    let script = subscribe(&inbox, "script");
+    settle(&inbox);
+    assert_eq!(past.position, "");
+    assert!(script.take().is_none(), "its world was over");
+}
+
+#[test]
+fn a_passing_world_is_over_at_the_next_start_of_the_same_bot() {
+    let home = Home::new();
+    let start = || {
+        let opened = open(&home.path()).unwrap();
+        opened.start("sim", true, Settings::default()).unwrap()
+    };
+    let (inbox, _) = start();
+    let script = subscribe(&inbox, "script");
+    append(&inbox, 1);
+    settle(&inbox);
+    drop(script);
+    close(inbox);
+    let (inbox, past) = start();
     let script = subscribe(&inbox, "script");
     settle(&inbox);
     assert_eq!(past.position, "");

@@ -20,6 +20,9 @@ pub const COMMANDS: usize = 200;
 pub const EVENT_TYPES: usize = 1_000;
 /// Calls of a script that wait for an answer.
 pub const PENDING_CALLS: usize = 4096;
+/// Bytes of answers that wait for a script to read them: of the platform, of the key-value store and of
+/// other hosts. A single one may be longer.
+pub const ANSWER_BYTES: usize = 64 << 20;
 /// Longest name, id, path, pattern of a time or other short text that the host's functions take, in bytes.
 pub const SHORT_TEXT_BYTES: usize = 16 << 10;
 /// Most bytes of a logged message, of its fields, and of an error.
@@ -41,7 +44,7 @@ pub const SOURCE_BYTES: usize = 1 << 20;
 pub const PATTERN_BYTES: usize = 10_000;
 /// The most work between two safepoints of a pattern: bytes of the text times bytes of the pattern's
 /// longest item (a class like `[a-z_]`), or times its captures, if they are more.
-pub const PATTERN_WORK: usize = 1 << 25;
+pub const PATTERN_WORK: usize = 1 << 24;
 /// Longest text to look for literally (`string.find` with `plain`, `string.split`), in bytes.
 pub const NEEDLE_BYTES: usize = 1 << 20;
 /// Longest replacement text of `string.gsub`, in bytes.
@@ -100,6 +103,11 @@ pub const BOUNDS: &[Bound] = &[
         "Calls that wait for an answer",
         PENDING_CALLS,
         "the call fails with `too_many_calls`",
+    ),
+    bound(
+        "Bytes of answers that wait while the script computes",
+        ANSWER_BYTES,
+        "the call fails with `too_many_answers`, though it was made",
     ),
     bound(
         "Bytes of JSON from or to one value",

@@ -1,7 +1,8 @@
 //! The natives of Luau that are bounded here, each with its rule and the reason.
 //!
 //! A native function has no safepoint of its own: while it runs, nothing can end it. Each of these could
-//! run for longer than a tenth of a second within the default memory limit.
+//! run for longer than a tenth of a second within the default memory limit. The others do not within the
+//! largest that the config takes (`cargo bench --bench vm -- natives`).
 
 /// One native that is not quite Luau's own.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ const fn native(
 const SAME: &str = "as in Luau, and can be ended while it runs";
 /// The rule of all that take a pattern.
 const PATTERN: &str = "patterns of at most 10,000 bytes; text length times the longest class (or the number \
-    of captures) at most 33,554,432, otherwise an error";
+    of captures) at most 16,777,216, otherwise an error";
 const SCAN: &str =
     "a class repeated over a text scans text length times class length without a stop";
 
@@ -100,7 +101,7 @@ pub const NATIVES: &[Native] = &[
         "match",
         PATTERN,
         SCAN,
-        "local text = string.rep('b', 3e5) local class = '[' .. string.rep('a', 100) .. 'b]*c'
+        "local text = string.rep('b', 1.5e5) local class = '[' .. string.rep('a', 100) .. 'b]*c'
          while true do string.match(text, class) end",
     ),
     native(
@@ -108,7 +109,7 @@ pub const NATIVES: &[Native] = &[
         "gmatch",
         PATTERN,
         SCAN,
-        "local text = string.rep('b', 3e5) local class = '[' .. string.rep('a', 100) .. 'b]*c'
+        "local text = string.rep('b', 1.5e5) local class = '[' .. string.rep('a', 100) .. 'b]*c'
          for _ in string.gmatch(text, class) do end",
     ),
     native(
@@ -116,7 +117,7 @@ pub const NATIVES: &[Native] = &[
         "gsub",
         "patterns as in `string.match`; a replacement text of at most 1,048,576 bytes",
         "replaces captures millions of times in one replacement text",
-        "local text = string.rep('b', 3e5) local class = '[' .. string.rep('a', 100) .. 'b]*c'
+        "local text = string.rep('b', 1.5e5) local class = '[' .. string.rep('a', 100) .. 'b]*c'
          while true do string.gsub(text, class, '') end",
     ),
     native(

@@ -81,21 +81,40 @@ fn outside(root: &Path, path: &Path) -> Option<PathBuf> {
         .filter(|real| !real.starts_with(root))
 }
 
-/// Every Luau file that the scripts of a folder may consist of, by path: the scripts, and the modules
-/// in the folder and below. What a link leads to outside is left out.
+/// The Luau files that the scripts of a folder may consist of.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Their paths, in order.
+    pub paths: Vec<PathBuf>,
+    /// The folders below that cannot be read, and why: what is in them is not among the paths.
+    pub unread: Vec<(PathBuf, io::Error)>,
+}
+
+/// Every Luau file that the scripts of a folder may consist of: the scripts, and the modules in the folder
+/// and below. What a link leads to outside is left out.
 ///
 /// # Errors
-/// When the folder, or one below it, cannot be read.
-pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// When the folder itself cannot be read.
+pub fn files(dir: &Path) -> io::Result<Files> {
     let root = dir.canonicalize()?;
-    let mut files = Vec::new();
+    let (mut files, mut unread) = (Vec::new(), Vec::new());
     for script in discover(dir)? {
         files.push(script.path);
         files.extend(script.rivals);
     }
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if folder == dir => return Err(error),
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                unread.push((folder, error));
+                continue;
+            }
+        };
+        for entry in entries {
             let entry = entry?;
             let path = entry.path();
             let name = entry.file_name();
@@ -113,7 +132,10 @@ pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     files.retain(|file| outside(&root, file).is_none());
     files.sort();
     files.dedup();
-    Ok(files)
+    Ok(Files {
+        paths: files,
+        unread,
+    })
 }
 
 /// The name of a Luau file without its extension; `None` for other files, type definitions
@@ -200,6 +222,7 @@ mod tests {
         ]);
         let files: Vec<_> = files(&root)
             .unwrap()
+            .paths
             .iter()
             .map(|file| chunk_name(&root, file))
             .collect();
@@ -207,6 +230,27 @@ mod tests {
             files,
             ["a.luau", "bot/init.luau", "lib/deep/y.luau", "lib/x.lua"]
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_cannot_be_read_hides_no_other() {
+        let (_dir, root) = folder(&["a.luau", "lib/x.luau"]);
+        // Deeper than any path may be: the one folder that even root cannot read.
+        let deep = |name: &str| root.join([name; 12].map(|part| part.repeat(200)).join("/"));
+        let (long, longer) = (deep("d"), deep("e"));
+        fs::create_dir_all(&long).unwrap();
+        fs::create_dir_all(&longer).unwrap();
+        fs::rename(root.join("e".repeat(200)), long.join("e")).unwrap();
+        let files = files(&root).unwrap();
+        let paths: Vec<_> = files
+            .paths
+            .iter()
+            .map(|file| chunk_name(&root, file))
+            .collect();
+        assert_eq!(paths, ["a.luau", "lib/x.luau"]);
+        assert_eq!(files.unread.len(), 1);
+        assert!(files.unread[0].0.starts_with(&long), "{:?}", files.unread);
     }
 
     #[cfg(unix)]
@@ -237,6 +281,7 @@ mod tests {
         );
         let files: Vec<_> = files(&root)
             .unwrap()
+            .paths
             .iter()
             .map(|file| chunk_name(&root, file))
             .collect();

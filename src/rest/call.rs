@@ -16,7 +16,7 @@ pub struct Call {
     body: Option<String>,
     caller: Caller,
     deadline: Duration,
-    repeated: bool,
+    repeated: Option<Duration>,
     retry: bool,
 }
 
@@ -43,7 +43,7 @@ impl Call {
             body: placed.body.map(|body| Value::Object(body).to_string()),
             caller: Caller::HOST,
             deadline: Self::DEFAULT_DEADLINE,
-            repeated: false,
+            repeated: None,
             retry: false,
         })
     }
@@ -61,9 +61,11 @@ impl Call {
         self
     }
 
-    /// Says that it was sent before, in another process perhaps, and may have taken effect.
-    pub fn repeated(mut self) -> Self {
-        self.repeated = true;
+    /// Says that it was sent before, this long ago at most, in another process perhaps, and may have taken
+    /// effect. What the platform recognises by its `randomId` is then sent within
+    /// [`super::RANDOM_ID_RELIED_ON`] of that, or not at all (`uncertain`).
+    pub fn repeated(mut self, ago: Duration) -> Self {
+        self.repeated = Some(ago);
         self
     }
 
@@ -78,8 +80,8 @@ impl Call {
         self.retry
     }
 
-    /// Whether it may have taken effect already.
-    pub(super) fn is_repeated(&self) -> bool {
+    /// How long ago it may have taken effect, if it was sent before.
+    pub(super) fn repeated_after(&self) -> Option<Duration> {
         self.repeated
     }
 

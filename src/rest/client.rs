@@ -138,9 +138,7 @@ impl Client {
     /// Whether the event stream is open: it takes one of the ten concurrent requests. To be set before
     /// the stream is asked for; see [`Client::make_room_for_stream`].
     pub fn set_stream_open(&self, open: bool) {
-        self.inner
-            .limiter
-            .change(|schedule| schedule.set_stream_open(open));
+        self.inner.limiter.set_stream_open(open);
     }
 
     /// Sets the stream open and waits until at most nine requests are on their way, so that the stream
@@ -202,12 +200,18 @@ impl Inner {
         let start = Instant::now();
         let deadline = start + call.patience().min(LONGEST_PATIENCE);
         let runtime = Handle::current();
-        let mut course = Course::new(route, self.segment, call.is_repeated());
+        let repeated = call.repeated_after();
+        let mut course = Course::new(route, self.segment, repeated.is_some());
         if call.is_retried() {
             course = course.whatever_it_does();
         }
-        // Sooner once a repetition is only safe for a while.
+        // Sooner when, or once, a repetition is only safe for a while.
         let mut until = deadline;
+        let safe = course.repeat_within().zip(repeated);
+        if let Some((within, ago)) = safe.filter(|_| !call.is_retried()) {
+            until = until.min(start + within.saturating_sub(ago));
+        }
+        let ends_early = until < deadline;
         let mut last: Option<Error> = None;
         loop {
             if self.token_refused.load(Ordering::Relaxed) {
@@ -226,6 +230,15 @@ impl Inner {
                 Ok(turn) => turn,
                 Err(refusal) => {
                     self.traffic.no_turn(route, refusal.reason);
+                    if ends_early && refusal.reason == Reason::TooLate {
+                        return Err(Error::local(
+                            route,
+                            "uncertain",
+                            "it was sent before the bot was restarted, and the limit leaves no room to \
+                             repeat it while the platform would recognise it: nobody knows whether it \
+                             took effect",
+                        ));
+                    }
                     return Err(no_turn(call, refusal, last));
                 }
             };

@@ -28,4 +28,5 @@ pub use call::Call;
 pub use client::{Client, Observer, Settings};
 pub use error::Error;
 pub use limiter::{Caller, InterfaceStats, Stats};
+pub use retry::RANDOM_ID_RELIED_ON;
 pub use traffic::{Outcome, RouteTraffic};

@@ -24,9 +24,10 @@ use crate::contract::{Retry, Route};
 /// Attempts in all, refusals with 429 not counted.
 pub(super) const ATTEMPTS: u32 = 4;
 
-/// How a platform's memory of a `randomId` is used: a repetition starts this long before it forgets,
-/// which leaves time for a slow connection.
-const RANDOM_ID_RESERVE: Duration = Duration::from_secs(30);
+/// How long after a request another one with the same `randomId` may start: a while before the platform
+/// forgets it, which leaves time for a slow connection.
+pub const RANDOM_ID_RELIED_ON: Duration =
+    RANDOM_ID_LIFETIME.saturating_sub(Duration::from_secs(30));
 
 /// What one attempt came to.
 #[derive(Debug)]
@@ -98,8 +99,7 @@ impl Course {
 
     /// How long after the first attempt that may have taken effect a repetition may still start.
     pub fn repeat_within(&self) -> Option<Duration> {
-        (self.unclear && self.route.retry == Retry::RandomId)
-            .then(|| RANDOM_ID_LIFETIME - RANDOM_ID_RESERVE)
+        (self.unclear && self.route.retry == Retry::RandomId).then_some(RANDOM_ID_RELIED_ON)
     }
 
     /// Decides after an attempt.

@@ -22,7 +22,7 @@ use super::api::controls::Pattern;
 use super::api::timers::CRON;
 use super::errors::Trouble;
 use super::guest::Guest;
-use super::position;
+use super::position::{self, Reads};
 use super::recall::{Load, Waited};
 use super::registry::Identity;
 use super::rollback::Tally;
@@ -47,7 +47,7 @@ pub(super) struct EventRun {
     /// What they asked before, by position.
     pub(super) recorded: RefCell<HashMap<String, Recorded>>,
     /// What they have read and is not written down.
-    pub(super) reads: RefCell<Vec<Recorded>>,
+    pub(super) reads: RefCell<Reads>,
     /// What they have asked, in words.
     asked: RefCell<Vec<Asked>>,
     /// What they did not catch.
@@ -178,7 +178,7 @@ impl EventRun {
                     bot: (self.context.bot.as_ref())
                         .map_or_else(String::new, |bot| bot.user_id.clone()),
                     errors,
-                    reads: self.reads.take(),
+                    reads: self.reads.borrow_mut().take(),
                     asked: self.asked.take(),
                     load: self.context.load.all(),
                 }),

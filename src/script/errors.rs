@@ -117,6 +117,11 @@ pub struct Place {
     pub source: Option<String>,
 }
 
+/// Frames of a traceback that are shown: so many of the innermost, and the outermost for the rest. One that
+/// repeats counts once.
+const MOST_FRAMES: usize = 20;
+const FIRST_FRAMES: usize = 14;
+
 /// A longer source line is not shown.
 const LONGEST_LINE: usize = 500;
 
@@ -173,18 +178,24 @@ impl Trouble {
     /// `line_of` finds the text of a line of a file.
     pub(super) fn read(error: &mlua::Error, line_of: impl Fn(&str, u32) -> Option<String>) -> Self {
         let (text, frames) = texts(error);
-        let traceback: Vec<String> = frames.lines().filter_map(frame).collect();
-        let (position, message) = match position(&text) {
+        let mut traceback: Vec<String> = frames.lines().filter_map(frame).collect();
+        let (mut at, mut message) = match position(&text) {
             Some((file, line, message)) => (Some((file.to_owned(), line)), message.to_owned()),
-            None => (
-                traceback
-                    .first()
-                    .and_then(|frame| position(frame))
-                    .map(|(file, line, _)| (file.to_owned(), line)),
-                text,
-            ),
+            None => (outside(&traceback), of_value(text)),
         };
-        let place = position.map(|(file, line)| {
+        // An error that was caught and raised again has that place first, and its own behind it.
+        while let Some((file, line, rest)) = position(&message)
+            && line_of(file, line).is_some()
+        {
+            let again = at.replace((file.to_owned(), line));
+            message = rest.to_owned();
+            if let Some((file, line)) = again
+                && !traceback.iter().any(|frame| is_at(frame, &file, line))
+            {
+                traceback.insert(0, format!("{file}:{line}"));
+            }
+        }
+        let place = at.map(|(file, line)| {
             let source = line_of(&file, line);
             Place::new(file, line, source, &message)
         });
@@ -203,6 +214,32 @@ impl Trouble {
         }
         trouble
     }
+}
+
+/// Where the script's own code was when an error without a place was raised: not in a module of `@std`.
+fn outside(traceback: &[String]) -> Option<(String, u32)> {
+    let own = traceback.iter().find(|frame| !frame.starts_with("@std/"));
+    let (file, line, _) = position(own.or(traceback.first())?)?;
+    Some((file.to_owned(), line))
+}
+
+/// What is said of an error that is no text: where Luau has only an address, or one word.
+fn of_value(text: String) -> String {
+    const KINDS: [&str; 5] = ["table", "function", "thread", "userdata", "buffer"];
+    match text.split_once(": 0x") {
+        Some((kind, _)) if KINDS.contains(&kind) => format!(
+            "a {kind} was raised as an error, and has no text: raise a string, or give it a __tostring"
+        ),
+        _ if matches!(&*text, "nil" | "true" | "false") => {
+            format!("{text} was raised as an error: raise a string that says what is wrong")
+        }
+        _ => text,
+    }
+}
+
+/// Whether a frame is at that place.
+fn is_at(frame: &str, file: &str, line: u32) -> bool {
+    position(frame).is_some_and(|(of, at, _)| of == file && at == line)
 }
 
 /// The text of a line.
@@ -265,6 +302,23 @@ fn spot(source: &str, message: &str) -> Option<(u32, u32)> {
             let only = found.next().is_none();
             only.then(|| columns(source, at..at + name.len()))
         })
+        .or_else(|| {
+            let called = message.starts_with("attempt to call a ");
+            called.then(|| callee(source)).flatten()
+        })
+}
+
+/// Column and width of what is called in the line, if that is one name alone.
+fn callee(source: &str) -> Option<(u32, u32)> {
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':');
+    let mut called = source.match_indices('(').filter_map(|(end, _)| {
+        let before = &source[..end];
+        let begin = before.trim_end_matches(part).len();
+        let name = &before[begin..];
+        (!name.is_empty() && name != "function").then_some(begin..end)
+    });
+    let only = called.next()?;
+    called.next().is_none().then(|| columns(source, only))
 }
 
 impl fmt::Display for Trouble {
@@ -286,8 +340,18 @@ impl fmt::Display for Trouble {
             }
             None => f.write_str(&self.message)?,
         }
-        for frame in &self.traceback {
-            write!(f, "\n  at {frame}")?;
+        let frames: Vec<_> = self.traceback.chunk_by(|a, b| a == b).collect();
+        let left_out = frames.len().saturating_sub(MOST_FRAMES);
+        for (number, same) in frames.iter().enumerate() {
+            match (number, left_out) {
+                (FIRST_FRAMES, 1..) => write!(f, "\n  … {left_out} more")?,
+                (FIRST_FRAMES.., 1..) if number < FIRST_FRAMES + left_out => {}
+                _ => match same {
+                    [frame] => write!(f, "\n  at {frame}")?,
+                    [frame, ..] => write!(f, "\n  at {frame} ({} times)", same.len())?,
+                    [] => {}
+                },
+            }
         }
         Ok(())
     }
@@ -403,7 +467,18 @@ mod tests {
                 "argon.every: the period must be at least",
                 Some((1, 11)),
             ),
-            ("f()", "attempt to call a nil value", None),
+            ("f()", "attempt to call a nil value", Some((1, 1))),
+            (
+                "\tlocal x = event.message.reply(1)",
+                "attempt to call a nil value",
+                Some((12, 19)),
+            ),
+            ("f(g())", "attempt to call a nil value", None),
+            (
+                "x:go(function() end)",
+                "attempt to call a table value",
+                Some((1, 4)),
+            ),
             (
                 "  argon.messages.send({})",
                 "IMessages/Send: 403 not_a_member: No.",
@@ -451,6 +526,68 @@ mod tests {
                 source: None
             })
         );
+    }
+
+    #[test]
+    fn an_error_that_was_raised_again_is_shown_where_it_arose() {
+        for frames in ["\tping.luau:9: in function <ping.luau:8>", ""] {
+            let trouble = runtime(&format!(
+                "ping.luau:9: ping.luau:3: attempt to add\nstack traceback:\n{frames}"
+            ));
+            assert_eq!(trouble.message, "attempt to add");
+            assert_eq!(trouble.place.map(|place| place.line), Some(3));
+            assert_eq!(trouble.traceback, ["ping.luau:9"]);
+        }
+        // What is no file of the script's is text.
+        let trouble = runtime("ping.luau:3: other.luau:3: attempt to add");
+        assert_eq!(trouble.message, "other.luau:3: attempt to add");
+    }
+
+    #[test]
+    fn a_call_that_fails_in_a_module_of_std_is_told_where_the_script_called_it() {
+        let trouble = runtime(
+            "IMessages/Send: invalid_params: no.
+stack traceback:
+	[argon]:52: in ?
+             	@std/message.luau:335: in function 'send'
+	ping.luau:3: in ?",
+        );
+        assert_eq!(trouble.place.map(|place| place.line), Some(3));
+        assert_eq!(
+            trouble.traceback[0],
+            "@std/message.luau:335 in function 'send'"
+        );
+    }
+
+    #[test]
+    fn a_value_without_a_text_says_so() {
+        let told = |text: &str| runtime(text).message;
+        assert!(told("table: 0x20e93797dc0").starts_with("a table was raised as an error"));
+        assert!(told("nil").starts_with("nil was raised as an error"));
+        assert_eq!(told("ping.luau:3: nil"), "nil");
+        assert_eq!(told("IMessages/Send: 0x12"), "IMessages/Send: 0x12");
+    }
+
+    #[test]
+    fn a_deep_traceback_is_short() {
+        let frames = |lines: &mut dyn Iterator<Item = u32>| -> String {
+            let frames: String = lines
+                .map(|line| format!("\n\tping.luau:{line}: in ?"))
+                .collect();
+            runtime(&format!("deep\nstack traceback:{frames}")).to_string()
+        };
+        assert_eq!(
+            frames(&mut [7, 7, 7, 8].into_iter()),
+            "ping.luau:7: deep\n  at ping.luau:7 (3 times)\n  at ping.luau:8"
+        );
+        let text = frames(&mut (10..40));
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        assert_eq!(lines.len(), MOST_FRAMES + 1);
+        assert_eq!(
+            lines[13..16],
+            ["  at ping.luau:23", "  … 10 more", "  at ping.luau:34"]
+        );
+        assert_eq!(lines[20], "  at ping.luau:39");
     }
 
     #[test]

@@ -230,6 +230,7 @@ impl Guest {
         // The script's own globals, not the read-only ones behind them.
         let globals = lua.globals();
         globals.raw_set("_G", &globals)?;
+        guest.budget.limit_memory(&lua)?;
         lua.gc_restart();
         Ok((lua, guest))
     }

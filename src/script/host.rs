@@ -303,7 +303,8 @@ impl Host {
     }
 
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
-    /// threads. Events whose handlers have not finished come again at the next start. Then what Luau still runs ends with an error at its next safepoint.
+    /// threads: what Luau still runs ends with an error at its next safepoint. Events whose handlers have
+    /// not finished come again at the next start.
     pub async fn stop(mut self, drain: Duration) {
         let now = Instant::now();
         let end = now.checked_add(drain).unwrap_or(now);
@@ -342,8 +343,8 @@ impl Host {
 impl Handle {
     /// How each script is doing, by name.
     pub fn reports(&self) -> Vec<Report> {
-        let registrations = self.shared.registrations();
-        let registrations = registrations.borrow();
+        // A copy: whoever changes them may hold the scripts, and would wait for what is borrowed here.
+        let registrations = self.shared.registrations().borrow().clone();
         let scripts = self.scripts.lock();
         scripts
             .all

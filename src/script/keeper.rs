@@ -352,9 +352,9 @@ impl Keeper {
             if !scripts.all.contains_key(&wanted.name) {
                 let options = self.settings.of(&wanted.name).clone();
                 let caller = self.stage.rest.caller(options.rate_share);
-                scripts
-                    .all
-                    .insert(wanted.name.clone(), Script::new(options, caller));
+                let versions = scripts.past.remove(&wanted.name).unwrap_or(0);
+                let script = Script::new(options, caller, versions);
+                scripts.all.insert(wanted.name.clone(), script);
             }
         }
         drop(scripts);

@@ -18,7 +18,7 @@
 //! what both know of a thread. `thread` has a version's loop, `guest` its state, `vm` the sandbox and the
 //! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
 //! due, `budget` what it may use of the CPU and of memory, `natives` Luau's own functions with an end, `dispatch` its handlers, `errors` the errors,
-//! `recall` what was asked before and `rehearsal` what runs on a recording, `registry` what all scripts have in common, [`commands`] the synchronisation of
+//! `recall` what was asked before, `answers` what of its answers waits and `rehearsal` what runs on a recording, `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees. `reload` knows when to look at the folder, `graph` what a version was made of, `state`
 //! how `script.state` gets from one version to the next, `rollback` when the old one was better.
@@ -31,6 +31,7 @@
 //! exactly one version. A load that fails leaves the old version alone.
 
 mod aftercare;
+mod answers;
 mod api;
 mod budget;
 mod clock;

@@ -18,9 +18,10 @@
 //! When an event comes again ([`crate::inbox::Delivery::is_replayed`]), what was asked at a position
 //! before and was the same question gets the same answer, and nothing is sent. Where the question is
 //! another one (the script was changed, or it asks by the clock), the coroutine goes on live from there,
-//! and the log says so once. A message that was sent at such a position stays as it was said: the other
-//! text has the same `randomId`, so that dice or a clock in a handler do not make it speak twice. The platform's `randomId` follows from the bot, the event and the position, so that
-//! what was sent without its answer being known is recognised there when it is sent again.
+//! and the log says so once. The platform's `randomId` follows from the bot, the event and the position, so
+//! that what was sent without its answer being known is recognised there when it is sent again. So is a
+//! message with another text than before, which dice or a clock make: it stays as it was said, unless the
+//! handler runs again later than the platform remembers (2 minutes).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -34,18 +35,17 @@ use serde_json::value::RawValue;
 
 use super::dispatch::EventRun;
 use super::recall::Question;
-use crate::contract::limits::RANDOM_ID_LIFETIME;
 use crate::contract::{Retry, Route};
 use crate::inbox::{Asked, KvError, Ledger, Recorded};
-use crate::rest;
+use crate::rest::{self, RANDOM_ID_RELIED_ON};
 
 /// Answers to questions that change nothing are written down up to this size; a larger one is asked for
 /// again.
 pub(super) const LARGEST_READ: usize = 256 << 10;
 
-/// How long before the platform forgets a `randomId` it is not relied on any more: a send may take that
-/// long to get there.
-const RANDOM_ID_RESERVE: Duration = Duration::from_secs(30);
+/// Bytes of such answers that are kept for one event. Those that come after them are not written down and are
+/// asked for again, so that a handler that reads for days fills neither memory nor disk.
+const READS: usize = 4 << 20;
 
 /// A coroutine of a handler.
 #[derive(Debug)]
@@ -182,13 +182,9 @@ impl Site {
     /// Keeps the answer to a question that changes nothing, to be written down if the handler goes on to
     /// something that does.
     pub(super) fn read(&self, question: u64, answer: &Result<Bytes, rest::Error>) {
-        if let Some(answer) = encode(answer).filter(|answer| answer.len() <= LARGEST_READ) {
-            self.run.reads.borrow_mut().push(Recorded {
-                position: self.position.clone(),
-                question,
-                begun: 0,
-                answer: Some(answer),
-            });
+        if let Some(answer) = encode(answer) {
+            let mut reads = self.run.reads.borrow_mut();
+            reads.keep(&self.position, question, answer);
         }
     }
 
@@ -205,12 +201,42 @@ impl Site {
     /// handler must read the same when it comes here again.
     pub(super) fn ledger(&self) -> &Ledger {
         let ledger = &self.run.ledger;
-        for read in self.run.reads.borrow_mut().drain(..) {
+        for read in self.run.reads.borrow_mut().take() {
             if let Some(answer) = read.answer {
                 ledger.answered(&read.position, read.question, answer);
             }
         }
         ledger
+    }
+}
+
+/// What a handler has read since it changed something last.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    kept: Vec<Recorded>,
+    /// Bytes of all answers that were ever kept.
+    bytes: usize,
+}
+
+impl Reads {
+    /// Keeps an answer that is not too large, while there is room within [`READS`].
+    fn keep(&mut self, position: &str, question: u64, answer: Bytes) {
+        let bytes = self.bytes + answer.len();
+        if answer.len() > LARGEST_READ || bytes > READS {
+            return;
+        }
+        self.bytes = bytes;
+        self.kept.push(Recorded {
+            position: position.to_owned(),
+            question,
+            begun: 0,
+            answer: Some(answer),
+        });
+    }
+
+    /// Gives out what is kept. The room that it took stays taken.
+    pub(super) fn take(&mut self) -> Vec<Recorded> {
+        std::mem::take(&mut self.kept)
     }
 }
 
@@ -244,15 +270,18 @@ pub(super) fn random_id(bot: &str, of: [&str; 2], script: &str, position: &str) 
     (if id == 0 { 1 } else { id }) as i64
 }
 
-/// Whether a call that was sent then, and whose answer is not known, may be sent again.
-pub(super) fn may_repeat(route: &Route, sent: u64) -> bool {
+/// How long ago a call was sent, by the time of its intent in milliseconds of Unix time.
+pub(super) fn age(sent: u64) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let age = now
-        .unwrap_or_default()
-        .saturating_sub(Duration::from_millis(sent));
+    now.unwrap_or_default()
+        .saturating_sub(Duration::from_millis(sent))
+}
+
+/// Whether a call that was sent so long ago, and whose answer is not known, may be sent again.
+pub(super) fn may_repeat(route: &Route, age: Duration) -> bool {
     match route.retry {
         Retry::Idempotent | Retry::Settles { .. } => true,
-        Retry::RandomId => age < RANDOM_ID_LIFETIME - RANDOM_ID_RESERVE,
+        Retry::RandomId => age < RANDOM_ID_RELIED_ON,
         Retry::Never => false,
     }
 }
@@ -371,6 +400,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_is_kept_within_a_bound() {
+        let mut reads = Reads::default();
+        let half = Bytes::from(vec![b'1'; LARGEST_READ / 2]);
+        for question in 0..1000 {
+            reads.keep("a:0", question, half.clone());
+        }
+        reads.keep("a:1", 0, Bytes::from(vec![b'1'; LARGEST_READ + 1]));
+        assert_eq!(reads.take().len(), READS / half.len());
+        // What was written down counts, too.
+        reads.keep("a:2", 0, half);
+        assert!(reads.take().is_empty());
+    }
+
+    #[test]
     fn a_path_names_each_coroutine_by_its_place() {
         let root = Path::root("on:messageCreate#0");
         let first = root.child(1);
@@ -388,14 +431,15 @@ mod tests {
 
     #[test]
     fn what_the_platform_does_not_recognise_is_not_repeated() {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_millis() as u64;
-        let may = |interface, name, age| may_repeat(route(interface, name).unwrap(), now - age);
-        assert!(may("IMessages", "Send", 60_000));
-        assert!(!may("IMessages", "Send", 95_000));
+        let may = |interface, name, seconds| {
+            may_repeat(
+                route(interface, name).unwrap(),
+                Duration::from_secs(seconds),
+            )
+        };
+        assert!(may("IMessages", "Send", 60));
+        assert!(!may("IMessages", "Send", 95));
         assert!(!may("IMembers", "Kick", 0));
-        assert!(may("IReactions", "Add", 1_000_000));
+        assert!(may("IReactions", "Add", 1000));
     }
 }

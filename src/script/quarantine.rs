@@ -81,9 +81,13 @@ impl Quarantine {
         }
     }
 
-    /// The script is another one now, or a person vouches for it.
+    /// The script is another one now, or a person vouches for it: what it did is forgotten. A pause that is
+    /// going on ends when the script runs.
     pub(super) fn forgive(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            pause: self.pause.take(),
+            ..Self::default()
+        };
     }
 }
 
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(quarantine.begin(now, "cpu".into()), FIRST);
         quarantine.begin(now, "cpu".into());
         quarantine.forgive();
+        assert!(quarantine.pause().is_some(), "it does not run yet");
         assert_eq!(quarantine.begin(now, "cpu".into()), FIRST);
     }
 }

@@ -60,7 +60,8 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn new(options: ScriptSettings, caller: rest::Caller) -> Self {
+    /// `versions` is the number of the last version that a script of this name had.
+    pub(super) fn new(options: ScriptSettings, caller: rest::Caller, versions: u64) -> Self {
         Self {
             options,
             caller,
@@ -72,7 +73,7 @@ impl Script {
             failure: None,
             state: None,
             quarantine: Quarantine::default(),
-            versions: 0,
+            versions,
         }
     }
 
@@ -102,6 +103,9 @@ pub(super) struct Leaving {
 pub(super) struct Scripts {
     pub(super) all: BTreeMap<String, Script>,
     pub(super) leaving: Vec<Leaving>,
+    /// The number of the last version of each script that is gone. One that comes back counts on: a thread
+    /// of an old version may still run, and what it registers must not pass for the new one's.
+    pub(super) past: BTreeMap<String, u64>,
 }
 
 /// The scripts behind their lock.

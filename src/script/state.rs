@@ -22,6 +22,10 @@ pub(super) const MOST_VALUES: usize = 1_000_000;
 pub(super) const MOST_BYTES: usize = 32 << 20;
 /// The most paths that a warning names.
 const MOST_NAMED: usize = 8;
+/// Of a longer path than this, in bytes, only the end is shown.
+const LONG_PATH: usize = 200;
+/// The longest key in a path, characters.
+const LONGEST_KEY: usize = 60;
 
 /// A value without Luau.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,9 +54,9 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
-    fn add(&mut self, path: &str, why: &str) {
+    fn add(&mut self, path: impl FnOnce() -> String, why: &str) {
         if self.named.len() < MOST_NAMED {
-            self.named.push(format!("{path} ({why})"));
+            self.named.push(format!("{} ({why})", path()));
         } else {
             self.more += 1;
         }
@@ -73,24 +77,34 @@ impl Snapshot {
     /// Copies a table and everything in it.
     pub(super) fn take(root: &Table) -> mlua::Result<(Self, LeftOut)> {
         let mut taking = Taking::default();
-        let mut tables = Vec::new();
-        taking.number(root, "script.state");
-        while let Some((table, path)) = taking.queue.get(tables.len()).cloned() {
-            let mut entries = Vec::new();
+        taking.number(root, None, None);
+        let mut at = 0;
+        while let Some(table) = taking.met.get(at).map(|met| met.table.clone()) {
+            taking.tables.push(Vec::new());
             // Raw: `pairs` of mlua asks no metamethod.
             for pair in table.pairs::<Value, Value>() {
                 let (key, value) = pair?;
-                let here = || format!("{path}{}", step(&key));
-                let Some(key) = taking.plain(&key, || format!("a key of {path}")) else {
+                let of_key = Place {
+                    table: at,
+                    entry: None,
+                };
+                let Some(key) = taking.plain(&key, of_key, None) else {
                     continue;
                 };
-                if let Some(value) = taking.plain(&value, here) {
-                    entries.push((key, value));
+                let place = Place {
+                    table: at,
+                    entry: Some(taking.tables[at].len()),
+                };
+                if let Some(value) = taking.plain(&value, place, Some(&key)) {
+                    taking.tables[at].push((key, value));
                 }
             }
-            tables.push(entries);
+            at += 1;
         }
-        Ok((Self { tables }, taking.left_out))
+        let Taking {
+            tables, left_out, ..
+        } = taking;
+        Ok((Self { tables }, left_out))
     }
 
     /// Puts a copy into an empty table.
@@ -182,36 +196,60 @@ pub(super) struct Copies {
     made: HashMap<usize, Table>,
 }
 
+/// Where a value is: in which table, and which of its entries; none for a key. A path has as many steps as
+/// tables contain each other, so it is put together only when it is told: all paths of a long list together
+/// would be many times the list.
+#[derive(Clone, Copy)]
+struct Place {
+    table: usize,
+    entry: Option<usize>,
+}
+
+/// A table that is copied, or will be.
+struct Met {
+    table: Table,
+    /// Where it was met first; none for `script.state` itself.
+    place: Option<Place>,
+}
+
 #[derive(Default)]
 struct Taking {
-    /// Every table met, in the order of its number, with its path.
-    queue: Vec<(Table, String)>,
+    /// Every table met, in the order of its number; the first is `script.state`.
+    met: Vec<Met>,
     numbers: HashMap<usize, usize>,
+    /// The tables copied so far, the last of them in part.
+    tables: Vec<Vec<(Plain, Plain)>>,
     values: usize,
     bytes: usize,
     left_out: LeftOut,
 }
 
 impl Taking {
-    fn number(&mut self, table: &Table, path: &str) -> usize {
-        let next = self.queue.len();
+    /// The number of a table at `place`; none is `script.state` itself. `key` is that of its entry, which is
+    /// not among the table's entries yet.
+    fn number(&mut self, table: &Table, place: Option<Place>, key: Option<&Plain>) -> usize {
+        let next = self.met.len();
         let number = *self
             .numbers
             .entry(table.to_pointer() as usize)
             .or_insert(next);
         if number == next {
             if table.metatable().is_some() {
-                self.left_out.add(path, "its metatable");
+                self.leave_out(place, key, "its metatable");
             }
-            self.queue.push((table.clone(), path.to_owned()));
+            self.met.push(Met {
+                table: table.clone(),
+                place,
+            });
         }
         number
     }
 
-    fn plain(&mut self, value: &Value, path: impl FnOnce() -> String) -> Option<Plain> {
+    /// A value as it is kept; `key` as in [`Self::number`].
+    fn plain(&mut self, value: &Value, place: Place, key: Option<&Plain>) -> Option<Plain> {
         self.values += 1;
         if self.values > MOST_VALUES {
-            self.left_out.add(&path(), "too many values");
+            self.leave_out(Some(place), key, "too many values");
             return None;
         }
         let plain = match value {
@@ -222,21 +260,21 @@ impl Taking {
             Value::String(text) => {
                 let text = text.as_bytes();
                 if !self.fits(text.len()) {
-                    self.left_out.add(&path(), "too much text");
+                    self.leave_out(Some(place), key, "too much text");
                     return None;
                 }
                 Plain::Text((*text).into())
             }
             Value::Buffer(buffer) => {
                 if !self.fits(buffer.len()) {
-                    self.left_out.add(&path(), "too large");
+                    self.leave_out(Some(place), key, "too large");
                     return None;
                 }
                 Plain::Buffer(buffer.to_vec().into())
             }
-            Value::Table(table) => Plain::Table(self.number(table, &path())),
+            Value::Table(table) => Plain::Table(self.number(table, Some(place), key)),
             other => {
-                self.left_out.add(&path(), other.type_name());
+                self.leave_out(Some(place), key, other.type_name());
                 return None;
             }
         };
@@ -248,25 +286,74 @@ impl Taking {
         self.bytes += if fits { bytes } else { 0 };
         fits
     }
+
+    fn leave_out(&mut self, place: Option<Place>, key: Option<&Plain>, why: &str) {
+        let Self {
+            left_out,
+            met,
+            tables,
+            ..
+        } = self;
+        left_out.add(|| path(met, tables, place, key), why);
+    }
+}
+
+/// The path of a place, or the end of a long one. `place` and `key` as in [`Taking::number`].
+fn path(
+    met: &[Met],
+    tables: &[Vec<(Plain, Plain)>],
+    place: Option<Place>,
+    key: Option<&Plain>,
+) -> String {
+    const ROOT: &str = "script.state";
+    let Some(Place { mut table, entry }) = place else {
+        return ROOT.to_owned();
+    };
+    let mut steps: Vec<String> = key.map(step).into_iter().collect();
+    let mut length = steps.iter().map(String::len).sum::<usize>();
+    let mut begin = ROOT;
+    while let Some(outer) = met[table].place {
+        if length >= LONG_PATH {
+            begin = "script.state…";
+            break;
+        }
+        let step = match outer.entry {
+            Some(entry) => step(&tables[outer.table][entry].0),
+            None => "[a key]".to_owned(),
+        };
+        length += step.len();
+        steps.push(step);
+        table = outer.table;
+    }
+    let role = if entry.is_none() { "a key of " } else { "" };
+    steps.extend([begin.to_owned(), role.to_owned()]);
+    steps.reverse();
+    steps.concat()
 }
 
 /// One step of a path: `.name`, `["odd name"]`, `[1]`.
-fn step(key: &Value) -> String {
+fn step(key: &Plain) -> String {
     match key {
-        Value::String(name) => {
-            let name = name.to_string_lossy();
+        Plain::Text(name) => {
+            let name = String::from_utf8_lossy(name);
             let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
                 && !name.starts_with(|c: char| c.is_ascii_digit())
                 && !name.is_empty();
+            let shown = match name.char_indices().nth(LONGEST_KEY) {
+                Some((end, _)) => format!("{}…", &name[..end]),
+                None => name.into_owned(),
+            };
             if plain {
-                format!(".{name}")
+                format!(".{shown}")
             } else {
-                format!("[{name:?}]")
+                format!("[{shown:?}]")
             }
         }
-        Value::Integer(whole) => format!("[{whole}]"),
-        Value::Number(number) => format!("[{number}]"),
-        other => format!("[{}]", other.type_name()),
+        Plain::Number(number) => format!("[{number}]"),
+        Plain::Boolean(on) => format!("[{on}]"),
+        Plain::Vector(_) => "[vector]".to_owned(),
+        Plain::Buffer(_) => "[buffer]".to_owned(),
+        Plain::Table(_) => "[table]".to_owned(),
     }
 }
 
@@ -361,6 +448,7 @@ fn is(plain: &Plain, value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allocator;
 
     fn eval(lua: &Lua, code: &str) -> Table {
         lua.load(code).eval().unwrap()
@@ -421,6 +509,50 @@ mod tests {
         assert!(root.raw_get::<Value>("f").unwrap().is_nil());
         let proxy: Table = root.raw_get("proxy").unwrap();
         assert_eq!(proxy.raw_get::<i64>("x").unwrap(), 1);
+    }
+
+    #[test]
+    fn what_a_snapshot_takes_grows_with_the_values_and_not_with_their_depth() {
+        const NODES: usize = 50_000;
+        let lua = Lua::new();
+        let state = eval(
+            &lua,
+            &format!(
+                "local first = {{}} local last = first
+                for i = 1, {NODES} do last.next = {{ i = i }} last = last.next end
+                last.stop = print return first"
+            ),
+        );
+        let (taken, bytes) = allocator::bytes(|| Snapshot::take(&state));
+        let (snapshot, left_out) = taken.unwrap();
+        assert_eq!(snapshot.tables.len(), NODES + 1);
+        assert!(bytes < NODES * 2000, "{bytes} bytes for {NODES} tables");
+        let text = left_out.text().unwrap();
+        assert!(text.starts_with("script.state….next.next"), "{text}");
+        assert!(text.ends_with(".next.stop (function)"), "{text}");
+        assert!(text.len() < 2 * LONG_PATH, "{text}");
+    }
+
+    #[test]
+    fn a_path_leads_through_keys_and_shortens_what_is_long() {
+        let lua = Lua::new();
+        let state = eval(
+            &lua,
+            "return { [{ [1] = print }] = 1, [string.rep('k', 1000)] = { [true] = print },
+                deep = { [print] = 1 } }",
+        );
+        let (_, left_out) = Snapshot::take(&state).unwrap();
+        let mut named = left_out.named;
+        named.sort();
+        let key = "k".repeat(LONGEST_KEY);
+        assert_eq!(
+            named,
+            [
+                "a key of script.state.deep (function)".to_owned(),
+                format!("script.state.{key}…[true] (function)"),
+                "script.state[a key][1] (function)".to_owned(),
+            ]
+        );
     }
 
     #[test]

@@ -16,8 +16,9 @@
 //! script it is. Ending handlers that take too long is the matter of a script's limits, not of this loop.
 //!
 //! The mailbox is bounded by what can be in it: one answer or outcome for each pending call
-//! ([`crate::limits::PENDING_CALLS`]), the events of voice (bounded where they are posted) and the
-//! host's few commands. Nothing Luau is ever in it.
+//! ([`crate::limits::PENDING_CALLS`]) with at most [`crate::limits::ANSWER_BYTES`] in all of them
+//! (`answers`), the events of voice (bounded where they are posted) and the host's few commands. Nothing
+//! Luau is ever in it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,7 @@ use mlua::Lua;
 use tokio::sync::{oneshot, watch};
 
 use super::Trouble;
+use super::answers::{Answers, Unread};
 use super::api::voice::VoiceMail;
 use super::budget::Alarm;
 use super::guest::{Birth, Guest};
@@ -54,8 +56,8 @@ const HELD_WARNING: Duration = Duration::from_secs(60);
 
 /// Something for a script's thread.
 pub(super) enum Mail {
-    /// The answer to a call.
-    Answer(u64, Result<Bytes, rest::Error>),
+    /// The answer to a call, which counts until it is read.
+    Answer(u64, Result<Bytes, rest::Error>, Option<Unread>),
     /// Something of voice.
     Voice(VoiceMail),
     /// What other work for the script came to.
@@ -69,8 +71,9 @@ pub(super) enum Mail {
     /// The turn is over: take no more events; end when the handlers are over, at the latest then.
     Retire {
         until: Instant,
-        /// What becomes of the events whose handlers are not over then.
-        unfinished: Unfinished,
+        /// What becomes of the events whose handlers are not over then; none if what was said before
+        /// stands, or, where nothing was, that they come again.
+        unfinished: Option<Unfinished>,
         /// Who gets the last state.
         state: Option<oneshot::Sender<Snapshot>>,
     },
@@ -101,6 +104,8 @@ pub(super) struct Mailbox {
     mail: Mutex<VecDeque<Mail>>,
     thread: OnceLock<Thread>,
     alarm: OnceLock<Arc<Alarm>>,
+    /// What of its mail are answers.
+    pub(super) answers: Answers,
     /// The top level has ended well.
     loaded: AtomicBool,
 }
@@ -129,7 +134,7 @@ impl Mailbox {
         }
     }
 
-    fn take(&self) -> VecDeque<Mail> {
+    pub(super) fn take(&self) -> VecDeque<Mail> {
         std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -141,6 +146,7 @@ pub(super) fn spawn(birth: Birth, state: watch::Sender<State>) -> std::io::Resul
     // What is logged on the thread belongs to the bot whose span this is.
     let span = tracing::Span::current();
     builder.spawn(move || {
+        crate::allocator::coarsen();
         let _of_bot = span.enter();
         super::budget::lower_priority(&birth.name);
         let shared = Arc::clone(&birth.shared);
@@ -255,7 +261,9 @@ impl Turns<'_> {
         let any = !mail.is_empty();
         for mail in mail {
             match mail {
-                Mail::Answer(ticket, answer) => self.guest.answered(self.lua, ticket, answer),
+                Mail::Answer(ticket, answer, _held) => {
+                    self.guest.answered(self.lua, ticket, answer)
+                }
                 Mail::Voice(mail) => self.guest.voice_mail(self.lua, mail),
                 Mail::Outcome(ticket, outcome) => self.guest.came_out(self.lua, ticket, outcome),
                 // What it says is in `Shared::open`.
@@ -270,7 +278,7 @@ impl Turns<'_> {
                     unfinished,
                     state,
                 } => {
-                    self.unfinished = unfinished;
+                    self.unfinished = unfinished.unwrap_or(self.unfinished);
                     self.retire(until, state);
                 }
             }
@@ -434,6 +442,7 @@ impl Turns<'_> {
     }
 
     fn park(&self) {
+        self.guest.budget.rest();
         let timer = self.guest.scheduler.borrow().next_timer();
         let timer = timer.map(|at| Instant::now() + self.guest.clock.until(at));
         // While events are held, nobody else may wake the thread to say so.

@@ -257,7 +257,13 @@ impl Stage {
                 if let Some(voice) = &self.voice {
                     voice.close_script(name);
                 }
-                if let Some(old) = scripts.all.remove(name).and_then(|script| script.active) {
+                let Some(script) = scripts.all.remove(name) else {
+                    continue;
+                };
+                scripts.past.insert(name.clone(), script.versions);
+                // Its thread takes nothing any more, whenever it comes to read its mail.
+                drop(script.place.map(|place| place.pass_to_nobody()));
+                if let Some(old) = script.active {
                     old.stop(until, Unfinished::Fails);
                     scripts.leaving.push(Leaving {
                         script: name.clone(),

@@ -104,7 +104,7 @@ impl Version {
     pub(super) async fn retire(&self, until: Instant) -> Option<Snapshot> {
         self.ask(|reply| Mail::Retire {
             until,
-            unfinished: Unfinished::Fails,
+            unfinished: Some(Unfinished::Fails),
             state: Some(reply),
         })
         .await
@@ -114,7 +114,7 @@ impl Version {
     pub(super) fn stop(&self, until: Instant, unfinished: Unfinished) {
         self.post(Mail::Retire {
             until,
-            unfinished,
+            unfinished: Some(unfinished),
             state: None,
         });
     }
@@ -137,8 +137,41 @@ impl Version {
 }
 
 impl Drop for Version {
-    /// Ends the thread without waiting for anything.
+    /// Ends the thread without waiting for anything. A version that is left behind while the bot goes on is
+    /// dropped, too: what was said of its events stands.
     fn drop(&mut self) {
-        self.stop(Instant::now(), Unfinished::ComesAgain);
+        self.post(Mail::Retire {
+            until: Instant::now(),
+            unfinished: None,
+            state: None,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::Shared;
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_left_behind_does_not_take_back_what_becomes_of_its_events() {
+        let mailbox = Arc::<Mailbox>::default();
+        let version = Version {
+            number: 1,
+            path: PathBuf::new(),
+            mailbox: Arc::clone(&mailbox),
+            state: watch::channel(State::Loaded).1,
+            files: Files::default(),
+            tally: Tally::new(Shared::new()),
+        };
+        version.stop(Instant::now(), Unfinished::Fails);
+        drop(version);
+        let said: Vec<_> = (mailbox.take().into_iter())
+            .map(|mail| match mail {
+                Mail::Retire { unfinished, .. } => unfinished,
+                _ => panic!("only its end was asked for"),
+            })
+            .collect();
+        assert_eq!(said, [Some(Unfinished::Fails), None]);
     }
 }

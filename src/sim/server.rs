@@ -122,6 +122,8 @@ pub struct Bot {
     pub user_id: String,
     /// Its user's name, which ends in `bot`.
     pub username: String,
+    /// Whether it may use privileged intents and routes.
+    pub verified: bool,
 }
 
 impl From<&BotAccount> for Bot {
@@ -130,6 +132,7 @@ impl From<&BotAccount> for Bot {
             token: account.token.clone(),
             user_id: account.user.to_string(),
             username: account.username.clone(),
+            verified: account.verified,
         }
     }
 }
@@ -193,8 +196,13 @@ impl Shared {
         let now = self.clock.now();
         let result = act(&mut state, now);
         self.publish(&mut state, now);
-        self.dirty.store(true, Ordering::Release);
+        self.changed();
         result
+    }
+
+    /// Has the state file written soon.
+    pub fn changed(&self) {
+        self.dirty.store(true, Ordering::Release);
     }
 
     /// The whole state as JSON.
@@ -236,7 +244,7 @@ impl Shared {
             self.publish(&mut state, now);
             state.feed.disconnect(&connected, now.mono);
         }
-        self.dirty.store(true, Ordering::Release);
+        self.changed();
         self.timers.notify_one();
         // A flood that waits for a stream must not wait any longer.
         self.taken.send_replace(());
@@ -293,7 +301,7 @@ impl Shared {
         let file = Arc::clone(file);
         let written = tokio::task::spawn_blocking(move || file.write(&json)).await;
         if let Ok(Err(error)) = written {
-            self.dirty.store(true, Ordering::Release);
+            self.changed();
             tracing::error!("{error}");
         }
     }

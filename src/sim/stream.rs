@@ -61,6 +61,7 @@ pub fn open(
         let ready = frame(quirks, "ready", &ready, "ready");
         (opened, shared.faults.opening(ready))
     };
+    shared.changed();
     let reader = Reader {
         bot: bot.user,
         intents,
@@ -139,6 +140,7 @@ impl Drop for Reader {
             state.feed.close(self.bot, now.mono);
         }
         drop(state);
+        self.shared.changed();
         // A flood that waits for this stream must not wait any longer.
         self.shared.taken.send_replace(());
     }
@@ -225,6 +227,7 @@ impl Reader {
                 }
             }
             if taken > 0 {
+                self.shared.changed();
                 self.burst.used += taken;
                 self.last = now;
                 let Some(batch) = self.shared.faults.batch(&chunk) else {

@@ -13,18 +13,23 @@
 //!   on disk in the same transaction as the event.
 //! - What has not been looked through when the connection or the process ends is looked through after
 //!   the next connect, from the same message on.
-//! - The stream goes first, because an event may be slower than the history: what the history shows is
-//!   missing when the stream has brought a message that was written later, or has been silent for a moment
-//!   since, or has had its time. So nothing is found that was only late, and what is found comes in the
-//!   order in which it was written.
-//! - It takes a part of the rate limits only ([`crate::stream::Host::ask`]).
+//! - The stream goes first, because an event may be slower than the history, by many seconds when the
+//!   platform has kept much for a bot that was away (100 events leave in a second): what the history shows is
+//!   missing when the stream has brought a message of the same space that was written later, when nothing
+//!   has come for a moment, or nothing of that space for longer, or when a minute is over. So what was
+//!   only late is not taken for lost, and what is found comes in the order in which it was written. Were it
+//!   taken for lost all the same, it would come too early, and once.
+//! - It takes a part of the rate limits only ([`crate::stream::Host::ask`]). A question that cannot be
+//!   answered now is asked again until the connection ends.
 //!
 //! Bounds: messages older than [`super::Settings::catch_up`] are left out, and at most [`PAGES`] pages of
 //! a channel are read. In a channel of which no message was known before the gap, one is missing if it was
-//! written after the newest message that had come from anywhere by then, less [`SLACK`].
+//! written after the newest message that had come from anywhere by then, less [`SLACK`], and after the newest
+//! one of the channels that had to be forgotten ([`crate::inbox::Sightings`] has a bound). A channel that
+//! is in no space's list and whose history is refused is gone, and forgotten.
 //!
-//! A server that replays what comes after `lastEventId` says so with `resumed`: then nothing is missing,
-//! unless the bot was away for longer than the platform keeps events ([`KEPT`]).
+//! A server that replays what comes after `lastEventId` says `resumed` after the last of it: then nothing
+//! is missing, unless the bot was away for longer than the platform keeps events ([`KEPT`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,10 +42,11 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::event_id::guid;
 use super::settings::{Denied, Host, Timings};
 use super::shared::Shared;
 use crate::contract::limits::HISTORY_PAGE;
-use crate::inbox::{Event, Sighting};
+use crate::inbox::{Event, Scope, Sighting};
 
 /// Pages of history read of one channel.
 const PAGES: usize = 50;
@@ -49,7 +55,7 @@ const KEPT: Duration = Duration::from_secs(5 * 60);
 /// How far before the newest message, in milliseconds, one of a channel that is not known may have been
 /// written: another space may have been quicker.
 const SLACK: i64 = 60_000;
-/// How often what the platform answers with a bare 500 is asked: it means "no", mostly.
+/// How often something is asked that the platform answers with a bare 500: it means "no", mostly.
 const TRIES: u32 = 3;
 
 /// What came of it, in order.
@@ -59,6 +65,8 @@ pub enum Finding {
     Message(Sighting, Event),
     /// Nothing is missing in this channel any more; or in any.
     Settled(Option<u128>),
+    /// The bot cannot see this channel any more.
+    Gone(u128),
 }
 
 /// One look through the channels, after one connect.
@@ -92,34 +100,21 @@ struct Place {
 }
 
 /// Why the rest is not looked through.
-enum Trouble {
+enum End {
     /// The stream is being closed.
-    Over,
+    Closed,
     /// The server says that it has sent again what was missed.
     NothingMissing,
-    /// Something could not be asked now.
-    Later(String),
 }
 
 impl CatchUp {
     /// Looks until nothing is missing. Ends early when the receiver is gone.
     pub async fn run(self) {
-        // For `resumed`, which comes right after the beginning if it comes.
+        // The stream begins to bring what the platform has for it.
         tokio::time::sleep(self.timings.quiet).await;
         let mut search = Search::new(&self);
-        let mut pause = self.timings.backoff;
-        loop {
-            match search.go_on().await {
-                Ok(()) | Err(Trouble::NothingMissing) => break,
-                Err(Trouble::Over) => return,
-                Err(Trouble::Later(reason)) => {
-                    tracing::debug!(
-                        "the message history cannot be read now ({reason}); again in {pause:?}"
-                    );
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(self.timings.backoff_most);
-                }
-            }
+        if let Err(End::Closed) = search.everywhere().await {
+            return;
         }
         if search.found > 0 {
             tracing::info!(
@@ -130,36 +125,49 @@ impl CatchUp {
         let _ = self.findings.send(Finding::Settled(None)).await;
     }
 
-    /// Waits until the stream has brought a message that was written after `sent`, has been silent for a
-    /// moment from now on, or has had its time.
-    async fn let_the_stream_go_first(&self, sent: i64) {
+    /// Waits until the stream has brought everything of the scope that was written up to `sent` and that it
+    /// will bring at all; see above.
+    async fn let_the_stream_go_first(&self, scope: Scope, sent: i64) {
         let begun = Instant::now();
         let Timings {
-            quiet, patience, ..
+            quiet,
+            patience,
+            patience_most,
+            ..
         } = self.timings;
         loop {
             let waited = begun.elapsed();
             let silent = self.shared.silent_for().min(waited);
-            let passed = self.shared.newest.load(Relaxed) > sent;
-            if passed || silent >= quiet || waited >= patience {
+            let flow = self.shared.flow_of(scope);
+            let passed = flow.is_some_and(|flow| flow.newest > sent);
+            let without_it = flow.map_or(waited, |flow| flow.heard.elapsed().min(waited));
+            if passed
+                || silent >= quiet
+                || without_it >= patience
+                || waited >= patience_most
+                || self.was_replayed()
+            {
                 return;
             }
             tokio::time::sleep((quiet - silent).min(quiet / 10)).await;
         }
     }
+
+    /// Whether the server says that it has sent again everything that was missed.
+    fn was_replayed(&self) -> bool {
+        self.shared.resumed.load(Relaxed) && self.away < KEPT
+    }
 }
 
-/// How far a look has come, so that it goes on there after a trouble.
+/// How far a look has come.
 struct Search<'c> {
     of: &'c CatchUp,
-    /// How every channel stood when the search began; what is missing is above that.
+    /// How every channel stood when the search began, and has not been looked through since; what is
+    /// missing is above that.
     known: HashMap<u128, Place>,
     /// Where nothing is known.
-    unknown_from: Option<i64>,
-    spaces: Option<Vec<String>>,
+    unknown_from: i64,
     profiles: HashMap<(String, String), Value>,
-    /// How often the last question was answered with a bare 500.
-    unclear: u32,
     found: usize,
 }
 
@@ -208,60 +216,66 @@ impl<'c> Search<'c> {
             };
             (channel, place)
         });
+        let after_forgotten = sightings.forgotten().map_or(i64::MIN, |newest| newest + 1);
         Self {
             of,
             known: known.collect(),
-            unknown_from: (!sightings.is_crowded()).then_some(from.max(oldest)),
-            spaces: None,
+            unknown_from: from.max(oldest).max(after_forgotten),
             profiles: HashMap::new(),
-            unclear: 0,
             found: 0,
         }
     }
 
-    async fn go_on(&mut self) -> Result<(), Trouble> {
-        if self.spaces.is_none() {
-            let spaces: Option<Spaces> = self.ask("IBotSelf", "GetSpaces", json!({})).await?;
-            let spaces = spaces.map_or_else(Vec::new, |all| all.spaces);
-            self.spaces = Some(spaces.into_iter().map(|space| space.space_id).collect());
-        }
-        while let Some(space) = self.spaces.as_ref().and_then(|all| all.last().cloned()) {
-            let channels: Option<Channels> = self
-                .ask("IChannels", "List", json!({ "spaceId": space }))
-                .await?;
+    async fn everywhere(&mut self) -> Result<(), End> {
+        let spaces: Option<Spaces> = self.ask("IBotSelf", "GetSpaces", json!({})).await?;
+        let mut lists_are_complete = spaces.is_some();
+        for Space { space_id } in spaces.map_or_else(Vec::new, |all| all.spaces) {
+            let params = json!({ "spaceId": space_id });
+            let channels: Option<Channels> = self.ask("IChannels", "List", params).await?;
+            lists_are_complete &= channels.is_some();
             let channels = channels.map_or_else(Vec::new, |all| all.channels);
             let text = channels.into_iter().filter(Channel::has_messages);
             let mut places: Vec<_> = text
-                .filter_map(|channel| self.place(channel.channel_id.as_u128()))
+                .map(|channel| self.place(channel.channel_id.as_u128()))
                 .collect();
             places.sort_by_key(|place| place.floor.is_none());
-            self.look_through(&places).await?;
-            if let Some(spaces) = &mut self.spaces {
-                spaces.pop();
+            let scope = guid(&space_id).map_or(Scope::Direct, Scope::Space);
+            self.look_through(scope, &places).await?;
+        }
+        // Channels of no space: conversations with one person, and those that are gone.
+        let mut rest: Vec<_> = self.known.values().copied().collect();
+        rest.sort_by_key(|place| place.channel);
+        for place in rest {
+            let is_there = self.look_through(Scope::Direct, &[place]).await?;
+            if !is_there && lists_are_complete {
+                self.hand_on(Finding::Gone(place.channel)).await?;
             }
         }
-        // Channels of no space: conversations with one person.
-        let rest: Vec<_> = self.known.values().copied().collect();
-        self.look_through(&rest).await
+        Ok(())
     }
 
-    fn place(&self, channel: u128) -> Option<Place> {
-        let unknown = self.unknown_from.map(|from| Place {
+    fn place(&self, channel: u128) -> Place {
+        let known = self.known.get(&channel).copied();
+        known.unwrap_or(Place {
             channel,
             floor: None,
-            from,
-        });
-        self.known.get(&channel).copied().or(unknown)
+            from: self.unknown_from,
+        })
     }
 
-    /// Looks through the channels of one space, and hands on what is missing in them.
-    async fn look_through(&mut self, places: &[Place]) -> Result<(), Trouble> {
+    /// Looks through channels that share an order, and hands on what is missing in them. Whether any of
+    /// them has a history.
+    async fn look_through(&mut self, scope: Scope, places: &[Place]) -> Result<bool, End> {
         let mut missing = Vec::new();
+        let mut any_history = false;
         for place in places {
-            missing.append(&mut self.missing_in(*place).await?);
+            if let Some(mut messages) = self.missing_in(*place).await? {
+                any_history = true;
+                missing.append(&mut messages);
+            }
         }
         if let Some(last) = missing.iter().map(|found| found.sighting.sent).max() {
-            self.of.let_the_stream_go_first(last).await;
+            self.of.let_the_stream_go_first(scope, last).await;
             self.drop_seen(&mut missing);
         }
         missing.sort_by_key(|found| (found.sighting.sent, found.sighting.message));
@@ -276,12 +290,12 @@ impl<'c> Search<'c> {
             self.hand_on(Finding::Settled(Some(place.channel))).await?;
             self.known.remove(&place.channel);
         }
-        Ok(())
+        Ok(any_history)
     }
 
-    async fn hand_on(&self, finding: Finding) -> Result<(), Trouble> {
+    async fn hand_on(&self, finding: Finding) -> Result<(), End> {
         let handed = self.of.findings.send(finding).await;
-        handed.map_err(|_| Trouble::Over)
+        handed.map_err(|_| End::Closed)
     }
 
     fn drop_seen(&self, messages: &mut Vec<Found>) {
@@ -294,10 +308,10 @@ impl<'c> Search<'c> {
         });
     }
 
-    /// The messages of a channel that did not come so far.
-    async fn missing_in(&mut self, place: Place) -> Result<Vec<Found>, Trouble> {
+    /// The messages of a channel that did not come so far; none if its history is refused.
+    async fn missing_in(&self, place: Place) -> Result<Option<Vec<Found>>, End> {
         let channel = Uuid::from_u128(place.channel);
-        let mut missing = Vec::new();
+        let mut missing = None;
         let mut before: Option<i64> = None;
         for _ in 0..PAGES {
             let params = json!({
@@ -308,6 +322,7 @@ impl<'c> Search<'c> {
             let Some(Page { messages }) = self.ask("IMessages", "History", params).await? else {
                 break;
             };
+            let missing = missing.get_or_insert_with(Vec::new);
             let count = messages.len();
             let page = messages.into_iter().filter_map(|whole| {
                 let sighting = sighting_of(place.channel, &whole)?;
@@ -334,7 +349,7 @@ impl<'c> Search<'c> {
     }
 
     /// Who wrote a message. The history has no more than the id; the rest is asked for once.
-    async fn sender(&mut self, message: &Map<String, Value>) -> Result<Value, Trouble> {
+    async fn sender(&mut self, message: &Map<String, Value>) -> Result<Value, End> {
         let text = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or("");
         let who = (text("spaceId").to_owned(), text("creatorId").to_owned());
         if let Some(profile) = self.profiles.get(&who) {
@@ -362,38 +377,44 @@ impl<'c> Search<'c> {
 
     /// None when the platform says no, or something that cannot be read.
     async fn ask<T: DeserializeOwned>(
-        &mut self,
+        &self,
         interface: &'static str,
         route: &'static str,
         params: Value,
-    ) -> Result<Option<T>, Trouble> {
-        if self.of.shared.resumed.load(Relaxed) && self.of.away < KEPT {
-            return Err(Trouble::NothingMissing);
-        }
+    ) -> Result<Option<T>, End> {
         let Value::Object(params) = params else {
             return Ok(None);
         };
-        let answer = self.of.host.ask(interface, route, params).await;
-        let reason = match answer {
-            Ok(answer) => {
-                self.unclear = 0;
-                match serde_json::from_slice(&answer) {
+        let timings = &self.of.timings;
+        let mut pause = timings.backoff;
+        let mut unclear = 0;
+        let refusal = loop {
+            if self.of.was_replayed() {
+                return Err(End::NothingMissing);
+            }
+            let answer = self.of.host.ask(interface, route, params.clone()).await;
+            let reason = match answer {
+                Ok(answer) => match serde_json::from_slice(&answer) {
                     Ok(answer) => return Ok(Some(answer)),
-                    Err(error) => error.to_string(),
+                    Err(error) => break error.to_string(),
+                },
+                Err(Denied::No(reason)) => break reason,
+                Err(Denied::Later(reason)) => reason,
+                Err(Denied::Unclear(reason)) => {
+                    unclear += 1;
+                    if unclear == TRIES {
+                        break reason;
+                    }
+                    reason
                 }
-            }
-            Err(Denied::Later(reason)) => return Err(Trouble::Later(reason)),
-            Err(Denied::Unclear(reason)) => {
-                self.unclear += 1;
-                if self.unclear < TRIES {
-                    return Err(Trouble::Later(reason));
-                }
-                self.unclear = 0;
-                reason
-            }
-            Err(Denied::No(reason)) => reason,
+            };
+            tracing::debug!(
+                "{interface}/{route} cannot be asked for missing messages now ({reason}); again in {pause:?}"
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(timings.backoff_most);
         };
-        tracing::debug!("{interface}/{route}, for messages that are missing: {reason}");
+        tracing::debug!("{interface}/{route}, for messages that are missing: {refusal}");
         Ok(None)
     }
 }

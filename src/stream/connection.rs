@@ -41,6 +41,10 @@ const REFUSAL_BYTES: usize = 16 << 10;
 /// The most that reading a refusal's body may take.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
+/// The longest text that is taken for an error code: the platform's are shorter, either half of a token is
+/// longer.
+const CODE_BYTES: usize = 31;
+
 /// Where the stream is, and how to ask for it.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -260,6 +264,13 @@ fn describe(error: reqwest::Error) -> String {
     text
 }
 
+/// Whether it can be one of the platform's error codes. Anything else is kept out of the log: a server may
+/// quote the token in it.
+fn is_code(text: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (1..=CODE_BYTES).contains(&text.len()) && text.bytes().all(allowed)
+}
+
 async fn refused(mut response: Response) -> Ending {
     #[derive(Deserialize)]
     struct Body {
@@ -286,7 +297,8 @@ async fn refused(mut response: Response) -> Ending {
     let _ = tokio::time::timeout(REFUSAL_TIME, reading).await;
     let code = serde_json::from_slice(&body)
         .ok()
-        .map(|Body { error }| error.chars().take(100).collect());
+        .map(|Body { error }| error)
+        .filter(|error| is_code(error));
     Ending::Refused {
         status,
         code,

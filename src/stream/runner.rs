@@ -151,6 +151,8 @@ impl Runner {
             }
             let until = match self.machine.next(Instant::now()) {
                 Next::Read(until) => until,
+                // To the server what is parsed is delivered: it would never come again.
+                Next::Close(_) if connection.more_at_hand() => None,
                 Next::Close(ending) => return ending,
                 Next::Open { .. } | Next::Wait(_) | Next::Finish => return Ending::Stopped,
             };
@@ -204,7 +206,7 @@ impl Runner {
         let at = catch_up::now();
         self.shared.hear(Instant::now());
         self.shared.resumed.store(false, Relaxed);
-        self.shared.newest.store(0, Relaxed);
+        self.shared.forget_flows();
         let is_first = {
             let mut sightings = self.shared.sightings();
             let is_first = sightings.since().is_none();
@@ -234,7 +236,17 @@ impl Runner {
 
     async fn deal_with(&mut self, finding: Finding) {
         match finding {
-            Finding::Settled(channel) => self.settle(channel),
+            Finding::Settled(channel) => {
+                self.settle(channel);
+                if channel.is_none() {
+                    // That was the last one.
+                    self.search = None;
+                }
+            }
+            Finding::Gone(channel) => {
+                self.shared.sightings().forget(channel);
+                self.inbox.gone(channel);
+            }
             Finding::Message(sighting, event) => {
                 let Sighting {
                     channel, message, ..
@@ -313,8 +325,11 @@ impl Runner {
             "messageCreate" => Sighting::of_message_create(&event.payload),
             _ => None,
         };
-        if let Some(sighting) = sighting {
-            self.shared.newest.fetch_max(sighting.sent, Relaxed);
+        if self.search.is_some()
+            && let Place::Sequence { scope, .. } = place
+        {
+            let sent = sighting.map(|sighting| sighting.sent);
+            self.shared.flow(scope, received, sent);
         }
         let event = Arc::new(event);
         if is_placed(place) {
@@ -429,8 +444,8 @@ impl Runner {
         };
         let failure = match answer {
             Ok(Ok(Ok(Some(author)))) => return Ok(self.shared.is_us(&author)),
-            // A message that does not exist is not one of ours that somebody could click on.
-            Ok(Ok(Ok(None))) => return Err("there is no such message".into()),
+            // Deleted since, perhaps: nobody can tell any more, so it counts as ours from now on.
+            Ok(Ok(Ok(None))) => return Ok(true),
             Ok(Ok(Err(error))) => error,
             Ok(Err(_)) => format!("no answer within {} s", time.as_secs_f64()),
             Err(_) => "the lookup broke off".to_owned(),

@@ -60,8 +60,11 @@ pub struct Timings {
     /// After so long without an event, the stream has brought what the platform had for it. The search for
     /// lost messages begins as long after a connect.
     pub quiet: Duration,
-    /// The most that is waited for that.
+    /// After so long without an event of one space, while there are events of others, the stream has brought
+    /// what the platform had of that space.
     pub patience: Duration,
+    /// The most that is waited for either.
+    pub patience_most: Duration,
 }
 
 impl Default for Timings {
@@ -79,9 +82,12 @@ impl Default for Timings {
             throttled: Duration::from_secs(10),
             deaf: Duration::from_secs(10),
             lookup: Duration::from_secs(3),
-            // Two of the platform's batches, and as many as 300 events take.
+            // Two of the platform's batches.
             quiet: Duration::from_secs(1),
+            // Six of them, in which 300 spaces have their turn.
             patience: Duration::from_secs(3),
+            // What the platform keeps of a space (5,000 events) takes 50 s.
+            patience_most: Duration::from_secs(60),
         }
     }
 }

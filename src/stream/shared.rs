@@ -1,7 +1,7 @@
 //! What the stream's thread and its handle share.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::event_id::guid;
 use super::ownership::Ownership;
 use super::settings::{State, Stats};
 use crate::contract;
-use crate::inbox::Sightings;
+use crate::inbox::{Scope, Sightings};
 
 /// Something that bears on whether the stream is deaf.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,18 @@ pub enum Sign {
         written: Instant,
     },
 }
+
+/// What a connection has brought of one scope, within which alone there is an order.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// When the last event came.
+    pub heard: Instant,
+    /// When the newest message of those that came was written, milliseconds since 1970.
+    pub newest: i64,
+}
+
+/// Scopes whose flow is noted; of any other, nothing is known.
+const FLOWS: usize = 1024;
 
 /// State, counters and knowledge about owners.
 #[derive(Debug)]
@@ -41,8 +53,8 @@ pub struct Shared {
     pub recovered: AtomicU64,
     /// The server said on this connection that it has sent again what was missed.
     pub resumed: AtomicBool,
-    /// When the newest message was written that this connection brought, milliseconds since 1970.
-    pub newest: AtomicI64,
+    /// What this connection has brought since its search for lost messages began; at most [`FLOWS`].
+    flows: Mutex<HashMap<Scope, Flow>>,
     /// When the last event came, or the connection was opened: milliseconds after `born`.
     heard: AtomicU64,
     born: Instant,
@@ -77,7 +89,7 @@ impl Shared {
             lookups: AtomicU64::default(),
             recovered: AtomicU64::default(),
             resumed: AtomicBool::default(),
-            newest: AtomicI64::default(),
+            flows: Mutex::default(),
             heard: AtomicU64::default(),
             born: Instant::now(),
             came: Mutex::default(),
@@ -106,6 +118,33 @@ impl Shared {
     pub fn hear(&self, now: Instant) {
         let after = now.saturating_duration_since(self.born);
         self.heard.store(after.as_millis() as u64, Relaxed);
+    }
+
+    fn flows(&self) -> MutexGuard<'_, HashMap<Scope, Flow>> {
+        // As above.
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event of the scope came, perhaps with a message that was written at that time.
+    pub fn flow(&self, scope: Scope, heard: Instant, sent: Option<i64>) {
+        let mut flows = self.flows();
+        if flows.len() >= FLOWS && !flows.contains_key(&scope) {
+            return;
+        }
+        let newest = i64::MIN;
+        let flow = flows.entry(scope).or_insert(Flow { heard, newest });
+        flow.heard = heard;
+        flow.newest = flow.newest.max(sent.unwrap_or(i64::MIN));
+    }
+
+    /// What came of the scope, if something did.
+    pub fn flow_of(&self, scope: Scope) -> Option<Flow> {
+        self.flows().get(&scope).copied()
+    }
+
+    /// Nothing has come so far.
+    pub fn forget_flows(&self) {
+        self.flows().clear();
     }
 
     /// For how long nothing has come.

@@ -30,7 +30,8 @@ const LONG: u64 = 60_000;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
+        ("bare", bare),
         ("cost", cost),
         ("latency", latency),
         ("recovery", recovery),
@@ -40,6 +41,53 @@ fn main() {
         // Cargo adds an option of its own.
         if !wanted.iter().any(|word| !word.starts_with('-')) || wanted.iter().any(|w| w == name) {
             part();
+        }
+    }
+}
+
+/// What SQLite alone costs on this machine for what the journal must at least do in the plainest layout:
+/// a row for the event, a row for its call, and both deleted again, so many events in a transaction.
+fn bare() {
+    for sync in ["NORMAL", "FULL"] {
+        for batch in [200, 20, 1] {
+            let home = Home::new();
+            let database = rusqlite::Connection::open(home.path()).expect("a database");
+            let begin = format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync};
+                 CREATE TABLE event (id INTEGER PRIMARY KEY, payload TEXT NOT NULL);
+                 CREATE TABLE call (event INTEGER NOT NULL, position TEXT NOT NULL, answer TEXT NOT NULL,
+                                    PRIMARY KEY (event, position)) WITHOUT ROWID;"
+            );
+            database.execute_batch(&begin).expect("tables");
+            let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+                let mut statement = database.prepare_cached(sql).expect("a statement");
+                statement.execute(values).expect("it is done");
+            };
+            let payload = payload();
+            let answer = "{\"ok\":{\"messageId\":\"9007199254740993\"}}";
+            let position = "on:messageCreate#0:0";
+            let count = if batch == 1 { 10_000 } else { 100_000_u64 };
+            let before = cpu("self");
+            for first in (0..count).step_by(batch) {
+                run("BEGIN IMMEDIATE", &[]);
+                for id in first..first + batch as u64 {
+                    run("INSERT INTO event VALUES (?1, ?2)", &[&id, &payload]);
+                    run(
+                        "INSERT INTO call VALUES (?1, ?2, ?3)",
+                        &[&id, &position, &answer],
+                    );
+                    if let Some(id) = id.checked_sub(batch as u64) {
+                        run("DELETE FROM call WHERE event = ?1", &[&id]);
+                        run("DELETE FROM event WHERE id = ?1", &[&id]);
+                    }
+                }
+                run("COMMIT", &[]);
+            }
+            println!(
+                "bare SQLite, {sync}, two inserts and two deletes, {batch} events in a transaction: {:.1} µs \
+                 CPU for an event",
+                (cpu("self") - before).as_secs_f64() * 1e6 / count as f64,
+            );
         }
     }
 }
@@ -56,7 +104,8 @@ fn cost() {
         paced(&inbox, 0..RATE, RATE);
         // The first second warms up.
         taker.reached(RATE);
-        let (process, journal, began) = (cpu("self"), journal_cpu(), Instant::now());
+        let (journal, log) = (cpu_of("argon-journal"), cpu_of("argon-log"));
+        let (process, began) = (cpu("self"), Instant::now());
         paced(&inbox, RATE..count, RATE);
         taker.finished();
         let took = began.elapsed();
@@ -64,8 +113,10 @@ fn cost() {
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / events;
         println!(
             "cost, {sync:?}: {:.2} µs CPU of the journal's thread for an event with a call, {:.2} µs of \
-             the whole process, generator and taker included; {:.0} events/s",
-            micros(journal_cpu() - journal),
+             the one that works its log in, {:.2} µs of the whole process, generator and taker \
+             included; {:.0} events/s",
+            micros(cpu_of("argon-journal") - journal),
+            micros(cpu_of("argon-log") - log),
             micros(cpu("self") - process),
             events / took.as_secs_f64(),
         );
@@ -361,13 +412,14 @@ fn cpu(task: &str) -> Duration {
         .sum()
 }
 
-fn journal_cpu() -> Duration {
+/// The same of the threads of that name.
+fn cpu_of(thread: &str) -> Duration {
     let tasks = fs::read_dir("/proc/self/task").expect("/proc");
-    let is_journal = |path: &PathBuf| {
-        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "argon-journal")
+    let is_meant = |path: &PathBuf| {
+        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread)
     };
     (tasks.map(|task| task.expect("a task").path()))
-        .filter(is_journal)
+        .filter(is_meant)
         .map(|path| time_of(&path))
         .sum()
 }

@@ -24,12 +24,11 @@ impl Drop for Seed {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_lost_and_nothing_is_said_twice_in_chaos() {
+async fn chaos(dialect: &str) {
     let seed = Seed(setting("ARGON_CHAOS_SEED", 1));
-    let lasting = Duration::from_secs(setting("ARGON_CHAOS_SECONDS", 30));
+    let lasting = Duration::from_secs(setting("ARGON_CHAOS_SECONDS", 25));
     let chaos = seed.0.to_string();
-    let mut storm = Storm::start(&["--dialect", "server", "--chaos", &chaos]).await;
+    let mut storm = Storm::start(dialect, &["--chaos", &chaos]).await;
     let mut random = Random::new(seed.0);
     storm
         .let_people_write(seed.0, Duration::from_millis(300))
@@ -39,23 +38,34 @@ async fn nothing_is_lost_and_nothing_is_said_twice_in_chaos() {
         let pause = Duration::from_millis(random.below(3_000));
         let act = Act::of_any_kind(&mut random);
         tokio::time::sleep(pause).await;
-        println!("{:?}: {act:?}", begun.elapsed());
+        println!("{dialect}, {:?}: {act:?}", begun.elapsed());
         storm.act(&act).await;
     }
     storm.judge().await;
     println!(
-        "seed {}: {} messages, {} kills",
+        "seed {}, {dialect}: {} messages, {} commands and clicks, {} kills",
         seed.0,
         storm.written.len(),
+        storm.asked.len(),
         storm.kills
     );
+}
+
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_is_said_twice_in_chaos() {
+    chaos("server").await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_is_said_twice_in_chaos_with_a_server_that_replays() {
+    chaos("documented").await;
 }
 
 /// So many kills in one run, under load, at any moment of a process's life.
 async fn kills(dialect: &str) {
     let seed = Seed(setting("ARGON_CHAOS_SEED", 1));
     let kills = setting("ARGON_KILLS", 500);
-    let mut storm = Storm::start(&["--dialect", dialect]).await;
+    let mut storm = Storm::start(dialect, &[]).await;
     let mut random = Random::new(seed.0);
     storm
         .let_people_write(seed.0, Duration::from_millis(250))
@@ -72,11 +82,12 @@ async fn kills(dialect: &str) {
     }
     storm.judge().await;
     println!(
-        "seed {}: {} kills in {:?}, {} messages, none lost, none doubled",
+        "seed {}: {} kills in {:?}, {} messages, {} commands and clicks, none lost, none doubled",
         seed.0,
         storm.kills,
         begun.elapsed(),
-        storm.written.len()
+        storm.written.len(),
+        storm.asked.len()
     );
 }
 

@@ -114,3 +114,86 @@ async fn nothing_is_fetched_when_catching_up_is_off() {
     let requests = world.get("requests?after=0").await.to_string();
     assert!(!requests.contains("History"), "{requests}");
 }
+
+/// Says for each message how often it came, and whether it came after the one that was written before it.
+const REPORT: &str = r#"
+local last, seen, trouble = {}, {}, {}
+argon.on("messageCreate", function(event)
+    local text = event.message.text
+    local number = tonumber(text)
+    if number == nil then
+        local count = 0
+        for _ in seen do
+            count += 1
+        end
+        event:reply(`{count} seen {table.concat(trouble, " ")}`)
+        return
+    end
+    local channel = event.message.channelId
+    local key = `{channel}/{text}`
+    if seen[key] then
+        table.insert(trouble, `{text}-twice`)
+    elseif number ~= (last[channel] or 0) + 1 then
+        table.insert(trouble, `{text}-after-{last[channel]}`)
+    end
+    seen[key] = true
+    last[channel] = number
+end)
+"#;
+
+const TWO_SPACES: &str = r#"
+[[space]]
+name = "Workshop"
+[[space.channel]]
+name = "general"
+[[space]]
+name = "Attic"
+[[space.channel]]
+name = "boxes"
+[[person]]
+name = "Ada"
+[[bot]]
+name = "demo"
+token = "0123456789abcdef0123456789abcdef:c2VjcmV0LW9mLXRoZS10ZXN0"
+"#;
+
+#[tokio::test]
+async fn a_backlog_that_takes_longer_than_the_search_is_handled_once_and_in_order() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("world.toml");
+    std::fs::write(&file, TWO_SPACES).expect("a file");
+    let file = file.to_str().expect("a path");
+    let sim = Sim::start_with(&["--dialect", "server", "--world", file]).await;
+    let dir = bot(CONFIG, &[("report.luau", REPORT)]);
+    let world = World::at(&sim.base).await;
+    let state = world.get("state").await;
+    let channel = |space: usize| state["spaces"][space]["channels"][0]["channelId"].clone();
+    let write = async |space: usize, text: String| {
+        let body = serde_json::json!({
+            "userId": world.person(0), "channelId": channel(space), "text": text,
+        });
+        world.act("message", body).await;
+    };
+    let mut process = run(dir.path(), &sim).await;
+    for space in [0, 1] {
+        write(space, "1".into()).await;
+    }
+    delivered(&world).await;
+    process.signal("TERM");
+    process.ended().await;
+
+    // The stream takes more than seven seconds for that, and the search begins after one.
+    for number in 2..=700 {
+        write(0, number.to_string()).await;
+        if number % 10 == 0 {
+            write(1, (number / 10 + 1).to_string()).await;
+        }
+    }
+    let mut events = world.events().await;
+    let _process = run(dir.path(), &sim).await;
+    delivered(&world).await;
+    write(0, "report".into()).await;
+    let report = events.bot_message().await;
+    // The first two came to the process before.
+    assert_eq!(report["text"], "769 seen 2-after-nil 2-after-nil");
+}

@@ -10,6 +10,7 @@ mod day;
 mod disk;
 mod effects;
 mod gap;
+mod questions;
 mod replay;
 mod restart;
 mod stored;

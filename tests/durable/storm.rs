@@ -2,7 +2,10 @@
 //!
 //! The oracle is the server and the bot's database: every message that a person wrote was handled by every
 //! script, each answer to it appears once, a counter in the key-value store was raised once for each
-//! message and script, and what a script was told to be stored is stored.
+//! message and script, and what a script was told to be stored is stored. Every command that somebody ran
+//! and every button that somebody clicked is answered once by the script that it belongs to; with a server
+//! that keeps the position itself, one that was lost with its connection is not answered at all, and one
+//! that a handler has begun on is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,6 +37,16 @@ local function insist(what, f)
         task.wait(0.05)
     end
 end
+local function answer(interaction, what)
+    local id = interaction.interactionId
+    print(`took <{what} {id}>`)
+    insist(`patience {id}`, function() interaction:defer() end)
+    insist(`answer {what} {id}`, function() interaction:reply(`{script.name} {what} {id}`) end)
+end
+argon.command{ name = `{script.name}-ask`, description = "Asks", run = function(interaction)
+    answer(interaction, "ran")
+end }
+argon.onControl(`press-{script.name}`, function(interaction) answer(interaction, "pressed") end)
 argon.on("messageCreate", function(event)
     local text = event.message.text
     insist(`count {text}`, function()
@@ -41,9 +54,16 @@ argon.on("messageCreate", function(event)
     end)
     insist(`store {text}`, function() argon.kv.set("seen/" .. text, true) end)
     print(`stored <{text}>`)
-    insist(`answer {text}`, function() event:reply(`{script.name} {text}`) end)
+    insist(`answer {text}`, function()
+        event:reply({ text = `{script.name} {text}`, controls = { { controls = {
+            { type = "button", variant = "callback", id = `press-{script.name}`, label = "Press" },
+        } } } })
+    end)
 end)
 "#;
+
+/// Where people write.
+const CHANNELS: [&str; 3] = ["general", "random", "news"];
 
 /// How long the backlog may take at the end: a whole window of the rate limit, and a stream that was
 /// refused five times waits a minute.
@@ -91,13 +111,17 @@ pub enum Act {
     DiskFull(Duration),
     /// The server's clock goes forward by so many seconds.
     Jump(u64),
+    /// The host's clock is put forward by so many seconds, or back, while it does not run: `kill -9`, and a
+    /// new start. A process cannot be given a clock of its own without help of the system; so what it has
+    /// stored is made older, which is the same to the process that reads it.
+    Clock(i64),
 }
 
 impl Act {
     /// Mostly kills.
     pub fn of_any_kind(random: &mut Random) -> Self {
         let script = SCRIPTS[random.below(2) as usize];
-        match random.below(16) {
+        match random.below(18) {
             0..6 => Act::Kill,
             6 => Act::Stop,
             7..9 => Act::Freeze(random.milliseconds(200, 1_500)),
@@ -105,7 +129,9 @@ impl Act {
             11 => Act::Break(script),
             12 => Act::Hangup,
             13..15 => Act::DiskFull(random.milliseconds(300, 1_500)),
-            _ => Act::Jump(1 + random.below(10)),
+            15 => Act::Jump(1 + random.below(10)),
+            // Within what the windows live, or what came before would be forgotten.
+            _ => Act::Clock(random.below(600) as i64 - 300),
         }
     }
 
@@ -124,18 +150,32 @@ pub struct Storm {
     dir: tempfile::TempDir,
     host: Process,
     world: World,
-    writer: Option<(Arc<AtomicBool>, JoinHandle<Vec<String>>)>,
+    /// Whether the server sends again what a connection lost.
+    replays: bool,
+    writer: Option<(Arc<AtomicBool>, JoinHandle<Done>)>,
     stored: BTreeSet<String>,
+    /// Interactions that a handler has begun on.
+    taken: BTreeSet<String>,
     given_up: Vec<String>,
     edits: u64,
     pub kills: u64,
     pub written: Vec<String>,
+    /// Commands and clicks: the answer to each.
+    pub asked: Vec<String>,
+}
+
+/// What people did.
+#[derive(Default)]
+struct Done {
+    written: Vec<String>,
+    asked: Vec<String>,
 }
 
 impl Storm {
-    /// A server with these arguments, and a host that runs at it.
-    pub async fn start(sim: &[&str]) -> Self {
-        let sim = Sim::start_with(&[&["--limits", "off"], sim].concat()).await;
+    /// A server of that dialect with these arguments, and a host that runs at it.
+    pub async fn start(dialect: &str, more: &[&str]) -> Self {
+        let sim = ["--limits", "off", "--dialect", dialect];
+        let sim = Sim::start_with(&[&sim, more].concat()).await;
         let scripts = SCRIPTS.map(|name| (format!("{name}.luau"), SCRIPT));
         let scripts: Vec<_> = scripts
             .iter()
@@ -151,12 +191,15 @@ impl Storm {
             dir,
             host,
             world,
+            replays: dialect == "documented",
             writer: None,
             stored: BTreeSet::new(),
+            taken: BTreeSet::new(),
             given_up: Vec::new(),
             edits: 0,
             kills: 0,
             written: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -168,15 +211,27 @@ impl Storm {
         let begun = self.written.len();
         let mut random = Random::new(seed);
         let writer = tokio::spawn(async move {
-            let mut written = Vec::new();
+            let mut done = Done::default();
             while !end.load(Ordering::Relaxed) {
-                let text = format!("no {};", begun + written.len());
-                let channel = ["general", "random", "news"][random.below(3) as usize];
-                world.write(random.below(3) as usize, channel, &text).await;
-                written.push(text);
+                let channel = CHANNELS[random.below(3) as usize];
+                let (person, script) =
+                    (random.below(3) as usize, SCRIPTS[random.below(2) as usize]);
+                let answer = match random.below(4) {
+                    0 => ask(&world, person, channel, script).await,
+                    1 => press(&world, person, channel, script).await,
+                    _ => None,
+                };
+                match answer {
+                    Some(answer) => done.asked.push(answer),
+                    None => {
+                        let text = format!("no {};", begun + done.written.len());
+                        world.write(person, channel, &text).await;
+                        done.written.push(text);
+                    }
+                }
                 tokio::time::sleep(pace.mul_f64(random.below(200) as f64 / 100.0)).await;
             }
-            written
+            done
         });
         self.writer = Some((over, writer));
     }
@@ -184,7 +239,9 @@ impl Storm {
     async fn let_people_rest(&mut self) {
         if let Some((over, writer)) = self.writer.take() {
             over.store(true, Ordering::Relaxed);
-            self.written.extend(writer.await.expect("people write"));
+            let done = writer.await.expect("people write");
+            self.written.extend(done.written);
+            self.asked.extend(done.asked);
         }
     }
 
@@ -204,6 +261,12 @@ impl Storm {
                 tokio::time::sleep(*time).await;
                 self.kills += 1;
                 self.end("KILL").await;
+                self.host = launch(self.dir.path(), &self.sim);
+            }
+            Act::Clock(seconds) => {
+                self.kills += 1;
+                self.end("KILL").await;
+                make_older(self.dir.path(), *seconds);
                 self.host = launch(self.dir.path(), &self.sim);
             }
             Act::Edit(script) => self.edit(script),
@@ -249,6 +312,11 @@ impl Storm {
             {
                 let text = rest.trim_end_matches('>');
                 self.stored.insert(format!("{script} seen/{text}"));
+            } else if let Some((script, rest)) = line.split_once(": took <")
+                && let Some(script) = script.rsplit('/').next()
+            {
+                self.taken
+                    .insert(format!("{script} {}", rest.trim_end_matches('>')));
             } else if line.contains("gave up ") {
                 self.given_up.push(line.to_owned());
             }
@@ -288,6 +356,7 @@ impl Storm {
         }
         self.end("TERM").await;
         faults = self.faults().await;
+        faults.extend(self.strangers().await);
         faults.extend(self.faults_of_store());
         assert!(
             faults.is_empty(),
@@ -323,15 +392,39 @@ impl Storm {
                 }
             }
         }
+        for answer in &self.asked {
+            let gave_up = || {
+                let what = answer.split_once(' ').map_or("", |(_, what)| what);
+                let line = format!("gave up answer {what}");
+                self.given_up.iter().any(|told| told.contains(&line))
+            };
+            let owed = self.replays || self.taken.contains(answer);
+            if owed && !answers.contains_key(answer) && !gave_up() {
+                faults.push(format!("missing: {answer}"));
+            }
+        }
         let doubled = answers.iter().filter(|(_, count)| **count > 1);
         faults.extend(doubled.map(|(answer, count)| format!("{count} times: {answer}")));
         faults
     }
 
+    /// Answers that nobody has asked for.
+    async fn strangers(&self) -> Vec<String> {
+        let of_messages = self.written.iter();
+        let of_messages =
+            of_messages.flat_map(|text| SCRIPTS.map(|script| format!("{script} {text}")));
+        let wanted: BTreeSet<String> = of_messages.chain(self.asked.iter().cloned()).collect();
+        let answers = self.answers().await.into_keys();
+        let strangers = answers.filter(|answer| !wanted.contains(answer));
+        strangers
+            .map(|answer| format!("not asked for: {answer}"))
+            .collect()
+    }
+
     /// How often each answer is there.
     async fn answers(&self) -> BTreeMap<String, usize> {
         let mut count = BTreeMap::new();
-        for channel in ["general", "random", "news"] {
+        for channel in CHANNELS {
             let channel = self.world.channel(channel);
             let mut before = String::new();
             loop {
@@ -394,6 +487,51 @@ impl Storm {
         faults.extend(lost.map(|key| format!("acknowledged and not stored: {key}")));
         faults
     }
+}
+
+/// Makes the times that the host has stored by its own clock so many seconds older.
+fn make_older(dir: &Path, seconds: i64) {
+    let database = rusqlite::Connection::open(dir.join(".argon/demo.db")).expect("the state");
+    for (table, column) in [
+        ("scope", "seen"),
+        ("trail", "at"),
+        ("kv", "expires"),
+        ("timer", "given"),
+    ] {
+        let sql = format!("UPDATE {table} SET {column} = {column} - ?1");
+        let changed = database.execute(&sql, [seconds * 1000]);
+        changed.expect("the state can be written");
+    }
+}
+
+/// Somebody runs a script's command. Answers what it has to say; none while the command is not known.
+async fn ask(world: &World, person: usize, channel: &str, script: &str) -> Option<String> {
+    let body = json!({
+        "userId": world.person(person), "channelId": world.channel(channel),
+        "name": format!("{script}-ask"), "options": {},
+    });
+    let id = world.try_act("command", body).await?["interactionId"].clone();
+    Some(format!("{script} ran {}", id.as_str()?))
+}
+
+/// Somebody presses the button of the newest message of a script. Answers what it has to say; none without
+/// such a message.
+async fn press(world: &World, person: usize, channel: &str, script: &str) -> Option<String> {
+    let channel = world.channel(channel);
+    let page = world
+        .get(&format!("messages?channelId={channel}&limit=50"))
+        .await;
+    let control = format!("press-{script}");
+    let message = page["messages"].as_array()?.iter().rev().find(|message| {
+        let controls = message["controls"].to_string();
+        message["sender"]["isBot"] == true && controls.contains(&control)
+    })?;
+    let body = json!({
+        "userId": world.person(person), "channelId": channel,
+        "messageId": message["messageId"], "controlId": control,
+    });
+    let id = world.try_act("click", body).await?["interactionId"].clone();
+    Some(format!("{script} pressed {}", id.as_str()?))
 }
 
 /// The host, so that writing beyond a limit is an error and not its end.

@@ -76,3 +76,33 @@ async fn a_lost_answer_has_one_effect_on_every_route_and_is_not_waited_for() {
     let made = channels.iter().filter(|channel| channel["name"] == "made");
     assert_eq!(made.count(), 1);
 }
+
+#[tokio::test]
+async fn a_reply_to_an_interaction_whose_answer_was_lost_appears_once() {
+    let script = r#"for name, answer in {
+        patience = function(interaction) interaction:defer() end,
+        ask = function(interaction) interaction:reply("echo replied") end,
+    } do
+        argon.command{ name = name, description = "Answers", run = function(interaction)
+            answer(interaction)
+            print(`through with <{name}>`)
+        end }
+    end"#;
+    let mut bot = Bot::with(script, "").await;
+    for (command, method, lost) in [("patience", "Defer", 1), ("ask", "Reply", 2)] {
+        let fault = json!({ "kind": "lose", "interface": "IInteractions", "count": lost });
+        bot.world.act("fault", fault).await;
+        bot.world.command(2, "general", command, json!({})).await;
+        bot.host.line(&format!("through with <{command}>")).await;
+        let log = bot.world.get("requests?after=0").await;
+        let ends = format!("IInteractions/v1/{method}");
+        let log = log["requests"].as_array().expect("requests").iter();
+        let of_method = log.filter(|one| {
+            one["path"]
+                .as_str()
+                .is_some_and(|path| path.ends_with(&ends))
+        });
+        assert_eq!(of_method.count(), lost + 1, "{command}");
+    }
+    assert_eq!(bot.answers().await.get("replied"), Some(&1));
+}

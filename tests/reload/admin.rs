@@ -61,6 +61,16 @@ async fn health_status_and_reload() {
 
     assert_eq!(call(post("/api/reload?script=none")).await.0, 404);
     assert_eq!(call(post("/api/scripts/a/resume")).await.0, 404);
+    for (wrong, status, code, told) in [
+        (post("/api/reload?scirpt=a"), 400, "bad_request", "scirpt"),
+        (get("/api/reload"), 405, "method_not_allowed", "GET"),
+        (get("/api"), 404, "not_found", "/api/status"),
+    ] {
+        let (got, answer) = call(wrong).await;
+        assert_eq!((got, &answer["error"]), (status, &code.into()), "{answer}");
+        let message = answer["message"].as_str().expect("a message");
+        assert!(message.contains(told), "{message}");
+    }
     let foreign = get("/api/status").header("host", "evil.example");
     assert_eq!(call(foreign).await.0, 403);
     let page = post("/api/reload").header("origin", "http://evil.example");
@@ -100,4 +110,10 @@ async fn a_script_that_is_stopped_again_and_again_is_paused_and_resumed() {
     assert_eq!(status, 200, "{answer}");
     // Its state is there, and so is the event that came in the pause.
     assert_eq!(bench.events.bot_message().await["text"], "seen 6");
+    // Who let it run again vouched for it: what it did before makes the next pause no longer.
+    for _ in 0..5 {
+        bench.world.write(0, "general", "spin").await;
+    }
+    let line = bench.host.line("paused for").await;
+    assert!(line.contains("paused for 10 s"), "{line}");
 }

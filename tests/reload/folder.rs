@@ -192,3 +192,49 @@ async fn a_folder_that_is_a_link_may_lead_elsewhere() {
     fs::write(dir.path().join("two/a.luau"), answering("3")).expect("a file");
     host.line("demo/a: version 3 runs").await;
 }
+
+#[tokio::test]
+async fn what_the_old_thread_of_a_script_that_came_back_registers_is_not_the_new_ones() {
+    let waiting = "argon.on(\"messageCreate\", function()\n\tprint(\"begins\")\n\
+                   \twhile not argon.kv.get(\"back\") do task.wait(0.01) end\n\
+                   \targon.command{ name = \"old\", description = \"Old\", run = print }\n\
+                   \tprint(\"registers\")\nend)\n";
+    // The other one keeps the intent, and so the stream.
+    let other = "argon.on(\"messageCreate\", function() end)\n";
+    let mut bench = Bench::start(&[("a.luau", waiting), ("b.luau", other)]).await;
+    bench.world.write(0, "general", "hi").await;
+    bench.host.line("begins").await;
+    fs::remove_file(bench.file("a.luau")).expect("removed");
+    bench.host.line("its file is gone: unloaded").await;
+    bench.write(
+        "a.luau",
+        "local function command(name) argon.command{ name = name, description = name, run = print } end\n\
+         command(\"new\")\nargon.kv.set(\"back\", true)\n\
+         argon.on(\"messageCreate\", function() command(\"newer\") end)\n",
+    );
+    bench.host.line("registers").await;
+    bench.said("commands: /new (").await;
+    bench.world.write(0, "general", "hi").await;
+    bench.said("commands: /new /newer").await;
+    assert_eq!(bench.count("/old"), 0, "{}", bench.host.output());
+}
+
+#[tokio::test]
+async fn a_busy_thread_of_a_script_that_is_gone_takes_no_event_any_more() {
+    // In a metamethod a coroutine cannot be interrupted: its thread reads no mail meanwhile.
+    let busy = "local busy = setmetatable({}, { __index = function()\n\tprint(\"busy\")\n\
+                \tlocal begun = os.clock()\n\twhile os.clock() - begun < 1.5 do end\nend })\n\
+                argon.on(\"messageCreate\", function(e)\n\
+                \tif e.message.text ~= \"go\" then return e:reply(\"gone\") end\n\
+                \ttask.delay(0.01, function() local _ = busy.x print(\"free\") end)\nend)\n";
+    let mut bench = Bench::start(&[("a.luau", busy), ("b.luau", &answering("b"))]).await;
+    assert_eq!(bench.answer("go").await, "b");
+    bench.host.line("busy").await;
+    fs::remove_file(bench.file("a.luau")).expect("removed");
+    bench.said("its file is gone: unloaded").await;
+    assert_eq!(bench.answer("one").await, "b");
+    bench.said("free").await;
+    for text in ["two", "three"] {
+        assert_eq!(bench.answer(text).await, "b");
+    }
+}

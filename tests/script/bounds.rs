@@ -2,7 +2,9 @@
 
 use argon_host::limits;
 
-use crate::support::{Bot, message};
+use axum::response::IntoResponse as _;
+
+use crate::support::{Bot, Call, message};
 
 /// Runs a chunk and answers what it said.
 async fn said(name: &str, source: &str, lines: usize) -> Vec<String> {
@@ -137,4 +139,42 @@ async fn texts_are_bounded() {
     assert!(said[5].starts_with("false\t"), "{said:?}");
     assert_eq!(said[6], "false\ttrue");
     assert!(said[7].len() < 40_000, "{}", said[7].len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_wait_for_a_busy_script_are_bounded_in_bytes() {
+    const EACH: usize = 12 << 20;
+    let calls = limits::ANSWER_BYTES / EACH + 1;
+    // Blank space is the cheapest JSON.
+    let answer = move |_: &Call| format!("{}{{}}", " ".repeat(EACH)).into_response();
+    // It computes longer each time, until the answers have come meanwhile.
+    let source = format!(
+        r#"local function ask()
+               return pcall(argon.botSelf.getMe)
+           end
+           argon.on("messageCreate", function()
+               local refused
+               local turns = 1e6
+               repeat
+                   local left = {calls}
+                   for i = 1, {calls} do
+                       task.spawn(function()
+                           local ok, e = ask()
+                           left -= 1
+                           refused = refused or not ok and e.code
+                       end)
+                   end
+                   pcall(table.sort, {{ 1, 2 }}, function()
+                       for i = 1, turns do end
+                       return false
+                   end)
+                   turns *= 2
+                   while left > 0 do task.wait() end
+               until refused
+               print(refused, (ask()))
+           end)"#
+    );
+    let bot = Bot::start_busy(&[("busy.luau", &source)], answer).await;
+    bot.event("messageCreate", message("go")).await;
+    bot.said("busy", &["too_many_answers\ttrue"]).await;
 }

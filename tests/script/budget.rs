@@ -386,3 +386,53 @@ async fn a_script_that_neither_ends_nor_yields_ends_when_the_host_stops() {
         "{said:?}"
     );
 }
+
+/// The threads of the scripts whose names begin so: whether each wants to run, and its CPU time in ticks.
+#[cfg(target_os = "linux")]
+fn threads(prefix: &str) -> Vec<(bool, u64)> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").expect("the threads") {
+        let task = task.expect("an entry").path();
+        let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+        if !read("comm").starts_with(&format!("script:{prefix}")) {
+            continue;
+        }
+        let stat = read("stat");
+        // The name, in brackets, may contain anything.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
+        let cpu = ticks(11).unwrap_or_default() + ticks(12).unwrap_or_default();
+        found.push((fields[0] == "R", cpu));
+    }
+    found
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_that_compute_for_ever_take_turns_and_leave_the_cores_to_the_others() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let many = 4 * cores + 4;
+    let files: Vec<(String, &str)> = (0..many)
+        .map(|n| {
+            let source = "task.delay(0, function() while true do end end)";
+            (format!("turns{n}.luau"), source)
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, it)| (&**name, *it)).collect();
+    let mut bot = bot(&files, LONG).await;
+    // Without turns, all of them want to run all the time.
+    let few = || {
+        let all = threads("turns");
+        let running = all.iter().filter(|(runs, _)| *runs).count();
+        (all.len() == many && running <= 2 * cores + 1).then_some(())
+    };
+    until(few, || format!("{:?}", threads("turns"))).await;
+    let before = threads("turns").iter().map(|(_, cpu)| *cpu).max();
+    let all_went_on = || {
+        let least = threads("turns").iter().map(|(_, cpu)| *cpu).min();
+        (least > before).then_some(())
+    };
+    until(all_went_on, || format!("{before:?} {:?}", threads("turns"))).await;
+    bot.take_host().stop(Duration::ZERO).await;
+}

@@ -188,6 +188,18 @@ impl Bot {
         Self::build(files, Arc::new(usual), settings, Duration::from_secs(10)).await
     }
 
+    /// With this answer to every call, for handlers that compute much.
+    pub async fn start_busy(
+        files: &[(&str, &str)],
+        answer: impl Fn(&Call) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let settings = ScriptSettings {
+            cpu_per_event: Duration::from_secs(600),
+            ..ScriptSettings::default()
+        };
+        Self::build(files, Arc::new(answer), settings, Duration::from_secs(10)).await
+    }
+
     /// For a top level that computes much: an unoptimised build on a busy machine takes its time.
     pub async fn start_heavy(files: &[(&str, &str)]) -> Self {
         let settings = ScriptSettings::default();

@@ -190,8 +190,13 @@ async fn messages_come_in_pages_and_the_pages_meet() {
     assert_eq!(page(&format!("&before={}", ids[3])).await, ids[1..3]);
     assert_eq!(page(&format!("&before={}", ids[1])).await, ids[..1]);
     assert!(page(&format!("&before={}", ids[0])).await.is_empty());
-    let path = format!("messages?channelId={channel}&before=x");
-    assert_eq!(world.control(&path, Value::Null).await.0, 400);
+    for wrong in ["before=x", "limit=0", "limit=501"] {
+        let path = format!("messages?channelId={channel}&{wrong}");
+        assert_eq!(world.control(&path, Value::Null).await.0, 400, "{wrong}");
+    }
+    let (status, answer) = world.control("messages", json!({})).await;
+    let code = &answer["error"];
+    assert_eq!((status, code), (405, &"method_not_allowed".into()));
 }
 
 #[tokio::test]

@@ -427,6 +427,11 @@ async fn a_slow_channel_makes_members_wait() {
     assert_eq!(status, 400, "{body}");
     world.sim("time", json!({"advance": 10})).await;
     world.ok("POST", "/IMessages/v1/Send", send(2)).await;
+    // Longer than any calendar.
+    let slow = json!({"channelId": channel, "slowMode": 1e18});
+    world.sim("channel", slow).await;
+    let soon = world.call("POST", "/IMessages/v1/Send", send(3)).await;
+    assert_eq!(soon, (500, Value::Null));
 }
 
 #[tokio::test]

@@ -15,6 +15,11 @@ use super::{Bench, SPACE, THEM, id, quick};
 const GENERAL: &str = "00000000-0000-0000-0000-0000000000aa";
 const NEWS: &str = "00000000-0000-0000-0000-0000000000bb";
 const LOUNGE: &str = "00000000-0000-0000-0000-0000000000cc";
+/// In another space.
+const PLAZA: &str = "00000000-0000-0000-0000-0000000000dd";
+const OTHER_SPACE: &str = "1f8fad5bd9cb469fa16570867728950e";
+/// A conversation with one person; the last channel that is looked through.
+const ADA: &str = "00000000-0000-0000-0000-0000000000ff";
 
 /// What REST has: messages, oldest first.
 #[derive(Default)]
@@ -22,6 +27,8 @@ pub struct Rest {
     messages: Mutex<Vec<(&'static str, i64)>>,
     /// Questions that are refused before one is answered.
     refused: AtomicUsize,
+    /// Channels that are not there any more.
+    gone: Mutex<Vec<&'static str>>,
     histories: Mutex<Vec<(String, Value)>>,
     asked: AtomicUsize,
 }
@@ -49,25 +56,33 @@ impl Rest {
         }
         let channel = |id: &str, kind: &str| json!({ "channelId": id, "channelType": kind });
         let answer = match (interface, route) {
-            ("IBotSelf", "GetSpaces") => json!({ "spaces": [{ "spaceId": SPACE, "name": "x" }] }),
+            ("IBotSelf", "GetSpaces") => json!({ "spaces": [
+                { "spaceId": SPACE, "name": "x" }, { "spaceId": OTHER_SPACE, "name": "y" },
+            ]}),
+            ("IChannels", "List") if params["spaceId"] == OTHER_SPACE => {
+                json!({ "channels": [channel(PLAZA, "Text")] })
+            }
             ("IChannels", "List") => json!({ "channels": [
                 channel(LOUNGE, "Voice"), channel(GENERAL, "Text"), channel(NEWS, "Announcement"),
             ]}),
             ("ISpaces", "GetMember") => json!({
                 "userId": params["userId"], "username": "ada", "displayName": "Ada",
             }),
-            ("IMessages", "History") => self.history(params),
+            ("IMessages", "History") => self.history(params)?,
             _ => return Err(Denied::No(format!("{interface}/{route}"))),
         };
         Ok(answer.to_string().into())
     }
 
-    fn history(&self, params: &Map<String, Value>) -> Value {
+    fn history(&self, params: &Map<String, Value>) -> Result<Value, Denied> {
         let channel = params["channelId"].as_str().unwrap();
         assert_ne!(channel, LOUNGE);
         let before = params["from"].as_i64().unwrap_or(i64::MAX);
         let asked = (channel.to_owned(), params["from"].clone());
         self.histories.lock().unwrap().push(asked);
+        if self.gone.lock().unwrap().contains(&channel) {
+            return Err(Denied::Unclear("500".into()));
+        }
         let messages = self.messages.lock().unwrap();
         let page = (messages.iter().rev())
             .filter(|(of, id)| *of == channel && *id < before)
@@ -81,7 +96,7 @@ impl Rest {
                                    "unionKey": "MessageEntityBold", "unionIndex": 10 }],
                 })
             });
-        json!({ "messages": page.collect::<Vec<_>>() })
+        Ok(json!({ "messages": page.collect::<Vec<_>>() }))
     }
 }
 
@@ -230,6 +245,108 @@ async fn what_was_only_late_is_not_taken_for_lost() {
         .event("messageCreate", &id(1), &message(GENERAL, 10))
         .await;
     assert_eq!(bench.texts(2).await, ["10", "+20"]);
+}
+
+#[tokio::test]
+async fn another_space_that_is_ahead_does_not_make_anything_lost() {
+    let quiet = Duration::from_millis(700);
+    let mut bench = Bench::with(Timings { quiet, ..quick() }).await;
+    drop(bench.open().await);
+    bench.host.rest.write(PLAZA, [10, 20]);
+    let mut second = bench.open().await;
+    bench.looked(3).await;
+    second
+        .event("messageCreate", &id(1), &message(GENERAL, 500))
+        .await;
+    assert_eq!(bench.texts(1).await, ["500"]);
+    let other = format!("{OTHER_SPACE}_1");
+    second
+        .event("messageCreate", &other, &message(PLAZA, 10))
+        .await;
+    assert_eq!(bench.texts(2).await, ["10", "+20"]);
+}
+
+#[tokio::test]
+async fn however_much_the_history_was_quicker_with_comes_once() {
+    let mut bench = Bench::start().await;
+    let mut first = bench.open().await;
+    for (n, channel) in [(1, GENERAL), (2, ADA)] {
+        first
+            .event("messageCreate", &id(n), &message(channel, 10))
+            .await;
+    }
+    assert_eq!(bench.texts(2).await, ["10", "10"]);
+    drop(first);
+
+    bench.host.rest.write(GENERAL, 10..=600);
+    bench.host.rest.write(ADA, [10, 700]);
+    let mut second = bench.open().await;
+    let mut all: Vec<_> = (11..=600).map(|id| format!("+{id}")).collect();
+    all.push("+700".into());
+    assert_eq!(bench.texts(591).await, all);
+    for n in 11..=600 {
+        second
+            .event("messageCreate", &id(n), &message(GENERAL, n as i64))
+            .await;
+    }
+    second
+        .event("messageCreate", &id(601), &message(GENERAL, 601))
+        .await;
+    assert_eq!(bench.texts(1).await, ["601"]);
+    assert_eq!(bench.handle.stats().duplicates, 590);
+}
+
+#[tokio::test]
+async fn channels_that_are_gone_are_forgotten_and_hold_nothing_up() {
+    const GONE: [&str; 2] = [
+        "00000000-0000-0000-0000-0000000000ee",
+        "00000000-0000-0000-0000-0000000000ef",
+    ];
+    let home = tempfile::tempdir().unwrap();
+    let open = || {
+        let opened = inbox::open(&inbox::path_in(home.path(), "bot")).unwrap();
+        opened
+            .start(super::US, false, inbox::Settings::default())
+            .unwrap()
+    };
+    let (inbox, past) = open();
+    let mut bench = Bench::after(quick(), inbox, past).await;
+    let mut first = bench.open().await;
+    for (n, channel) in [(1, GONE[0]), (2, GONE[1]), (3, ADA)] {
+        first
+            .event("messageCreate", &id(n), &message(channel, 10))
+            .await;
+    }
+    assert_eq!(bench.texts(3).await, ["10", "10", "10"]);
+    drop(first);
+
+    bench.host.rest.gone.lock().unwrap().extend(GONE);
+    bench.host.rest.write(ADA, [10, 20]);
+    let second = bench.open().await;
+    assert_eq!(bench.texts(1).await, ["+20"]);
+    let asked_for_gone = |bench: &Bench| {
+        let histories = bench.host.rest.histories.lock().unwrap();
+        let of_gone = |(channel, _): &&(String, Value)| GONE.contains(&&**channel);
+        histories.iter().filter(of_gone).count()
+    };
+    assert_eq!(asked_for_gone(&bench), 6, "a bare 500 is asked again");
+    drop(second);
+    bench.host.rest.write(ADA, [30]);
+    let _third = bench.open().await;
+    assert_eq!(bench.texts(1).await, ["+30"]);
+    assert_eq!(asked_for_gone(&bench), 6);
+    let Bench { handle, inbox, .. } = bench;
+    handle.stop().await;
+    inbox.close().await;
+    drop(inbox);
+
+    let (inbox, past) = open();
+    let mut bench = Bench::after(quick(), inbox, past).await;
+    bench.host.rest.gone.lock().unwrap().extend(GONE);
+    bench.host.rest.write(ADA, [10, 20, 30, 40]);
+    let _fourth = bench.open().await;
+    assert_eq!(bench.texts(1).await, ["+40"]);
+    assert_eq!(asked_for_gone(&bench), 0);
 }
 
 #[tokio::test]

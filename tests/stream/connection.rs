@@ -227,6 +227,31 @@ async fn errors_of_the_server_and_other_answers_are_tried_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_a_refusal_quotes_is_not_shown() {
+    let timings = Timings {
+        backoff: Duration::from_secs(60),
+        backoff_most: Duration::from_secs(60),
+        ..quick()
+    };
+    let (half, _) = TOKEN.split_once(':').unwrap();
+    for quoted in [TOKEN, half] {
+        let mut bench = Bench::with(timings).await;
+        let connection = bench.server.accept().await;
+        let body = serde_json::json!({ "error": format!("{quoted}") });
+        connection
+            .refuse("403 Forbidden", "", &body.to_string())
+            .await;
+        let waiting =
+            |state: &State| matches!(state, State::Waiting { reason, .. } if reason != "starting");
+        let state = bench.state(waiting).await;
+        let State::Waiting { reason, .. } = state else {
+            panic!("{state:?}");
+        };
+        assert_eq!(reason, "the server answered 403");
+    }
+}
+
+#[tokio::test]
 async fn a_series_of_instant_ends_stays_inside_the_budget() {
     let budget_window = Duration::from_millis(800);
     let mut bench = Bench::with(Timings {

@@ -211,10 +211,42 @@ async fn only_controls_on_our_own_messages_are_passed_on() {
         (2, 2),
         "each is asked for once"
     );
-    connection
-        .event("controlInteraction", &id(7), &control(4))
-        .await;
-    assert_eq!(bench.event().await.id, id(7), "nobody can tell");
+    for sequence in [7, 8] {
+        connection
+            .event("controlInteraction", &id(sequence), &control(4))
+            .await;
+        assert_eq!(bench.event().await.id, id(sequence), "nobody can tell");
+    }
+    assert_eq!(bench.handle.stats().lookups, 3, "it is asked for once");
+}
+
+#[tokio::test]
+async fn what_is_parsed_comes_before_the_connection_is_closed() {
+    let mut bench = Bench::start().await;
+    bench.host.never_answers.store(true, Ordering::SeqCst);
+    let mut connection = bench.open().await;
+    let click = control(1);
+    let piece: String = [("controlInteraction", &*click), ("messageCreate", "{}")]
+        .iter()
+        .cycle()
+        .zip(1..=4)
+        .map(|((kind, data), n)| format!("event: {kind}\ndata: {data}\nid: {}\n\n", id(n)))
+        .collect();
+    // One piece: while the first is looked up, the others wait here.
+    connection.send(piece.as_bytes()).await;
+    soon(async {
+        while bench.handle.stats().lookups < 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let Bench {
+        handle, mut events, ..
+    } = bench;
+    soon(handle.stop()).await;
+    for n in 1..=4 {
+        assert_eq!(soon(events.recv()).await.unwrap().id, id(n));
+    }
 }
 
 #[tokio::test]

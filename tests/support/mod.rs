@@ -248,6 +248,19 @@ impl World {
 
     /// Acts through the control API; panics unless it succeeds.
     pub async fn act(&self, what: &str, body: Value) -> Value {
+        let told = format!("{what} {body}");
+        match self.request(what, body).await {
+            Ok(answer) => answer,
+            Err(problem) => panic!("{told}: {problem}"),
+        }
+    }
+
+    /// Acts through the control API, where the world may not allow it.
+    pub async fn try_act(&self, what: &str, body: Value) -> Option<Value> {
+        self.request(what, body).await.ok()
+    }
+
+    async fn request(&self, what: &str, body: Value) -> Result<Value, String> {
         let url = format!("{}/_sim/{what}", self.base);
         let response = self
             .http
@@ -259,8 +272,10 @@ impl World {
             .expect("the embedded server answers");
         let status = response.status();
         let answer = response.text().await.expect("a body");
-        assert!(status.is_success(), "{what} {body}: {status} {answer}");
-        serde_json::from_str(&answer).unwrap_or(Value::Null)
+        match status.is_success() {
+            true => Ok(serde_json::from_str(&answer).unwrap_or(Value::Null)),
+            false => Err(format!("{status} {answer}")),
+        }
     }
 
     pub async fn get(&self, what: &str) -> Value {

@@ -96,6 +96,12 @@ async fn a_recording_is_a_file_that_opusinfo_has_nothing_against() {
     let stage = Stage::start(
         "",
         "local count, user = 0, event.message.sender.userId
+        -- Nothing but a recording is written over.
+        for path, why in { ['bot.toml'] = 'must end in \".ogg\"', ['.argon/a.ogg'] = 'is hidden',
+            ['audio/notes.ogg'] = 'no Ogg file' } do
+            local ok, problem = pcall(voice.record, voice, user, path)
+            assert(not ok and problem.code == 'file' and string.find(problem.message, why, 1, true), problem)
+        end
         local recording = voice:record(user, 'audio/said.ogg')
         voice:listen(user, function() count += 1 end)
         argon.messages.send{ channelId = event.channelId, text = 'recording' }
@@ -106,11 +112,14 @@ async fn a_recording_is_a_file_that_opusinfo_has_nothing_against() {
         assert(voice:play('audio/said.ogg'):wait() == 'finished')",
     )
     .await;
+    let notes = stage.dir().join("audio/notes.ogg");
+    std::fs::write(&notes, "notes").expect("a file");
     join(&stage).await;
     let mut events = stage.world.events().await;
     stage.go().await;
     let said = events.bot_message().await;
     assert_eq!(said["text"], "recording", "{}", stage.process.output());
+    assert_eq!(std::fs::read(&notes).expect("the file"), b"notes");
     let said_packets = tone(440.0, 50);
     speak(&stage, &said_packets[..25]).await;
     // A second of nothing becomes a second of silence.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Journal, Op};
-use crate::inbox::batch::{ScriptId, decode_events};
+use super::{Journal, Op, batch_of};
+use crate::inbox::batch::{Batch, decode_events};
 use crate::inbox::queue::{Arrived, Ready};
-use crate::inbox::store::{KvAnswer, KvError, Recorded, disk_error};
+use crate::inbox::store::{Calls, KvAnswer, KvError, disk_error};
 use crate::inbox::{Event, Place};
 
 /// Events handed out again in one go.
@@ -60,7 +60,7 @@ impl Journal {
         };
         let mut found = Vec::new();
         let mut complete = true;
-        let begin = self.batch_of(from).map_or(from, |batch| batch.first);
+        let begin = batch_of(&self.batches, from).map_or(from, |batch| batch.first);
         for batch in self.batches.range(begin..).map(|(_, batch)| batch) {
             if found.len() >= REFILL {
                 complete = false;
@@ -73,6 +73,7 @@ impl Journal {
             if open.is_empty() {
                 continue;
             }
+            let calls = self.calls_of(batch);
             match self.read(batch.first) {
                 Ok(events) => {
                     let mut events = events.into_iter().map(Arc::new);
@@ -82,7 +83,7 @@ impl Journal {
                         let skip = usize::try_from(seq - at).unwrap_or(usize::MAX);
                         let Some(event) = events.nth(skip) else { break };
                         at = seq + 1;
-                        found.push((seq, event, self.calls_of(seq, script)));
+                        found.push((seq, event, calls.of(seq, script)));
                     }
                 }
                 Err(error) => tracing::error!(
@@ -106,29 +107,27 @@ impl Journal {
         decode_events(&blob).ok_or_else(|| "they are damaged".to_owned())
     }
 
-    fn calls_of(&self, seq: u64, script: ScriptId) -> Vec<Recorded> {
-        if !self.callers.contains(&(seq, script)) {
-            return Vec::new();
-        }
-        self.store.calls(seq, script).unwrap_or_else(|error| {
-            tracing::error!("what a handler asked before cannot be read: {error}");
-            Vec::new()
+    /// What the handlers of a batch's events asked before.
+    fn calls_of(&self, batch: &Batch) -> Calls {
+        self.store.calls(&batch.calls).unwrap_or_else(|error| {
+            tracing::error!("what handlers asked before cannot be read: {error}");
+            Calls::default()
         })
     }
 
     /// The transaction failed: keeps what must not be lost, and tells the others.
     pub(super) fn refuse(&mut self, ops: Vec<Op>, error: &rusqlite::Error) {
         let mut kept = Vec::new();
-        let mut refused: Vec<Box<dyn FnOnce(KvError)>> = Vec::new();
+        let mut refused = Vec::new();
         for op in ops {
             match op {
-                Op::Intent { receipt, .. } => refused.push(Box::new(|why| receipt(Err(why)))),
-                Op::Kv { reply, .. } => refused.push(Box::new(|why| reply(Err(why)))),
+                Op::Intent { .. } | Op::Kv { .. } => refused.push(op),
                 // Its effect on memory stays.
                 Op::Done { failed: None, .. }
                 | Op::Passed { .. }
                 | Op::Opened { .. }
                 | Op::Settled { .. }
+                | Op::Gone { .. }
                 | Op::Keep { .. } => {}
                 op => kept.push(op),
             }
@@ -139,8 +138,8 @@ impl Journal {
             state.ops = kept;
             state.urgent = true;
         }
-        for refuse in refused {
-            refuse(disk_error(error));
+        for op in refused {
+            op.refuse(disk_error(error));
         }
     }
 }

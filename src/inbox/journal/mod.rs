@@ -14,8 +14,9 @@
 //! meanwhile; once [`crate::inbox::CAPACITY_EVENTS`] wait, the stream stops reading its socket and the
 //! platform keeps what comes. It is said at once, and every minute while it lasts.
 //!
-//! `ops` is what it is asked, `handing` what follows a transaction, `room` what keeps the database small.
+//! `ops` is what it is asked, `asked` the calls in it, `handing` what follows a transaction, `room` what keeps the database small.
 
+mod asked;
 mod handing;
 mod ops;
 mod room;
@@ -23,18 +24,18 @@ mod room;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::inbox::Place;
-use crate::inbox::batch::{Batch, ScriptId, encode_slots};
+use crate::inbox::batch::{Batch, ScriptId, encode_slots, milliseconds};
+use crate::inbox::came::{Came, News, Note};
 use crate::inbox::pace::{LAZY, Pace};
 use crate::inbox::queue::{Core, Nap};
 use crate::inbox::record;
 use crate::inbox::redaction::Redaction;
-use crate::inbox::sightings::Sightings;
 use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full};
-use crate::inbox::window::{Scope, Window};
 
+use asked::Asked;
 use ops::batches_of;
 pub(super) use ops::{CallSite, Op};
 use room::Dropped;
@@ -45,6 +46,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_secs(60);
 /// Between two rounds of tidying, if there was something to do in between.
 const TIDY: Duration = Duration::from_secs(10);
+/// The same while there is more room to be given back.
+const TIDY_ON: Duration = Duration::from_millis(100);
 
 /// How a journal is kept.
 #[derive(Debug, Clone)]
@@ -65,47 +68,53 @@ pub(in crate::inbox) struct Journal {
     batches: BTreeMap<u64, Batch>,
     /// Payload bytes in `batches`.
     bytes: u64,
-    /// Pairs that have calls in the database.
-    callers: HashSet<(u64, ScriptId)>,
-    windows: HashMap<Scope, Window>,
-    sightings: Sightings,
+    /// The number of the next row of calls.
+    next_call: u64,
+    came: Came,
     usages: Usages,
     pace: Pace,
     unwritten: Unwritten,
     /// Not before then is anything tried.
     retry_at: Option<Instant>,
     reported: Option<Instant>,
-    tidied: Instant,
-    worked: bool,
+    /// When to tidy next; none if there was nothing to do since.
+    tidy_at: Option<Instant>,
     dropped: Dropped,
 }
 
-/// What memory knows and the database does not. Emptied only by a commit, so that a failed one is made
-/// up for by the next.
+/// What memory knows of finished events and the database does not. Emptied only by a commit, so that a
+/// failed one is made up for by the next.
 #[derive(Default)]
 struct Unwritten {
     /// Batches that are over.
-    over: Vec<u64>,
+    over: Vec<Batch>,
     /// Batches whose progress has changed, and since when.
     progress: BTreeMap<u64, Instant>,
-    /// Pairs that are done and have calls.
-    calls: Vec<(u64, ScriptId)>,
-    scopes: HashSet<Scope>,
-    channels: HashSet<u128>,
-    position: Option<String>,
-    /// Whether a gap was opened or closed.
-    gap: bool,
 }
 
 impl Unwritten {
     fn is_empty(&self) -> bool {
-        self.over.is_empty()
-            && self.progress.is_empty()
-            && self.calls.is_empty()
-            && self.scopes.is_empty()
-            && self.channels.is_empty()
-            && self.position.is_none()
-            && !self.gap
+        self.over.is_empty() && self.progress.is_empty()
+    }
+}
+
+/// What a commit has written.
+#[derive(Default)]
+struct Committed {
+    /// Batches that are new.
+    fresh: Vec<Batch>,
+    /// Rows of calls, each with its batch.
+    calls: Vec<(u64, u64)>,
+    /// Batches whose progress was written.
+    progress: Vec<u64>,
+}
+
+/// Says at the end of the thread, also at that of a panic, that it has ended.
+struct End(Arc<Core>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -116,12 +125,11 @@ impl Journal {
         bounds: Bounds,
         batches: Vec<Batch>,
         names: HashMap<ScriptId, String>,
-        windows: impl IntoIterator<Item = (Scope, Window)>,
-        sightings: Sightings,
+        came: Came,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
         core.counters.worked(0, &[], bytes);
-        let callers = store.callers()?;
+        let next_call = store.call_rows()?.last().map_or(1, |(last, _)| last + 1);
         let now = Instant::now();
         Ok(Self {
             core,
@@ -133,26 +141,25 @@ impl Journal {
                 .map(|batch| (batch.first, batch))
                 .collect(),
             bytes,
-            callers,
-            windows: windows.into_iter().collect(),
-            sightings,
+            next_call,
+            came,
             usages: Usages::default(),
             pace: Pace::new(now),
             unwritten: Unwritten::default(),
             retry_at: None,
             reported: None,
-            tidied: now,
-            worked: true,
+            tidy_at: Some(now + TIDY),
             dropped: Dropped::default(),
         })
     }
 
     /// Works until the inbox is closed.
     pub(in crate::inbox) fn run(mut self) {
+        let _end = End(Arc::clone(&self.core));
         while let Some(ops) = self.wait() {
             self.work(ops);
         }
-        if let Err(error) = self.store.tidy() {
+        if let Err(error) = self.store.finish() {
             tracing::debug!("the journal could not be tidied at its end: {error}");
         }
     }
@@ -170,7 +177,8 @@ impl Journal {
                 lazy
             };
             if state.closing {
-                let nothing = state.ops.is_empty() && self.unwritten.is_empty();
+                let nothing =
+                    state.ops.is_empty() && self.unwritten.is_empty() && !self.came.is_unwritten();
                 if nothing || self.retry_at.is_some() {
                     return None;
                 }
@@ -191,14 +199,13 @@ impl Journal {
                 (false, None) => Nap::Idle,
             };
             drop(state);
-            let tidy = self.worked.then_some(self.tidied + TIDY);
-            match due.into_iter().chain(tidy).min() {
+            match due.into_iter().chain(self.tidy_at).min() {
                 Some(at) => {
                     std::thread::park_timeout(at.saturating_duration_since(Instant::now()));
                 }
                 None => std::thread::park(),
             }
-            if tidy.is_some_and(|at| at <= Instant::now()) {
+            if self.tidy_at.is_some_and(|at| at <= Instant::now()) {
                 self.tidy();
             }
             state = core.lock();
@@ -208,20 +215,22 @@ impl Journal {
     fn work(&mut self, ops: Vec<Op>) {
         let now = Instant::now();
         self.pace.committed(now, ops.len());
-        self.worked = true;
+        self.tidy_at.get_or_insert(now + TIDY);
         self.retry_at = None;
         let mut replies = Vec::new();
         let result = self.commit(&ops, now, &mut replies);
         match result {
-            Ok(fresh) => {
-                self.written(fresh, now);
+            Ok(committed) => {
+                self.written(committed, now);
                 let counters = &self.core.counters;
                 counters.worked(ops.len(), &replies, self.bytes);
                 self.answer(ops, replies);
+                self.store.look_after_log();
             }
             Err(error) => {
                 self.core.counters.failed_commits.fetch_add(1, Relaxed);
                 self.usages.forget();
+                self.came.failed();
                 self.retry_at = Some(now + RETRY);
                 self.trouble(&error, now);
                 self.refuse(ops, &error);
@@ -229,29 +238,24 @@ impl Journal {
         }
     }
 
-    /// One transaction of everything. Answers the batches that are new, and gives `replies` one for each
-    /// operation on the key-value store.
+    /// One transaction of everything. Gives `replies` one for each operation on the key-value store.
     fn commit(
         &mut self,
         ops: &[Op],
         now: Instant,
         replies: &mut Vec<Result<KvAnswer, KvError>>,
-    ) -> rusqlite::Result<Vec<Batch>> {
-        let failed = self.take_note(ops, now);
+    ) -> rusqlite::Result<Committed> {
+        let at = milliseconds(SystemTime::now());
+        let failed = self.take_note(ops, now, at);
+        self.came.close_row();
         let fresh = batches_of(ops);
         let quiet = fresh.is_empty();
         self.make_room(
             fresh.iter().map(|(batch, _)| batch.bytes() as u64).sum(),
             now,
         );
-        // A call that is forgotten goes with the progress that says why.
-        let touched: HashSet<u64> = (self.unwritten.calls.iter())
-            .filter_map(|&(seq, _)| self.batch_of(seq).map(|batch| batch.first))
-            .collect();
         let progress: Vec<u64> = (self.unwritten.progress.iter())
-            .filter(|&(first, &since)| {
-                quiet || touched.contains(first) || now.duration_since(since) >= LAZY
-            })
+            .filter(|&(_, &since)| quiet || now.duration_since(since) >= LAZY)
             .map(|(&first, _)| first)
             .collect();
         let Self {
@@ -259,107 +263,95 @@ impl Journal {
             batches,
             usages,
             unwritten,
-            windows,
-            sightings,
+            came,
             bounds,
             names,
-            callers,
+            next_call,
             ..
         } = self;
-        let nothing = fresh.is_empty() && unwritten.is_empty();
+        let news = came.news();
+        let nothing = fresh.is_empty() && unwritten.is_empty() && matches!(news, News::Nothing);
         if nothing && !ops.iter().any(Op::needs_database) {
-            return Ok(Vec::new());
+            return Ok(Committed::default());
         }
-        // What was asked goes into the recording of a failure, also when both come together.
-        let counts = |batches: &BTreeMap<u64, Batch>, site: &CallSite| {
-            is_open(batches, site) || failed.contains(&(site.seq, site.script))
-        };
         let begun = Instant::now();
-        let fresh = store.transaction(|store| {
+        let calls = store.transaction(|store| {
+            let mut calls = Asked::new(&failed, batches, &unwritten.over, at);
             for op in ops {
                 match op {
                     Op::Script { id, name } => store.name_script(*id, name)?,
                     Op::Timer { script, timer, at } => store.set_timer(*script, timer, *at)?,
-                    Op::Intent { site, .. } if counts(batches, site) => {
-                        store.intend(site.seq, site.script, &site.position, site.question)?;
-                        callers.insert((site.seq, site.script));
-                    }
-                    Op::Answer { site, answer } if counts(batches, site) => {
-                        record_answer(store, callers, site, answer)?;
-                    }
+                    Op::Intent { site, .. } => calls.note(site, None),
+                    Op::Answer { site, answer } => calls.note(site, Some(answer)),
                     Op::Kv {
                         space, op, site, ..
                     } => {
                         let reply = store.kv(usages, bounds.quota, space, op)?;
                         if let (Ok(answer), Some(site)) = (&reply, site)
                             && *answer != KvAnswer::Conflict
-                            && counts(batches, site)
                         {
-                            record_answer(store, callers, site, &record::of_kv(op, answer))?;
+                            calls.note(site, Some(&record::of_kv(op, answer)));
                         }
                         replies.push(reply);
                     }
-                    Op::Done {
-                        seq,
-                        script,
-                        failed: Some(failed),
-                    } => {
-                        let calls = store.calls(*seq, *script)?;
-                        let name = names.get(script).map_or("", String::as_str);
-                        let recording = failed.recording(name, &calls, &bounds.redaction);
-                        store.add_failure(&recording)?;
-                        store.forget_calls(*seq, *script)?;
-                        callers.remove(&(*seq, *script));
-                    }
                     _ => {}
+                }
+            }
+            let rows = calls.write(store, *next_call)?;
+            for op in ops {
+                if let Op::Done {
+                    seq,
+                    script,
+                    failed: Some(failed),
+                } = op
+                {
+                    let name = names.get(script).map_or("", String::as_str);
+                    let batch = batch_of(batches, *seq)
+                        .into_iter()
+                        .chain(&unwritten.over)
+                        .find(|batch| batch.has(*seq, *script));
+                    let asked = batch.map_or_else(Vec::new, |batch| {
+                        let new = rows.iter().filter(|(_, first)| *first == batch.first);
+                        let new = new.map(|(id, _)| *id);
+                        batch.calls.iter().copied().chain(new).collect()
+                    });
+                    let calls = store.calls(&asked)?.of(*seq, *script);
+                    let recording = failed.recording(name, &calls, &bounds.redaction);
+                    store.add_failure(&recording)?;
                 }
             }
             for (batch, events) in &fresh {
                 store.insert_batch(batch.first, &encode_slots(&batch.slots), events)?;
             }
-            for &first in &unwritten.over {
-                store.delete_batch(first)?;
+            for batch in &unwritten.over {
+                store.delete_batch(batch)?;
+                for (id, _) in rows.iter().filter(|(_, first)| *first == batch.first) {
+                    store.delete_calls(&[*id])?;
+                }
             }
             for first in &progress {
                 if let Some(batch) = batches.get(first) {
                     store.set_progress(batch)?;
                 }
             }
-            for &(seq, script) in &unwritten.calls {
-                store.forget_calls(seq, script)?;
+            match news {
+                News::Nothing => {}
+                News::Row(notes) => store.add_trail(at, notes)?,
+                News::Whole => store.set_came(came)?,
             }
-            for scope in &unwritten.scopes {
-                if let Some(window) = windows.get(scope) {
-                    store.set_window(*scope, window)?;
-                }
-            }
-            for &channel in &unwritten.channels {
-                store.set_channel(channel, sightings.channel(channel))?;
-            }
-            if let Some(position) = &unwritten.position {
-                store.set_position(position)?;
-            }
-            if unwritten.gap {
-                store.set_gap(sightings)?;
-            }
-            Ok(fresh)
+            Ok(rows)
         })?;
         self.core.counters.commits.note(begun.elapsed());
-        self.unwritten.over.clear();
-        self.unwritten.calls.clear();
-        self.unwritten.scopes.clear();
-        self.unwritten.channels.clear();
-        self.unwritten.position = None;
-        self.unwritten.gap = false;
-        for first in &progress {
-            self.unwritten.progress.remove(first);
-        }
-        Ok(fresh.into_iter().map(|(batch, _)| batch).collect())
+        Ok(Committed {
+            fresh: fresh.into_iter().map(|(batch, _)| batch).collect(),
+            calls,
+            progress,
+        })
     }
 
-    /// Takes into memory what is true whatever the disk does: what is done, and the stream's place.
-    /// Answers the pairs that are done and have failed.
-    fn take_note(&mut self, ops: &[Op], now: Instant) -> HashSet<(u64, ScriptId)> {
+    /// Takes into memory what is true whatever the disk does: what is done, and what came. Answers the
+    /// pairs that are done and have failed.
+    fn take_note(&mut self, ops: &[Op], now: Instant, at: u64) -> HashSet<(u64, ScriptId)> {
         let mut failures = HashSet::new();
         for op in ops {
             match op {
@@ -379,19 +371,15 @@ impl Journal {
                     sighting,
                     ..
                 } => {
-                    self.passes(&event.id, place);
+                    self.passes(&event.id, place, at);
                     if let Some(sighting) = sighting {
-                        self.unwritten.channels.insert(sighting.channel);
-                        let forgotten = self.sightings.see(*sighting);
-                        self.unwritten.channels.extend(forgotten);
+                        self.came.note(Note::Message(*sighting), at);
                     }
                 }
-                Op::Passed { id, place } => self.passes(id, place),
-                Op::Opened { at } => {
-                    self.sightings.open_gap(*at);
-                    self.unwritten.gap = true;
-                }
-                Op::Settled { channel } => self.settle(*channel),
+                Op::Passed { id, place } => self.passes(id, place, at),
+                Op::Opened { at: opened } => self.came.note(Note::Opened(*opened), at),
+                Op::Settled { channel } => self.came.note(Note::Settled(*channel), at),
+                Op::Gone { channel } => self.came.note(Note::Gone(*channel), at),
                 Op::Script { id, name } => {
                     self.names.insert(*id, name.clone());
                 }
@@ -402,7 +390,7 @@ impl Journal {
         failures
     }
 
-    fn passes(&mut self, id: &str, place: &Place) {
+    fn passes(&mut self, id: &str, place: &Place, at: u64) {
         match *place {
             Place::Connection | Place::Timer | Place::Unknown => return,
             Place::Id => {}
@@ -411,36 +399,15 @@ impl Journal {
                 sequence,
                 anew,
             } => {
-                let window = self.windows.get_mut(&scope).filter(|_| !anew);
-                if window.and_then(|window| window.mark(sequence)).is_none() {
-                    self.windows.insert(scope, Window::starting_with(sequence));
-                }
-                self.unwritten.scopes.insert(scope);
+                let note = Note::Sequence {
+                    scope,
+                    sequence,
+                    anew,
+                };
+                self.came.note(note, at);
             }
         }
-        self.unwritten.position = Some(id.to_owned());
-    }
-
-    fn settle(&mut self, channel: Option<u128>) {
-        match channel {
-            Some(channel) => {
-                self.sightings.settle(channel);
-                self.unwritten.channels.insert(channel);
-            }
-            None => {
-                self.sightings.settle_all();
-                self.unwritten.gap = true;
-                let all = self.sightings.channels().map(|(id, _)| id);
-                self.unwritten.channels.extend(all);
-            }
-        }
-    }
-
-    fn batch_of(&self, seq: u64) -> Option<&Batch> {
-        self.batches
-            .range(..=seq)
-            .next_back()
-            .map(|(_, batch)| batch)
+        self.came.note(Note::Position(id), at);
     }
 
     fn finish(&mut self, seq: u64, script: ScriptId, now: Instant) {
@@ -450,22 +417,29 @@ impl Journal {
         if !batch.finish(seq, script) {
             return;
         }
-        if self.callers.remove(&(seq, script)) {
-            self.unwritten.calls.push((seq, script));
-        }
         if batch.is_over() {
             self.bytes -= batch.bytes() as u64;
-            self.batches.remove(&first);
             self.unwritten.progress.remove(&first);
-            self.unwritten.over.push(first);
+            self.unwritten.over.extend(self.batches.remove(&first));
         } else {
             self.unwritten.progress.entry(first).or_insert(now);
         }
     }
 
     /// The transaction is committed.
-    fn written(&mut self, fresh: Vec<Batch>, now: Instant) {
-        for batch in fresh {
+    fn written(&mut self, committed: Committed, now: Instant) {
+        self.came.committed();
+        self.unwritten.over.clear();
+        for first in committed.progress {
+            self.unwritten.progress.remove(&first);
+        }
+        for (id, first) in committed.calls {
+            self.next_call = id + 1;
+            if let Some(batch) = self.batches.get_mut(&first) {
+                batch.calls.push(id);
+            }
+        }
+        for batch in committed.fresh {
             self.bytes += batch.bytes() as u64;
             self.batches.insert(batch.first, batch);
         }
@@ -495,17 +469,7 @@ impl Journal {
     }
 }
 
-fn is_open(batches: &BTreeMap<u64, Batch>, site: &CallSite) -> bool {
-    let batch = batches.range(..=site.seq).next_back();
-    batch.is_some_and(|(_, batch)| batch.is_open(site.seq, site.script))
-}
-
-fn record_answer(
-    store: &Store,
-    callers: &mut HashSet<(u64, ScriptId)>,
-    site: &CallSite,
-    answer: &[u8],
-) -> rusqlite::Result<()> {
-    callers.insert((site.seq, site.script));
-    store.answer(site.seq, site.script, &site.position, site.question, answer)
+/// The batch that the event of this number would be in.
+fn batch_of(batches: &BTreeMap<u64, Batch>, seq: u64) -> Option<&Batch> {
+    batches.range(..=seq).next_back().map(|(_, batch)| batch)
 }

@@ -41,6 +41,8 @@ pub(in crate::inbox) enum Op {
     Opened { at: i64 },
     /// Nothing is missing in this channel any more, or in any.
     Settled { channel: Option<u128> },
+    /// The bot cannot see this channel any more.
+    Gone { channel: u128 },
     /// A script was given a number.
     Script { id: ScriptId, name: String },
     /// The runs of a script's timer were given up to that time.
@@ -79,6 +81,7 @@ impl std::fmt::Debug for Op {
             Op::Passed { .. } => "Passed",
             Op::Opened { .. } => "Opened",
             Op::Settled { .. } => "Settled",
+            Op::Gone { .. } => "Gone",
             Op::Script { .. } => "Script",
             Op::Timer { .. } => "Timer",
             Op::Done { .. } => "Done",
@@ -92,6 +95,15 @@ impl std::fmt::Debug for Op {
 }
 
 impl Op {
+    /// Tells whoever waits for it that nothing comes of it.
+    pub(in crate::inbox) fn refuse(self, why: KvError) {
+        match self {
+            Op::Intent { receipt, .. } => receipt(Err(why)),
+            Op::Kv { reply, .. } => reply(Err(why)),
+            _ => {}
+        }
+    }
+
     /// Whether it reads or writes by itself, beyond what it changes in memory.
     pub(super) fn needs_database(&self) -> bool {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::{Journal, REPORT};
+use super::{Journal, REPORT, TIDY_ON};
 use crate::inbox::batch::{Batch, ScriptId, encode_event, encode_slots};
 
 /// What was dropped at the bound and not reported yet.
@@ -26,7 +26,7 @@ impl Journal {
             for (seq, script) in pairs {
                 *self.dropped.by_script.entry(script).or_default() += 1;
                 self.core.counters.dropped.fetch_add(1, Relaxed);
-                self.core.lock().dropped(script);
+                self.core.lock().withdraw(seq, script);
                 self.finish(seq, script, now);
             }
         }
@@ -65,7 +65,7 @@ impl Journal {
         let mut counts: BTreeMap<ScriptId, u64> = BTreeMap::new();
         for (seq, script) in gone {
             *counts.entry(script).or_default() += 1;
-            self.core.lock().forgotten(script);
+            self.core.lock().withdraw(seq, script);
             self.finish(seq, script, now);
         }
         for (script, count) in counts {
@@ -80,8 +80,7 @@ impl Journal {
 
     /// What can wait until there is little to do.
     pub(super) fn tidy(&mut self) {
-        self.worked = false;
-        self.tidied = Instant::now();
+        self.tidy_at = None;
         let result = self
             .compact()
             .and_then(|()| {
@@ -89,11 +88,15 @@ impl Journal {
                 self.store.transaction(|store| store.expire(usages))
             })
             .and_then(|()| self.store.tidy());
-        if let Err(error) = result {
-            self.usages.forget();
-            tracing::debug!("the journal could not be tidied: {error}");
+        let now = Instant::now();
+        match result {
+            Ok(more) => self.tidy_at = more.then_some(now + TIDY_ON),
+            Err(error) => {
+                self.usages.forget();
+                tracing::debug!("the journal could not be tidied: {error}");
+            }
         }
-        self.report_dropped(self.tidied);
+        self.report_dropped(now);
     }
 
     /// Stores what is left of batches that are nearly over by itself, so that one handler that takes
@@ -110,7 +113,11 @@ impl Journal {
             let (Some(batch), Ok(events)) = (self.batches.get(&first), self.read(first)) else {
                 continue;
             };
+            let Ok(calls) = self.store.calls(&batch.calls) else {
+                continue;
+            };
             let mut single = Vec::new();
+            let mut next_call = self.next_call;
             for seq in batch.open_events() {
                 let at = usize::try_from(seq - first).unwrap_or(usize::MAX);
                 let (Some(slot), Some(event)) = (batch.slots.get(at), events.get(at)) else {
@@ -121,24 +128,178 @@ impl Journal {
                     .collect();
                 let mut blob = Vec::new();
                 encode_event(&mut blob, event);
-                single.push((Batch::new(seq, [(scripts, slot.bytes)]), blob));
+                let asked = calls.encode(|one, script| one == seq && batch.is_open(one, script));
+                let mut single_batch = Batch::new(seq, [(scripts, slot.bytes)]);
+                if !asked.is_empty() {
+                    single_batch.calls.push(next_call);
+                    next_call += 1;
+                }
+                single.push((single_batch, blob, asked));
             }
             self.store.transaction(|store| {
-                store.delete_batch(first)?;
-                for (batch, events) in &single {
+                store.delete_batch(batch)?;
+                for (batch, events, asked) in &single {
                     store.insert_batch(batch.first, &encode_slots(&batch.slots), events)?;
+                    if let [id] = batch.calls[..] {
+                        store.insert_calls(id, batch.first, asked)?;
+                    }
                 }
                 Ok(())
             })?;
+            self.next_call = next_call;
             if let Some(old) = self.batches.remove(&first) {
                 self.bytes -= old.bytes() as u64;
             }
             self.unwritten.progress.remove(&first);
-            for (batch, _) in single {
+            for (batch, ..) in single {
                 self.bytes += batch.bytes() as u64;
                 self.batches.insert(batch.first, batch);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::inbox::came::Came;
+    use crate::inbox::journal::{Bounds, CallSite, Op};
+    use crate::inbox::queue::Core;
+    use crate::inbox::redaction::Redaction;
+    use crate::inbox::store::Store;
+    use crate::inbox::{Event, Place};
+
+    const SCRIPTS: [ScriptId; 2] = [1, 2];
+
+    fn journal() -> Journal {
+        let mut store = Store::in_memory().unwrap();
+        store.enter("ann", false).unwrap();
+        let core = Core::new(HashMap::new(), [], 1, HashMap::new());
+        let bounds = Bounds {
+            backlog: 1 << 20,
+            quota: 1 << 20,
+            redaction: Redaction::default(),
+        };
+        Journal::new(
+            core,
+            store,
+            bounds,
+            Vec::new(),
+            HashMap::new(),
+            Came::default(),
+        )
+        .unwrap()
+    }
+
+    fn site(seq: u64, script: ScriptId) -> CallSite {
+        CallSite {
+            seq,
+            script,
+            position: format!("a:{seq}"),
+            question: seq,
+        }
+    }
+
+    /// What was asked in the handlers of an event, and the answers.
+    fn asked(journal: &Journal, seq: u64, script: ScriptId) -> Vec<Option<bytes::Bytes>> {
+        let batches = journal.store.batches().unwrap();
+        let batch = batches.iter().find(|batch| batch.has(seq, script));
+        let calls = batch.map_or_else(Vec::new, |batch| {
+            let calls = journal.store.calls(&batch.calls).unwrap();
+            calls.of(seq, script)
+        });
+        calls.into_iter().map(|one| one.answer).collect()
+    }
+
+    #[test]
+    fn what_is_left_of_a_batch_keeps_its_events_and_what_they_asked() {
+        let mut journal = journal();
+        // As the stream does before it gives an event to the journal.
+        let event = |seq: u64| {
+            let event = Event {
+                id: seq.to_string(),
+                kind: "messageCreate".into(),
+                payload: "{}".into(),
+                received: Instant::now(),
+            };
+            journal
+                .core
+                .push(Arc::new(event), Place::Unknown, None)
+                .unwrap();
+            let Some(Op::Event {
+                event,
+                place,
+                sighting,
+                ..
+            }) = journal.core.lock().ops.pop()
+            else {
+                panic!("an event");
+            };
+            Op::Event {
+                seq,
+                event,
+                place,
+                sighting,
+                scripts: SCRIPTS.into(),
+            }
+        };
+        let events: Vec<_> = (1..=20).map(event).collect();
+        journal.work(events);
+        let calls = [(3, 1), (3, 2), (9, 2)]
+            .into_iter()
+            .flat_map(|(seq, script)| {
+                let site = site(seq, script);
+                let intent = Op::Intent {
+                    site: site.clone(),
+                    receipt: Box::new(|_| ()),
+                };
+                let answer = Op::Answer {
+                    site,
+                    answer: "yes".into(),
+                };
+                [intent, answer]
+            });
+        let (even, odd): (Vec<_>, Vec<_>) = calls.enumerate().partition(|(at, _)| at % 2 == 0);
+        journal.work(even.into_iter().map(|(_, op)| op).collect());
+        journal.work(odd.into_iter().map(|(_, op)| op).collect());
+        let open = [(3, 1), (9, 2), (17, 1)];
+        let done = (1..=20)
+            .flat_map(|seq| SCRIPTS.map(|script| (seq, script)))
+            .filter(|pair| !open.contains(pair))
+            .map(|(seq, script)| Op::Done {
+                seq,
+                script,
+                failed: None,
+            });
+        journal.work(done.collect());
+        assert_eq!(journal.batches.len(), 1);
+        journal.tidy();
+        assert_eq!(
+            journal.batches.keys().copied().collect::<Vec<_>>(),
+            [3, 9, 17]
+        );
+        let stored = journal.store.batches().unwrap();
+        let pairs: Vec<_> = stored.iter().flat_map(Batch::open_pairs).collect();
+        assert_eq!(pairs, open);
+        assert_eq!(asked(&journal, 3, 1), [Some("yes".into())]);
+        assert_eq!(asked(&journal, 9, 2), [Some("yes".into())]);
+        assert!(asked(&journal, 3, 2).is_empty() && asked(&journal, 17, 1).is_empty());
+        // What is asked afterwards is written beside it, and all of it goes with the event.
+        journal.work(vec![Op::Intent {
+            site: site(17, 1),
+            receipt: Box::new(|_| ()),
+        }]);
+        assert_eq!(asked(&journal, 17, 1), [None]);
+        let done = open.map(|(seq, script)| Op::Done {
+            seq,
+            script,
+            failed: None,
+        });
+        journal.work(done.into());
+        assert!(journal.store.batches().unwrap().is_empty());
+        assert!(journal.store.call_rows().unwrap().is_empty());
     }
 }

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::inbox::batch::ScriptId;
 use crate::inbox::counters::Counters;
+use crate::inbox::delivery::closed;
 use crate::inbox::journal::Op;
 use crate::inbox::sightings::Sighting;
 use crate::inbox::{CAPACITY_BYTES, CAPACITY_EVENTS, Event, Place};
@@ -30,6 +31,8 @@ pub(in crate::inbox) struct Core {
     journal: std::sync::OnceLock<Thread>,
     /// Wakes the appender when there is room again.
     pub(in crate::inbox) room: Notify,
+    /// Whether the journal's thread has ended. Set under the lock of the state.
+    over: watch::Sender<bool>,
     pub(in crate::inbox) counters: Counters,
 }
 
@@ -80,8 +83,6 @@ struct Standing {
     open: u64,
     /// Of these the ones in its hands.
     held: HashSet<u64>,
-    /// Events that were dropped since somebody asked.
-    dropped: u64,
 }
 
 impl State {
@@ -132,23 +133,6 @@ impl State {
         self.of_script.entry(script).or_default()
     }
 
-    /// A script got rid of an event that it was not done with.
-    fn closed(&mut self, script: ScriptId) {
-        let standing = self.standing(script);
-        standing.open = standing.open.saturating_sub(1);
-    }
-
-    /// As [`State::closed`], because there was no room for it.
-    pub(in crate::inbox) fn dropped(&mut self, script: ScriptId) {
-        self.closed(script);
-        self.standing(script).dropped += 1;
-    }
-
-    /// As [`State::closed`], because the script is gone.
-    pub(in crate::inbox) fn forgotten(&mut self, script: ScriptId) {
-        self.closed(script);
-    }
-
     fn has_room_for(&self, bytes: usize) -> bool {
         self.pending == 0
             || (self.pending < CAPACITY_EVENTS && self.pending_bytes + bytes <= CAPACITY_BYTES)
@@ -187,6 +171,7 @@ impl Core {
             }),
             journal: std::sync::OnceLock::new(),
             room: Notify::new(),
+            over: watch::Sender::new(false),
             counters: Counters::default(),
         })
     }
@@ -207,9 +192,37 @@ impl Core {
         }
     }
 
+    fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+
+    /// The journal's thread has ended, whatever ended it: nobody waits for it in vain.
+    pub(in crate::inbox) fn end(&self) {
+        let ops = {
+            let mut state = self.lock();
+            self.over.send_replace(true);
+            std::mem::take(&mut state.ops)
+        };
+        for op in ops {
+            op.refuse(closed());
+        }
+        self.room.notify_one();
+    }
+
+    /// Completes when the journal's thread has ended.
+    pub(in crate::inbox) async fn ended(&self) {
+        // The sender is here.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
     /// Asks the journal for something that somebody waits for.
     pub(in crate::inbox) fn ask(&self, op: Op) {
         let mut state = self.lock();
+        if self.is_over() {
+            drop(state);
+            op.refuse(closed());
+            return;
+        }
         state.ops.push(op);
         self.urge(state);
     }
@@ -228,8 +241,10 @@ impl Core {
     /// Tells the journal something that it may write when it comes to it.
     pub(in crate::inbox) fn tell(&self, op: Op) {
         let mut state = self.lock();
-        state.ops.push(op);
-        self.mention(state);
+        if !self.is_over() {
+            state.ops.push(op);
+            self.mention(state);
+        }
     }
 
     fn mention(&self, mut state: MutexGuard<'_, State>) {
@@ -252,6 +267,10 @@ impl Core {
         sighting: Option<Sighting>,
     ) -> Result<(), Arc<Event>> {
         let mut state = self.lock();
+        if self.is_over() {
+            // Nobody is given it, and the bot ends.
+            return Ok(());
+        }
         let bytes = event.payload.len();
         if !state.has_room_for(bytes) {
             return Err(event);
@@ -351,8 +370,11 @@ impl Core {
             return;
         }
         let mut state = self.lock();
-        state.closed(script);
-        state.standing(script).held.remove(&seq);
+        let standing = state.standing(script);
+        // Unless it was dropped meanwhile.
+        if standing.held.remove(&seq) {
+            standing.open = standing.open.saturating_sub(1);
+        }
         state.ops.push(op);
         self.mention(state);
     }

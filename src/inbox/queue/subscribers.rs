@@ -89,10 +89,21 @@ impl Subscriber {
 
     /// Makes room by letting go of the oldest event that it did not want.
     fn forget_unwanted(&mut self) {
-        if !self.woken
-            && self.ready.len() >= UNWANTED
-            && let Some(ready) = self.ready.pop_front()
-        {
+        if self.woken || self.ready.len() < UNWANTED {
+            return;
+        }
+        // Usually the first: had it wanted one of them, its thread would have been woken.
+        let mut ready = self.ready.iter();
+        let unwanted = ready.position(|one| one.seq == 0 && !self.interest.has(&one.event.kind));
+        if let Some(ready) = unwanted.and_then(|at| self.ready.remove(at)) {
+            self.bytes -= ready.event.payload.len();
+        }
+    }
+
+    /// Takes an event away that has been dropped.
+    fn withdraw(&mut self, seq: u64) {
+        let at = self.ready.iter().position(|one| one.seq == seq);
+        if let Some(ready) = at.and_then(|at| self.ready.remove(at)) {
             self.bytes -= ready.event.payload.len();
         }
     }
@@ -123,6 +134,21 @@ pub(in crate::inbox) struct Taken {
 }
 
 impl State {
+    /// Takes an event from a script that was not done with it. In its hands it stays, but nothing comes of it
+    /// any more.
+    pub(in crate::inbox) fn withdraw(&mut self, seq: u64, script: ScriptId) {
+        let standing = self.standing(script);
+        standing.open = standing.open.saturating_sub(1);
+        if standing.held.remove(&seq) {
+            return;
+        }
+        for subscriber in &mut self.subscribers {
+            if subscriber.script == script {
+                subscriber.withdraw(seq);
+            }
+        }
+    }
+
     fn subscriber(&mut self, key: u64) -> Option<&mut Subscriber> {
         self.subscribers.iter_mut().find(|one| one.key == key)
     }
@@ -157,6 +183,9 @@ impl Core {
                     let seq = if wanted { seq } else { 0 };
                     if seq > 0 || subscriber.interest.has(&event.kind) {
                         wake.extend(subscriber.wake());
+                    } else if subscriber.thread.is_none() {
+                        // No handler runs that could come to want it.
+                        continue;
                     } else {
                         subscriber.forget_unwanted();
                     }
@@ -328,9 +357,5 @@ impl Core {
         let passing = subscriber.wanted().filter(|one| one.seq == 0).count() as u64;
         let standing = state.standing(script);
         passing + standing.open.saturating_sub(standing.held.len() as u64)
-    }
-
-    pub(in crate::inbox) fn take_dropped(&self, script: ScriptId) -> u64 {
-        std::mem::take(&mut self.lock().standing(script).dropped)
     }
 }

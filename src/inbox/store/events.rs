@@ -1,4 +1,4 @@
-//! Events, progress and the stream's place in the database.
+//! Events, progress and what came on the stream, in the database.
 //!
 //! A *world* is what a bot's user id names. Ids of spaces, channels and messages mean nothing outside of
 //! it, so events and the place in the stream belong to one. A bot that comes back under another user id
@@ -12,19 +12,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Store;
 use crate::inbox::batch::{Batch, ScriptId, decode_slots, milliseconds};
+use crate::inbox::came::Came;
 use crate::inbox::sightings::{Channel, Sightings};
 use crate::inbox::window::{Scope, Window};
-
-/// Where the stream was when the process ended.
-#[derive(Debug, Default)]
-pub struct Past {
-    /// The last event's id; empty when there is none.
-    pub position: String,
-    /// The windows, each with how long ago its last event came.
-    pub windows: Vec<(Scope, Window, Duration)>,
-    /// The messages that came.
-    pub sightings: Sightings,
-}
 
 impl Store {
     /// Reads and writes the events of this bot from now on. Answers how many unfinished batches of
@@ -34,17 +24,16 @@ impl Store {
         let mut world = 0;
         let dropped = self.transaction(|store| {
             let db = &store.connection;
-            let over = "SELECT id FROM world WHERE passing AND bot <> ?1";
-            let dropped =
-                db.execute(&format!("DELETE FROM batch WHERE world IN ({over})"), [bot])?;
-            for table in ["scope", "channel"] {
-                let sql = format!("DELETE FROM {table} WHERE world IN ({over})");
-                db.execute(&sql, [bot])?;
+            // Whoever it was: the process that had it is gone.
+            let over = "SELECT id FROM world WHERE passing";
+            let dropped = db.execute(&format!("DELETE FROM batch WHERE world IN ({over})"), [])?;
+            for table in ["scope", "channel", "trail"] {
+                db.execute(&format!("DELETE FROM {table} WHERE world IN ({over})"), [])?;
             }
-            db.execute("DELETE FROM world WHERE passing AND bot <> ?1", [bot])?;
+            db.execute("DELETE FROM world WHERE passing", [])?;
             db.execute_batch(
                 "DELETE FROM progress WHERE first NOT IN (SELECT first FROM batch);
-                 DELETE FROM call WHERE seq < ifnull((SELECT min(first) FROM batch), 1 << 62)",
+                 DELETE FROM call WHERE batch NOT IN (SELECT first FROM batch)",
             )?;
             db.execute(
                 "INSERT INTO world (bot, passing, seen) VALUES (?1, ?2, ?3)
@@ -96,6 +85,10 @@ impl Store {
              WHERE world = ?1 ORDER BY batch.first",
         )?;
         let mut rows = query.query([self.world])?;
+        let mut calls: HashMap<u64, Vec<u64>> = HashMap::new();
+        for (id, batch) in self.call_rows()? {
+            calls.entry(batch).or_default().push(id);
+        }
         let mut batches = Vec::new();
         while let Some(row) = rows.next()? {
             let first = row.get(0)?;
@@ -104,6 +97,7 @@ impl Store {
                 continue;
             };
             let mut batch = Batch::new(first, slots);
+            batch.calls = calls.remove(&first).unwrap_or_default();
             if let Some(done) = row.get_ref(2)?.as_blob_or_null()? {
                 batch.restore(done);
             }
@@ -134,14 +128,16 @@ impl Store {
             .optional()
     }
 
-    pub(in crate::inbox) fn delete_batch(&self, first: u64) -> rusqlite::Result<()> {
+    /// Deletes a batch with what belongs to it.
+    pub(in crate::inbox) fn delete_batch(&self, batch: &Batch) -> rusqlite::Result<()> {
         for sql in [
             "DELETE FROM batch WHERE first = ?1",
             "DELETE FROM progress WHERE first = ?1",
         ] {
-            self.connection.prepare_cached(sql)?.execute([first])?;
+            let mut query = self.connection.prepare_cached(sql)?;
+            query.execute([batch.first])?;
         }
-        Ok(())
+        self.delete_calls(&batch.calls)
     }
 
     pub(in crate::inbox) fn set_progress(&self, batch: &Batch) -> rusqlite::Result<()> {
@@ -151,65 +147,46 @@ impl Store {
             .map(drop)
     }
 
-    pub(in crate::inbox) fn set_position(&self, id: &str) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached("UPDATE world SET position = ?2, seen = ?3 WHERE id = ?1")?
-            .execute(params![self.world, id, milliseconds(SystemTime::now())])
-            .map(drop)
-    }
-
-    pub(in crate::inbox) fn set_window(
-        &self,
-        scope: Scope,
-        window: &Window,
-    ) -> rusqlite::Result<()> {
-        let now = milliseconds(SystemTime::now());
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO scope (world, key, window, seen) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![self.world, scope.to_key(), window.to_bytes(), now])
-            .map(drop)
-    }
-
-    /// Where the stream was. Windows older than `oldest` are dropped: nothing is replayed from then.
-    pub(in crate::inbox) fn past(&self, oldest: Duration) -> rusqlite::Result<Past> {
+    /// What came on the stream so far. Windows of which nothing came for `oldest` are dropped: nothing is
+    /// replayed from then.
+    pub(in crate::inbox) fn came(&mut self, oldest: Duration) -> rusqlite::Result<Came> {
         let now = milliseconds(SystemTime::now());
         let before = now.saturating_sub(oldest.as_millis() as u64);
-        self.connection.execute(
-            "DELETE FROM scope WHERE world = ?1 AND seen < ?2",
-            params![self.world, before],
-        )?;
-        let position = self.connection.query_row(
-            "SELECT position FROM world WHERE id = ?1",
+        let mut came = self.read_came()?;
+        came.forget_before(before);
+        self.transaction(|store| {
+            if came.has_trail() {
+                store.set_came(&came)?;
+            }
+            store.connection.execute(
+                "DELETE FROM scope WHERE world = ?1 AND seen < ?2",
+                params![store.world, before],
+            )
+        })?;
+        came.is_whole();
+        Ok(came)
+    }
+
+    fn read_came(&self) -> rusqlite::Result<Came> {
+        let db = &self.connection;
+        let (position, since, gap_from) = db.query_row(
+            "SELECT position, since, gap_from FROM world WHERE id = ?1",
             [self.world],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        let mut query = self
-            .connection
-            .prepare("SELECT key, window, seen FROM scope WHERE world = ?1")?;
-        let mut rows = query.query([self.world])?;
         let mut windows = Vec::new();
+        let mut query = db.prepare("SELECT key, window, seen FROM scope WHERE world = ?1")?;
+        let mut rows = query.query([self.world])?;
         while let Some(row) = rows.next()? {
             let scope = Scope::of_key(row.get_ref(0)?.as_blob()?);
             let window = Window::of_bytes(row.get_ref(1)?.as_blob()?);
-            let age = Duration::from_millis(now.saturating_sub(row.get(2)?));
             if let (Some(scope), Some(window)) = (scope, window) {
-                windows.push((scope, window, age));
+                windows.push((scope, (window, row.get(2)?)));
             }
         }
-        Ok(Past {
-            position,
-            windows,
-            sightings: self.sightings()?,
-        })
-    }
-
-    fn sightings(&self) -> rusqlite::Result<Sightings> {
-        let sql = "SELECT key, seen FROM channel WHERE world = ?1";
-        let mut query = self.connection.prepare(sql)?;
-        let mut rows = query.query([self.world])?;
         let mut channels = Vec::new();
+        let mut query = db.prepare("SELECT key, seen FROM channel WHERE world = ?1")?;
+        let mut rows = query.query([self.world])?;
         while let Some(row) = rows.next()? {
             let key = row.get_ref(0)?.as_blob()?.try_into();
             let channel = Channel::of_bytes(row.get_ref(1)?.as_blob()?);
@@ -217,20 +194,59 @@ impl Store {
                 channels.push((u128::from_be_bytes(key), channel));
             }
         }
-        let (since, gap_from) = self.connection.query_row(
-            "SELECT since, gap_from FROM world WHERE id = ?1",
-            [self.world],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        Ok(Sightings::restored(channels, since, gap_from))
+        let sightings = Sightings::restored(channels, since, gap_from);
+        let trail: Vec<(u64, Vec<u8>)> = db
+            .prepare("SELECT at, notes FROM trail WHERE world = ?1 ORDER BY id")?
+            .query_map([self.world], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let trail = trail.iter().map(|(at, notes)| (*at, &notes[..]));
+        Ok(Came::restored(position, windows, sightings, trail))
+    }
+
+    /// Appends to what is written of it.
+    pub(in crate::inbox) fn add_trail(&self, at: u64, notes: &[u8]) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT INTO trail (world, at, notes) VALUES (?1, ?2, ?3)")?
+            .execute(params![self.world, at, notes])
+            .map(drop)
+    }
+
+    /// Writes whole what has changed, instead of the trail.
+    pub(in crate::inbox) fn set_came(&self, came: &Came) -> rusqlite::Result<()> {
+        for (scope, window, seen) in came.changed_windows() {
+            self.set_window(scope, window, seen)?;
+        }
+        for (channel, known) in came.changed_channels() {
+            self.set_channel(channel, known)?;
+        }
+        if came.gap_changed() {
+            self.set_gap(came.sightings())?;
+        }
+        self.set_position(came.position())?;
+        self.connection
+            .prepare_cached("DELETE FROM trail WHERE world = ?1")?
+            .execute([self.world])
+            .map(drop)
+    }
+
+    fn set_position(&self, id: &str) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("UPDATE world SET position = ?2, seen = ?3 WHERE id = ?1")?
+            .execute(params![self.world, id, milliseconds(SystemTime::now())])
+            .map(drop)
+    }
+
+    fn set_window(&self, scope: Scope, window: &Window, seen: u64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO scope (world, key, window, seen) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![self.world, scope.to_key(), window.to_bytes(), seen])
+            .map(drop)
     }
 
     /// What is known of a channel from now on; none for nothing.
-    pub(in crate::inbox) fn set_channel(
-        &self,
-        channel: u128,
-        known: Option<&Channel>,
-    ) -> rusqlite::Result<()> {
+    fn set_channel(&self, channel: u128, known: Option<&Channel>) -> rusqlite::Result<()> {
         let key = channel.to_be_bytes();
         let sql = match known {
             Some(_) => "INSERT OR REPLACE INTO channel (world, key, seen) VALUES (?1, ?2, ?3)",
@@ -243,7 +259,7 @@ impl Store {
     }
 
     /// Since when the stream is known, and what gap is open.
-    pub(in crate::inbox) fn set_gap(&self, sightings: &Sightings) -> rusqlite::Result<()> {
+    fn set_gap(&self, sightings: &Sightings) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached("UPDATE world SET since = ?2, gap_from = ?3 WHERE id = ?1")?
             .execute(params![self.world, sightings.since(), sightings.gap_from()])

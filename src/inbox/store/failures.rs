@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::params;
 
 use super::Store;
+use super::calls::Entry;
 use crate::inbox::batch::{Batch, ScriptId, decode_events, encode_event, encode_slots};
 use crate::inbox::recording::{CallRecord, Recording};
 use crate::inbox::redaction::Redaction;
@@ -80,13 +81,19 @@ impl Store {
                     .as_deref()
                     .and_then(decode_events)
                     .unwrap_or_default();
+                let mut calls = None;
                 for (seq, script) in batch.open_pairs() {
                     let at = usize::try_from(seq - batch.first).unwrap_or(usize::MAX);
                     let found = events.get(at).filter(|found| found.id == event);
                     let (Some(found), Some(name)) = (found, names.get(&script)) else {
                         continue;
                     };
-                    let calls = self.calls(seq, script)?;
+                    if calls.is_none() {
+                        calls = Some(self.calls(&batch.calls)?);
+                    }
+                    let calls = calls
+                        .as_ref()
+                        .map_or_else(Vec::new, |all| all.of(seq, script));
                     let calls = calls.iter().map(|call| CallRecord::new(call, None));
                     let mut recording = Recording::new(found, name, calls.collect());
                     recording.bot = bot.clone();
@@ -107,13 +114,20 @@ impl Store {
         let batch = Batch::new(1, [([SCRIPT].into(), event.payload.len())]);
         self.name_script(SCRIPT, &recording.script)?;
         self.insert_batch(batch.first, &encode_slots(&batch.slots), &blob)?;
+        let mut entries = Vec::new();
         for call in &recording.calls {
-            let (position, question) = (&call.position, call.question);
-            match call.answer() {
-                Some(answer) => self.answer(batch.first, SCRIPT, position, question, &answer)?,
-                None => self.intend(batch.first, SCRIPT, position, question)?,
-            }
+            let answer = call.answer();
+            let entry = Entry {
+                seq: batch.first,
+                script: SCRIPT,
+                position: &call.position,
+                question: call.question,
+                at: recording.at,
+                answer: answer.as_deref(),
+            };
+            entry.encode(&mut entries);
         }
+        self.insert_calls(1, batch.first, &entries)?;
         Ok(())
     }
 }

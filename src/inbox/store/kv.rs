@@ -178,7 +178,7 @@ impl Store {
                 }
                 if bytes > quota {
                     let text = format!(
-                        "{space} would use {bytes} bytes, more than the {quota} it may: delete something first, or raise \"quota\" in [state]"
+                        "{space} would use {bytes} bytes, more than the {quota} it may: delete something first, or raise \"kv\" in [state]"
                     );
                     return Ok(Err(KvError::Quota(text)));
                 }

@@ -2,15 +2,15 @@
 //!
 //! `<state.dir>/<bot>.db`, SQLite in WAL mode with `synchronous = NORMAL`: what was committed survives
 //! the process, whatever kills it; a power cut may take the last commits, never the file ([`Sync::Full`]
-//! is for those who cannot have that). One process
-//! at a time: `<bot>.lock` is locked while the file is open, by a lock of the system that ends with the
-//! process.
+//! is for those who cannot have that). `checkpoint` says how the write-ahead log stays short. One process at
+//! a time: `<bot>.lock` is locked while the file is open, by a lock of the system that ends with the process.
 //!
 //! A file of a newer version is refused before SQLite touches it (its version stands in the first 100
 //! bytes). A file that is damaged, or no database, is renamed with all that belongs to it, and a new one
 //! begun: the bot goes on, and nothing is deleted.
 
 mod calls;
+mod checkpoint;
 mod events;
 mod failures;
 mod kv;
@@ -22,29 +22,51 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, Transaction};
 
 use super::Sync;
 use super::batch::milliseconds;
+use checkpoint::Checkpoints;
 use lock::Lock;
 
 pub use calls::Recorded;
-pub use events::Past;
+pub(super) use calls::{Calls, Entry};
 pub use kv::{KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, Page, VALUE_BYTES};
 pub(super) use kv::{Usages, disk_error};
 
 /// What makes each version of the schema out of the one before it.
-const MIGRATIONS: &[&str] = &[
-    include_str!("schema.sql"),
-    include_str!("timers.sql"),
-    include_str!("sightings.sql"),
+const MIGRATIONS: &[Step] = &[
+    Step::Sql(include_str!("schema.sql")),
+    Step::Sql(include_str!("timers.sql")),
+    Step::Sql(include_str!("sightings.sql")),
+    Step::Sql(include_str!("trail.sql")),
+    Step::Rust(calls::migrate),
 ];
+
+/// From one version of the schema to the next.
+#[derive(Clone, Copy)]
+enum Step {
+    Sql(&'static str),
+    /// What is beyond SQL.
+    Rust(fn(&Transaction<'_>) -> rusqlite::Result<()>),
+}
+
+impl Step {
+    fn take(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        match self {
+            Step::Sql(sql) => transaction.execute_batch(sql),
+            Step::Rust(step) => step(transaction),
+        }
+    }
+}
 
 /// `ArgH`: marks a database as ours.
 const APPLICATION: i32 = 0x4172_6748;
 
-/// Pages that the write-ahead log may have before it is worked into the file: 16 MiB.
-const CHECKPOINT_PAGES: u32 = 4096;
+/// Pages that are free and stay in the file, for what comes next: 16 MiB.
+const FREE_PAGES: u32 = 4096;
+/// Pages that are given back at once: some milliseconds.
+const VACUUM_PAGES: u32 = 128;
 
 /// How long a commit waits for a reader of the command line, which holds a lock for moments only.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
@@ -99,6 +121,20 @@ pub enum OpenError {
         /// Where it would be.
         path: PathBuf,
     },
+    /// It is no database, or a broken one.
+    #[error(
+        "the bot's state in {} is damaged ({what}); the next `argon-host run` sets it aside and begins \
+         a new one", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is no room for what is written at the start.
+    #[error("the disk with the bot's state is full: make room and start again")]
+    Full,
     /// SQLite or the system says no.
     #[error("the bot's state in {} cannot be opened: {source}", path.display())]
     Database {
@@ -122,6 +158,8 @@ fn holder(pid: Option<u32>) -> String {
 /// The open database.
 #[derive(Debug)]
 pub(super) struct Store {
+    /// None for a database in memory or beside its owner.
+    checkpoints: Option<Checkpoints>,
     connection: Connection,
     /// Whose events are read and written: see `events`.
     world: i64,
@@ -165,8 +203,11 @@ impl Store {
             }
             result => result,
         };
-        let connection = connection.map_err(|problem| problem.into_error(path))?;
+        let into_error = |problem: Problem| problem.into_error(path);
+        let mut connection = connection.map_err(into_error)?;
+        let checkpoints = Checkpoints::new(&mut connection, path, checkpoint::Bounds::default());
         Ok(Self {
+            checkpoints: Some(checkpoints.map_err(|error| into_error(error.into()))?),
             connection,
             world: 0,
             _lock: Some(lock),
@@ -182,6 +223,7 @@ impl Store {
             Ok(connection)
         };
         Ok(Self {
+            checkpoints: None,
             connection: open().map_err(|problem| problem.into_error(path))?,
             world: 0,
             _lock: None,
@@ -204,6 +246,7 @@ impl Store {
             Ok(connection)
         };
         Ok(Self {
+            checkpoints: None,
             connection: look().map_err(|problem| problem.into_error(path))?,
             world: 0,
             _lock: None,
@@ -217,7 +260,6 @@ impl Store {
         // Before the first table, or it has no effect: the file can shrink.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {
             return Err(Problem::Damaged(sound));
@@ -253,10 +295,45 @@ impl Store {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Gives back room that is free, a little at a time, and works the log into the file.
-    pub(super) fn tidy(&self) -> rusqlite::Result<()> {
+    /// Keeps the write-ahead log short, between two commits.
+    pub(super) fn look_after_log(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.look(&self.connection);
+        }
+    }
+
+    /// Gives back room that is free, a little at a time; whether there is more. Works the log into the
+    /// file.
+    pub(super) fn tidy(&mut self) -> rusqlite::Result<bool> {
+        let free: u32 = self
+            .connection
+            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        let many = free > FREE_PAGES;
+        if many {
+            self.vacuum(VACUUM_PAGES)?;
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.tidy(&self.connection);
+        }
+        Ok(many)
+    }
+
+    fn vacuum(&self, pages: u32) -> rusqlite::Result<()> {
+        let sql = format!("PRAGMA incremental_vacuum({pages})");
+        let mut query = self.connection.prepare(&sql)?;
+        let mut rows = query.query([])?;
+        // It gives back one page with each step.
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Nothing comes any more: gives back what is free and leaves no log.
+    pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
+        // Ends the other connection, which would be in the way.
+        self.checkpoints = None;
+        self.vacuum(FREE_PAGES)?;
         self.connection
-            .execute_batch("PRAGMA incremental_vacuum(2048); PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
     /// Room for so many pages; for tests of a full disk.
@@ -270,7 +347,10 @@ impl Store {
 }
 
 pub(super) fn unreadable(error: rusqlite::Error) -> OpenError {
-    OpenError::Unreadable(error)
+    match is_full(&error) {
+        true => OpenError::Full,
+        false => OpenError::Unreadable(error),
+    }
 }
 
 /// Whether the disk, or what the user may have of it, is full.
@@ -313,10 +393,7 @@ impl Problem {
             },
             Problem::Foreign => OpenError::Foreign { path },
             Problem::Sqlite(source) => OpenError::Database { path, source },
-            Problem::Damaged(what) => OpenError::Database {
-                path,
-                source: rusqlite::Error::InvalidParameterName(what),
-            },
+            Problem::Damaged(what) => OpenError::Damaged { path, what },
         }
     }
 }
@@ -365,7 +442,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     }
     let transaction = connection.transaction()?;
     for step in &MIGRATIONS[version as usize..] {
-        transaction.execute_batch(step)?;
+        step.take(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", known)?;

@@ -103,9 +103,14 @@ impl Schedule {
         }
     }
 
-    /// Whether the event stream takes one of the slots.
-    pub fn set_stream_open(&mut self, open: bool) {
-        self.concurrency = CONCURRENT_REQUESTS - usize::from(open);
+    /// Whether the event stream takes one of the slots. The platform notices the end of a stream as late
+    /// as that of a request without an answer.
+    pub fn set_stream_open(&mut self, now: Moment, open: bool) {
+        let most = CONCURRENT_REQUESTS - usize::from(open);
+        if most > self.concurrency {
+            self.lingering.push(now + self.timing.linger_lost);
+        }
+        self.concurrency = most;
     }
 
     /// Whether the platform counts the bot as verified, so that its limits may be higher.
@@ -350,8 +355,10 @@ impl Schedule {
         }
     }
 
-    /// Requests whose slot is taken, those that have just ended among them.
-    pub fn busy(&self, now: Moment) -> usize {
-        self.in_flight + self.lingering.iter().filter(|&&until| until > now).count()
+    /// How many slots are taken, those of requests that have just ended among them, and when the first of
+    /// these comes free.
+    pub fn busy(&self, now: Moment) -> (usize, Option<Moment>) {
+        let lingering = self.lingering.iter().copied().filter(|&until| until > now);
+        (self.in_flight + lingering.clone().count(), lingering.min())
     }
 }

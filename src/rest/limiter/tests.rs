@@ -20,7 +20,7 @@ fn whatever_the_schedule_and_the_phase_nothing_is_refused() {
         world.lossy = seed % 3 == 0;
         if seed % 2 == 0 {
             world.at_once = 9;
-            world.schedule.set_stream_open(true);
+            world.schedule.set_stream_open(Duration::ZERO, true);
         }
         let mut random = Random(seed ^ 0xabcd);
         // Bursts with pauses between, over several windows, on a few interfaces at once.
@@ -238,7 +238,7 @@ fn interfaces_of_one_lane_take_turns() {
 fn nine_run_beside_the_stream_and_ten_without_it() {
     for (open, most) in [(true, 9), (false, 10)] {
         let mut schedule = schedule();
-        schedule.set_stream_open(open);
+        schedule.set_stream_open(Duration::ZERO, open);
         for _ in 0..30 {
             schedule
                 .submit(
@@ -253,6 +253,29 @@ fn nine_run_beside_the_stream_and_ten_without_it() {
         assert_eq!(schedule.poll(Duration::ZERO).started.len(), most);
         assert!(schedule.poll(SECOND).started.is_empty());
     }
+}
+
+#[test]
+fn the_slot_of_a_stream_that_was_closed_comes_free_when_the_platform_has_noticed() {
+    let mut schedule = schedule();
+    schedule.set_stream_open(Duration::ZERO, true);
+    let messages = interface("IMessages");
+    for _ in 0..30 {
+        schedule
+            .submit(Duration::ZERO, messages, Caller(1), FOREVER, false)
+            .expect("room");
+    }
+    assert_eq!(schedule.poll(Duration::ZERO).started.len(), 9);
+    schedule.set_stream_open(SECOND, false);
+    let step = schedule.poll(SECOND);
+    assert!(step.started.is_empty());
+    let noticed = SECOND + Timing::new(Timing::SEGMENT).linger_lost;
+    assert_eq!(schedule.busy(SECOND), (10, Some(noticed)));
+    assert_eq!(step.wake, Some(noticed));
+    assert_eq!(schedule.poll(noticed).started.len(), 1);
+    // A second closing frees nothing more.
+    schedule.set_stream_open(noticed, false);
+    assert_eq!(schedule.busy(noticed), (10, None));
 }
 
 #[test]
@@ -369,8 +392,8 @@ fn giving_up_frees_the_place_and_the_slot() {
     // The second was sent: its permit stays used, its slot is free a little later.
     schedule.abandon(SECOND, tickets[1], true);
     assert_eq!(schedule.stats(SECOND).interfaces[gate].used, 10);
-    assert_eq!(schedule.busy(SECOND), 10);
-    assert_eq!(schedule.busy(SECOND * 2), 9);
+    assert_eq!(schedule.busy(SECOND).0, 10);
+    assert_eq!(schedule.busy(SECOND * 2).0, 9);
     // Reporting it once more changes nothing.
     schedule.finished(SECOND, tickets[1], Outcome::Lost);
     assert_eq!(schedule.stats(SECOND).in_flight, 9);

@@ -107,21 +107,30 @@ impl Limiter {
         self.shared.lock().schedule.stats(now)
     }
 
-    /// Waits until at most `most` requests hold a slot.
+    /// Whether the event stream takes one of the slots.
+    pub fn set_stream_open(&self, open: bool) {
+        let now = self.shared.now();
+        self.change(|schedule| schedule.set_stream_open(now, open));
+    }
+
+    /// Waits until at most `most` slots are taken, by the platform's count.
     pub async fn at_most(&self, most: usize) {
         loop {
             let freed = self.shared.freed.notified();
-            if self
-                .shared
-                .lock()
-                .schedule
-                .stats(self.shared.now())
-                .in_flight
-                <= most
-            {
+            let (busy, next) = self.shared.lock().schedule.busy(self.shared.now());
+            if busy <= most {
                 return;
             }
-            freed.await;
+            let next = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(self.shared.start + next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = freed => {}
+                () = next => {}
+            }
         }
     }
 }

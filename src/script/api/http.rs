@@ -90,43 +90,44 @@ fn start(guest: &Guest, lua: &Lua, request: Value) -> Result<u64, Fault> {
         let intent = once.then(|| ledger.intend(&site.position, question));
         (ledger, site.position, intent)
     });
-    let client = guest.http.clone();
+    let (client, mailbox) = (guest.http.clone(), Arc::clone(&guest.mailbox));
     let status = Arc::clone(&guest.status);
     Ok(guest.outside_on(lua, behalf, async move {
         let send = async |request| match client.send(request).await {
             Ok(answer) => {
                 status.http_answered.fetch_add(1, Ordering::Relaxed);
-                Ok(written_down(&answer))
+                mailbox.answers.admit(&label, Ok(written_down(&answer)))
             }
             Err(error) => {
                 status.http_failed.fetch_add(1, Ordering::Relaxed);
-                Err(local_failure(&label, error.code, error.message))
+                let error = local_failure(&label, error.code, error.message);
+                (Err(error), None)
             }
         };
-        let answer = match written {
+        let (answer, held) = match written {
             None => send(request).await,
             Some((ledger, position, intent)) => {
                 let intended = match intent {
                     Some(intent) => intent.await,
                     None => Ok(()),
                 };
-                match intended {
-                    Ok(()) => {
-                        let answer = send(request).await;
-                        let small = |answer: &Bytes| once || answer.len() <= LARGEST_READ;
-                        if let Some(answer) = position::encode(&answer).filter(small) {
-                            ledger.answered(&position, question, answer);
-                        }
-                        answer
-                    }
+                let (answer, held) = match intended {
+                    Ok(()) => send(request).await,
                     Err(error) => {
                         let message = format!("it was not sent, because {error}");
-                        Err(local_failure(&label, error.code(), message))
+                        (Err(local_failure(&label, error.code(), message)), None)
                     }
+                };
+                // A refusal is an answer, too: the handler that comes here again goes on as it did then.
+                let small = |answer: &Bytes| once || answer.len() <= LARGEST_READ;
+                if let Some(answer) = position::encode(&answer).filter(small) {
+                    ledger.answered(&position, question, answer);
                 }
+                (answer, held)
             }
         };
         move |lua: &Lua, guest: &Guest| {
+            let _held = held;
             if let Some(of_load) = of_load {
                 guest.answered_load(of_load, &answer);
             }

@@ -10,6 +10,7 @@
 //! reads, calls the function and writes only if nobody else wrote meanwhile; otherwise it begins again.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlua::{Lua, Table, Value};
@@ -18,7 +19,9 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{Kit, only, seconds, table, text, wrong};
-use crate::inbox::{KEY_BYTES, KvError, KvOp, PAGE, VALUE_BYTES, kv_json};
+use crate::inbox::{KEY_BYTES, KvOp, PAGE, VALUE_BYTES, kv_json};
+use crate::rest;
+use crate::script::answers::Unread;
 use crate::script::errors::{Fault, local_failure};
 use crate::script::guest::Guest;
 use crate::script::position::{Known, Record, Site};
@@ -195,27 +198,24 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
         found.raw_set("position", position)?;
         mlua::Result::Ok(Value::Table(found))
     };
-    let (tell, told) = oneshot::channel();
-    match &known {
-        Some(_) => drop(tell.send(None)),
-        None => guest
-            .kv
-            .ask(space.to_owned(), KvOp::Get { key }, None, |result| {
-                let _ = tell.send(Some(result));
-            }),
-    }
+    let done = known.is_some();
+    let told = match known {
+        Some(known) => told_before(&known),
+        None => send(
+            guest,
+            space,
+            "update",
+            KvOp::Get { key },
+            None,
+            question.hash,
+        ),
+    };
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
-        move |lua: &Lua, guest: &Guest| {
-            let (answer, done) = match (known, result) {
-                (Some(known), _) => (String::from_utf8_lossy(&known).into_owned(), true),
-                (None, Ok(Some(Ok(answer)))) => (kv_json(&answer), false),
-                (None, Ok(Some(Err(error)))) => {
-                    return Err(refused(guest, lua, "update", &error, record));
-                }
-                (None, _) => return Err(stopped(guest, lua, "update")),
-            };
-            Ok(found(lua, guest, parse(&answer)?, done)?)
+        move |lua: &Lua, guest: &Guest| match result {
+            Ok(Ok(told)) => Ok(found(lua, guest, parse(&told.answer)?, done)?),
+            Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
+            Err(_) => Err(stopped(guest, lua, "update")),
         }
     }))
 }
@@ -240,12 +240,12 @@ fn write(
     let behalf = guest.scheduler.borrow().here(lua);
     let site = site_at(behalf.as_ref(), position.as_deref());
     let record = site.as_ref().map(|site| site.record(question));
-    let told = send(guest, space, op, site.as_ref(), question);
+    let told = send(guest, space, "update", op, site.as_ref(), question);
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
-            Ok(Ok(answer)) => Ok(Value::Boolean(!parse(&answer)?.conflict)),
-            Ok(Err(error)) => Err(refused(guest, lua, "update", &error, record)),
+            Ok(Ok(told)) => Ok(Value::Boolean(!parse(&told.answer)?.conflict)),
+            Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
             Err(_) => Err(stopped(guest, lua, "update")),
         }
     }))
@@ -302,42 +302,72 @@ fn ask(
     } = guest.recall(site, &question);
     let told = match known {
         Known::Answer(Err(error)) => return Err(guest.refusal(lua, &error)),
-        Known::Answer(Ok(answer)) => {
-            let (tell, told) = oneshot::channel();
-            let _ = tell.send(Ok(String::from_utf8_lossy(&answer).into_owned()));
-            told
-        }
-        _ => send(guest, space, op, site.as_ref(), question.hash),
+        Known::Answer(Ok(answer)) => told_before(&answer),
+        _ => send(guest, space, name, op, site.as_ref(), question.hash),
     };
     let record = site.map(|site| site.record(question.hash));
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
-            Ok(Ok(answer)) => {
+            Ok(Ok(told)) => {
+                let answer = &told.answer;
                 if let Some(of_load) = of_load {
                     guest.answered_load_text(of_load, format!("{{\"ok\":{answer}}}").into());
                 }
-                Ok(finish(lua, guest, parse(&answer)?)?)
+                Ok(finish(lua, guest, parse(answer)?)?)
             }
-            Ok(Err(error)) => Err(refused(guest, lua, name, &error, record)),
+            Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
             Err(_) => Err(stopped(guest, lua, name)),
         }
     }))
 }
 
-/// Sends it to the journal; the answer is JSON text.
+/// What the store has answered.
+struct Told {
+    /// JSON text.
+    answer: String,
+    /// It counts until it is read, if it is not of before.
+    _held: Option<Unread>,
+}
+
+type Telling = oneshot::Receiver<Result<Told, rest::Error>>;
+
+/// Sends it to the journal.
 fn send(
     guest: &Guest,
     space: &str,
+    name: &str,
     op: KvOp,
     site: Option<&Site>,
     question: u64,
-) -> oneshot::Receiver<Result<String, KvError>> {
+) -> Telling {
     let (tell, told) = oneshot::channel();
     let place = site.map(|site| (site.ledger(), &*site.position, question));
-    guest.kv.ask(space.to_owned(), op, place, |result| {
-        let _ = tell.send(result.map(|answer| kv_json(&answer)));
+    let label = format!("argon.kv.{name}");
+    let mailbox = Arc::clone(&guest.mailbox);
+    guest.kv.ask(space.to_owned(), op, place, move |result| {
+        let result = result
+            .map_err(|error| local_failure(&label, error.code(), error.to_string()))
+            .and_then(|answer| {
+                let answer = kv_json(&answer);
+                let held = mailbox.answers.hold(&label, answer.len())?;
+                Ok(Told {
+                    answer,
+                    _held: Some(held),
+                })
+            });
+        let _ = tell.send(result);
     });
+    told
+}
+
+/// What was answered before.
+fn told_before(answer: &[u8]) -> Telling {
+    let (tell, told) = oneshot::channel();
+    let _ = tell.send(Ok(Told {
+        answer: String::from_utf8_lossy(answer).into_owned(),
+        _held: None,
+    }));
     told
 }
 
@@ -433,14 +463,11 @@ fn decode(lua: &Lua, guest: &Guest, value: Option<&RawValue>) -> mlua::Result<Va
     }
 }
 
-fn refused(guest: &Guest, lua: &Lua, name: &str, error: &KvError, record: Option<Record>) -> Fault {
-    let label = format!("argon.kv.{name}");
-    let failure = local_failure(&label, error.code(), error.to_string());
-    let fault = guest.refusal(lua, &failure);
+fn refused(guest: &Guest, lua: &Lua, error: &rest::Error, record: Option<Record>) -> Fault {
     if let Some(record) = record {
-        record.answered(&Err(failure));
+        record.answered(&Err(error.clone()));
     }
-    fault
+    guest.refusal(lua, error)
 }
 
 fn stopped(guest: &Guest, lua: &Lua, name: &str) -> Fault {

@@ -1,7 +1,8 @@
 //! `argon.<interface>.<method>`: every route of the contract, one to one.
 //!
 //! A call is built, and so validated, where it is made; then it goes to the client on the host's
-//! runtime, and the coroutine sleeps. A call beyond [`PENDING_CALLS`] raises `too_many_calls`, one that
+//! runtime, and the coroutine sleeps. A call beyond [`PENDING_CALLS`] raises `too_many_calls`, one whose
+//! answer has no room beside those that wait ([`crate::limits::ANSWER_BYTES`]) `too_many_answers`, one that
 //! the script's `allow` and `deny` do not permit raises `permission_denied`: every call of a script,
 //! those of event methods included, passes [`Guest::call`], which asks.
 
@@ -213,10 +214,12 @@ impl Guest {
         } = self.recall(site, &question);
         let question = question.hash;
         let (known, repeated) = match known {
-            Known::Nothing => (None, false),
-            Known::Answer(answer) => (Some(answer), false),
-            Known::Sent(at) if retry || position::may_repeat(route, at) => (None, true),
-            Known::Sent(_) => (Some(Err(uncertain(route))), false),
+            Known::Nothing => (None, None),
+            Known::Answer(answer) => (Some(answer), None),
+            Known::Sent(at) => match position::age(at) {
+                age if retry || position::may_repeat(route, age) => (None, Some(age)),
+                _ => (Some(Err(uncertain(route))), None),
+            },
         };
         let reads = route.retry == Retry::Idempotent;
         let read = site.clone().filter(|_| reads && known.is_none());
@@ -232,7 +235,7 @@ impl Guest {
             .ticket_on(lua, wait, None, behalf);
         let mailbox = Arc::clone(&self.mailbox);
         if let Some(answer) = known {
-            mailbox.post(Mail::Answer(ticket, answer));
+            mailbox.post(Mail::Answer(ticket, answer, None));
             return Ok(ticket);
         }
         let written = site.filter(|_| !reads).map(|site| {
@@ -242,24 +245,33 @@ impl Guest {
         });
         let client = self.rest.clone();
         let call = call.caller(self.caller);
-        let call = if repeated { call.repeated() } else { call };
+        let call = match repeated {
+            Some(age) => call.repeated(age),
+            None => call,
+        };
         let call = if retry { call.retry() } else { call };
         self.runtime.spawn(async move {
-            let answer = match written {
-                None => client.call(call).await,
+            let call = async || {
+                mailbox
+                    .answers
+                    .admit(&route.label(), client.call(call).await)
+            };
+            let (answer, held) = match written {
+                None => call().await,
                 Some((record, intent)) => {
-                    let answer = match intent.await {
-                        Ok(()) => client.call(call).await,
+                    let (answer, held) = match intent.await {
+                        Ok(()) => call().await,
                         Err(error) => {
                             let message = format!("it was not sent, because {error}");
-                            Err(local_failure(&route.label(), error.code(), message))
+                            let error = local_failure(&route.label(), error.code(), message);
+                            (Err(error), None)
                         }
                     };
                     record.answered(&answer);
-                    answer
+                    (answer, held)
                 }
             };
-            mailbox.post(Mail::Answer(ticket, answer));
+            mailbox.post(Mail::Answer(ticket, answer, held));
         });
         Ok(ticket)
     }

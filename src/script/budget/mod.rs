@@ -11,6 +11,8 @@
 //!   (a sort comparator, a `gsub` callback, a metamethod, a coroutine of the script's own cannot yield
 //!   to the host). It goes on behind the others that are ready. The prelude is never interrupted, nor
 //!   is the top level until its first wait.
+//! * **Fairness.** Who computes for long takes turns with the others who do, so that whoever has little to
+//!   do finds the cores free: `seats`.
 //! * **Memory.** The limit is on what is alive: a script that has reached it is collected first, in
 //!   steps that can be interrupted, and gets an error only if it still holds more. Garbage may take half
 //!   as much again; there the allocator itself refuses. What is counted are the script's values: Luau
@@ -26,6 +28,7 @@
 mod clock;
 mod log;
 mod meter;
+mod seats;
 mod watch;
 
 use std::cell::{Cell, RefCell};
@@ -42,6 +45,7 @@ use super::errors::PRELUDE;
 pub(crate) use clock::lower_priority;
 pub(super) use log::{Line, LogQuota};
 pub(super) use meter::{Allowance, Meter};
+use seats::Share;
 pub(super) use watch::Alarm;
 
 thread_local! {
@@ -75,6 +79,7 @@ pub(super) struct Budget {
     fresh: Cell<usize>,
     /// The tick at which the usage was told last.
     told: Cell<u64>,
+    share: Share,
 }
 
 /// What runs.
@@ -107,7 +112,6 @@ impl Budget {
     pub(super) fn new(lua: &Lua, allowed: Allowed) -> mlua::Result<Rc<Self>> {
         let alarm = Alarm::new()
             .ok_or_else(|| mlua::Error::runtime("the system has no thread for the watchdog"))?;
-        lua.set_memory_limit(allowed.memory.saturating_add(allowed.memory / 2))?;
         // SAFETY: `state` is a state of this VM, whose callbacks nobody reads meanwhile.
         unsafe {
             lua.exec_raw::<()>((), |state| {
@@ -124,7 +128,15 @@ impl Budget {
             clock: Cell::new((Duration::ZERO, u64::MAX)),
             fresh: Cell::new(0),
             told: Cell::new(u64::MAX),
+            share: Share::new(),
         }))
+    }
+
+    /// Lets the allocator refuse what is far beyond the limit. Not before everything is set up: with a limit,
+    /// mlua makes each step of that in a protected call.
+    pub(super) fn limit_memory(&self, lua: &Lua) -> mlua::Result<()> {
+        let most = self.allowed.memory.saturating_add(self.allowed.memory / 2);
+        lua.set_memory_limit(most).map(drop)
     }
 
     /// The flag that ends the script from outside.
@@ -165,6 +177,10 @@ impl Budget {
                 outer.meter.charge(used);
             }
         }
+        if outermost {
+            self.share
+                .go_on(self.clock.get().0, || self.alarm.is_ended());
+        }
         let outer = self.running.replace(Some(Running {
             meter: Rc::clone(meter),
             coroutine: if preemptible { coroutine } else { ptr::null() },
@@ -195,11 +211,18 @@ impl Budget {
         Some((clock::thread_cpu(), heap_of(lua)?))
     }
 
+    /// The thread has nothing to do.
+    pub(super) fn rest(&self) {
+        self.share.rest();
+    }
+
     /// CPU time of the thread since this was asked last.
     fn since_last_read(&self) -> Duration {
         let now = clock::thread_cpu();
         let (before, _) = self.clock.replace((now, watch::ticks()));
-        now.saturating_sub(before)
+        let used = now.saturating_sub(before);
+        self.share.spend(used);
+        used
     }
 
     /// A look at everything. `state` is the running coroutine.
@@ -221,6 +244,8 @@ impl Budget {
         if let Some(reason) = self.look_at_memory(state) {
             return Verdict::Raise(reason);
         }
+        self.share
+            .go_on(self.clock.get().0, || self.alarm.is_ended());
         let slice = self.clock.get().0.saturating_sub(running.begun);
         if slice > watch::TICK && ptr::eq(running.coroutine, state) && may_yield(state) {
             self.preempted.set(true);

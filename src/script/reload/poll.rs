@@ -3,7 +3,7 @@
 //! notify has a poller, too. It compares the time of a change in whole seconds, so that of two saves within
 //! one second the later may never be seen, or else reads every file of the folder at each look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ impl Poll {
     pub(super) fn start(root: &Path, named: &Path, touched: Arc<Touched>) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let (root, named) = (root.to_owned(), named.to_owned());
-        let mut seen = stamps(&root)?;
+        let mut unread = BTreeSet::new();
+        let mut seen = stamps(&root, &mut unread)?;
         let look = move || {
             while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
                 // A link may lead elsewhere now.
@@ -38,7 +39,9 @@ impl Poll {
                     touched.note(Instant::now(), [(Path::new(""), Touch::Beside)]);
                 }
                 // A share that does not answer is looked at again.
-                let Ok(now) = stamps(&root) else { continue };
+                let Ok(now) = stamps(&root, &mut unread) else {
+                    continue;
+                };
                 touched.note(Instant::now(), changes(&seen, &now));
                 seen = now;
             }
@@ -52,12 +55,20 @@ impl Poll {
 
 type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
-fn stamps(root: &Path) -> io::Result<Stamps> {
+/// Looks at every file. A folder that cannot be read is named in the log once, and added to `unread`.
+fn stamps(root: &Path, unread: &mut BTreeSet<PathBuf>) -> io::Result<Stamps> {
+    let files = modules::files(root)?;
+    for (folder, error) in files.unread {
+        if unread.insert(folder.clone()) {
+            tracing::warn!(target: "reload",
+                "changes in {} are not seen, because it cannot be read: {error}", folder.display());
+        }
+    }
     let stamped = |file: PathBuf| {
         let stamp = Stamp::of(&file);
         (file, stamp)
     };
-    Ok(modules::files(root)?.into_iter().map(stamped).collect())
+    Ok(files.paths.into_iter().map(stamped).collect())
 }
 
 /// What has happened between two looks.
@@ -85,13 +96,14 @@ mod tests {
         for name in ["a.luau", "b.luau", "lib/c.luau", "notes.md"] {
             std::fs::write(file(name), "1").unwrap();
         }
-        let before = stamps(dir.path()).unwrap();
-        assert_eq!(changes(&before, &stamps(dir.path()).unwrap()).count(), 0);
+        let stamps = || stamps(dir.path(), &mut BTreeSet::new()).unwrap();
+        let before = stamps();
+        assert_eq!(changes(&before, &stamps()).count(), 0);
         std::fs::write(file("a.luau"), "22").unwrap();
         std::fs::remove_file(file("b.luau")).unwrap();
         std::fs::write(file("lib/d.luau"), "1").unwrap();
         std::fs::write(file("notes.md"), "22").unwrap();
-        let after = stamps(dir.path()).unwrap();
+        let after = stamps();
         let seen: Vec<_> = changes(&before, &after).collect();
         assert_eq!(
             seen,

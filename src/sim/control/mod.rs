@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -39,7 +39,18 @@ pub fn router() -> Router<Arc<Shared>> {
     for row in table::ROWS {
         router = router.route(row.path, (row.handler)());
     }
-    router.layer(middleware::from_fn(table::known_parameters))
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(table::known_parameters))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let path = request.uri().path();
+    refusal(&Fault::Refused {
+        status: 405,
+        error: "method_not_allowed",
+        message: format!("/_sim{path} does not answer {}", request.method()),
+    })
 }
 
 /// A POST route that reads its JSON body and does something.

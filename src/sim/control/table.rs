@@ -149,7 +149,7 @@ pub static ROWS: &[Row] = &[
         "Lets that many seconds pass at once; everything that is over by then has ended when the answer comes.",
         || act(tools::time)),
     row("GET", "/snapshot", &[], "{version, now, world, feed, voiceTokens}",
-        "The whole world: spaces, messages, people, bots with their tokens, commands, open interactions, calls, voice tokens, event buffers and each bot's position. 64-bit numbers are texts.",
+        "The whole world: spaces, messages, people, bots with their tokens, commands, open interactions, calls, voice tokens, event buffers and each bot's position. Ids of messages and masks of entitlements are texts.",
         || get(saved::snapshot)),
     row("POST", "/restore", &["version", "now", "world", "feed", "voiceTokens"], "",
         "Puts a snapshot in the place of everything, all or nothing; a mistake is answered with its path. Streams and voice sockets end, and bots come back as after a lost connection. Time stands still in between; the clock never goes back.",

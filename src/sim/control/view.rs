@@ -93,7 +93,10 @@ pub async fn messages(State(shared): State<Arc<Shared>>, Query(query): Parameter
     let page = || {
         let channel: Option<Id> = parameter(&query, "channelId")?;
         let limit: Option<usize> = parameter(&query, "limit")?;
-        let limit = limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+        let limit = limit.unwrap_or(PAGE.0);
+        if !(1..=PAGE.1).contains(&limit) {
+            return Err(Fault::bad(format!("limit is 1 to {}", PAGE.1)));
+        }
         let before: Option<i64> = parameter(&query, "before")?;
         let state = shared.state();
         let (space, channel) = channel

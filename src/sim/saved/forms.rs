@@ -1,7 +1,8 @@
 //! How parts of the world are written that JSON has no form for: moments, 64-bit numbers, maps whose keys
 //! are pairs, tokens. One module each, for serde's `with`.
 //!
-//! 64-bit numbers are texts, so that a program whose numbers are doubles can hand a snapshot on. A moment
+//! Numbers that use all of 64 bits (ids of messages, masks) are texts, so that a program whose numbers are
+//! doubles can hand a snapshot on; positions and counts are numbers. A moment
 //! is written as milliseconds from the snapshot's own moment, because a monotonic clock means nothing in
 //! another process; serde gives such a module no context, so [`at`] keeps that moment for the thread while
 //! a snapshot is written or read.

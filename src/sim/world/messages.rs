@@ -40,8 +40,10 @@ fn must_wait(channel: &Channel, user: Id, now: Now) -> Option<Duration> {
     }
     let mut before = channel.messages.iter().rev();
     let last = before.find(|message| message.sender == user)?;
-    let wait = (last.sent + channel.slow_mode).duration_since(now.wall);
-    Duration::try_from(wait).ok().filter(|wait| !wait.is_zero())
+    // The clock may have been set back.
+    let passed = Duration::try_from(now.wall.duration_since(last.sent)).unwrap_or_default();
+    let wait = channel.slow_mode.saturating_sub(passed);
+    (!wait.is_zero()).then_some(wait)
 }
 
 /// A message.

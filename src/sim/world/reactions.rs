@@ -44,6 +44,35 @@ impl Message {
             self.shown = Some((now.wall + HISTORY_LAG, self.reactions.clone()));
         }
     }
+
+    fn react(&mut self, user: Id, emoji: &str) -> Result<(), Fault> {
+        let distinct = self.reactions.len();
+        match self.reactions.iter_mut().find(|r| r.emoji == emoji) {
+            Some(reaction) if reaction.users.contains(&user) => {
+                return Err(Fault::code("already_reacted"));
+            }
+            Some(reaction) => reaction.users.push(user),
+            None if distinct >= REACTIONS_PER_MESSAGE => {
+                return Err(Fault::code("reaction_limit_reached"));
+            }
+            None => self.reactions.push(Reaction {
+                emoji: emoji.to_owned(),
+                users: vec![user],
+            }),
+        }
+        Ok(())
+    }
+
+    fn unreact(&mut self, user: Id, emoji: &str) -> Result<(), Fault> {
+        let reaction = self
+            .reactions
+            .iter_mut()
+            .find(|reaction| reaction.emoji == emoji && reaction.users.contains(&user))
+            .ok_or_else(|| Fault::code("reaction_not_found"))?;
+        reaction.users.retain(|&known| known != user);
+        self.reactions.retain(|reaction| !reaction.users.is_empty());
+        Ok(())
+    }
 }
 
 impl World {
@@ -57,7 +86,7 @@ impl World {
         now: Now,
     ) -> Result<(), Fault> {
         self.channel_for(bot, channel, REACT)?;
-        self.react(bot, channel, message, emoji, now)
+        self.change_reaction(bot, channel, message, emoji, false, now)
     }
 
     /// A bot takes its reaction back.
@@ -70,7 +99,7 @@ impl World {
         now: Now,
     ) -> Result<(), Fault> {
         self.channel_for(bot, channel, 0)?;
-        self.unreact(bot, channel, message, emoji, now)
+        self.change_reaction(bot, channel, message, emoji, true, now)
     }
 
     /// A person reacts, or takes the reaction back (control API).
@@ -87,78 +116,31 @@ impl World {
         if emoji.is_empty() {
             return Err(Fault::bad("emoji must not be empty"));
         }
-        if remove {
-            self.unreact(user, channel, message, emoji, now)
-        } else {
-            self.react(user, channel, message, emoji, now)
-        }
+        self.change_reaction(user, channel, message, emoji, remove, now)
     }
 
-    /// A message whose reactions are about to change.
-    fn before_reaction(
+    /// Whoever it is may do it: the reaction comes, or goes.
+    fn change_reaction(
         &mut self,
+        user: Id,
         channel: Id,
         message: i64,
+        emoji: &str,
+        remove: bool,
         now: Now,
-    ) -> Result<&mut Message, Fault> {
+    ) -> Result<(), Fault> {
         let known = self
             .channel_mut(channel)
             .and_then(|place| place.message_mut(message))
             .ok_or_else(|| Fault::code("message_not_found"))?;
         known.keep_shown(now);
-        Ok(known)
-    }
-
-    fn react(
-        &mut self,
-        user: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        now: Now,
-    ) -> Result<(), Fault> {
-        let known = self.before_reaction(channel, message, now)?;
-        let distinct = known.reactions.len();
-        match known.reactions.iter_mut().find(|r| r.emoji == emoji) {
-            Some(reaction) if reaction.users.contains(&user) => {
-                return Err(Fault::code("already_reacted"));
-            }
-            Some(reaction) => reaction.users.push(user),
-            None if distinct >= REACTIONS_PER_MESSAGE => {
-                return Err(Fault::code("reaction_limit_reached"));
-            }
-            None => known.reactions.push(Reaction {
-                emoji: emoji.to_owned(),
-                users: vec![user],
-            }),
-        }
-        self.tell_reaction("reactionAdd", user, channel, message, emoji);
-        Ok(())
-    }
-
-    fn unreact(
-        &mut self,
-        user: Id,
-        channel: Id,
-        message: i64,
-        emoji: &str,
-        now: Now,
-    ) -> Result<(), Fault> {
-        let known = self.before_reaction(channel, message, now)?;
-        let reaction = known
-            .reactions
-            .iter_mut()
-            .find(|reaction| reaction.emoji == emoji && reaction.users.contains(&user))
-            .ok_or_else(|| Fault::code("reaction_not_found"))?;
-        reaction.users.retain(|&known| known != user);
-        known
-            .reactions
-            .retain(|reaction| !reaction.users.is_empty());
-        self.tell_reaction("reactionRemove", user, channel, message, emoji);
-        Ok(())
-    }
-
-    fn tell_reaction(&mut self, kind: &str, user: Id, channel: Id, message: i64, emoji: &str) {
+        let kind = if remove {
+            known.unreact(user, emoji)?;
+            "reactionRemove"
+        } else {
+            known.react(user, emoji)?;
+            "reactionAdd"
+        };
         let space = self.channel(channel).map(|(space, _)| space.id);
         let payload = json!({
             "channelId": channel,
@@ -169,6 +151,7 @@ impl World {
         });
         self.tell_in(channel, kind, payload);
         self.show(Show::Reactions(channel, message));
+        Ok(())
     }
 }
 

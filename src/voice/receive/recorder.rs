@@ -5,7 +5,7 @@
 //! it is stopped, when the connection is over, or at its longest length; then the file is whole.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +21,8 @@ use crate::voice::packet::RATE;
 const QUEUE: usize = 512;
 /// The longest recording unless the script says otherwise, seconds; and at most.
 pub const SECONDS: (f64, f64) = (3_600.0, 86_400.0);
+/// What every Ogg file begins with (RFC 3533, 6).
+const MAGIC: &[u8] = b"OggS";
 /// Samples of silence, and the packets for them: CELT, full band, an empty frame.
 const SILENCE: [(u64, [u8; 3]); 4] = [
     (960, [0xf8, 0xff, 0xfe]),
@@ -97,12 +99,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Creates the file and starts the thread.
+    /// Creates the file, or begins that of an older recording anew, and starts the thread.
     ///
     /// # Errors
-    /// When the file cannot be created, or the system has no more threads.
+    /// When the file is there and no Ogg file, cannot be created, or the system has no more threads.
     pub fn start(path: &Path, seconds: f64) -> io::Result<(Self, Recording)> {
-        let file = BufWriter::new(File::create(path)?);
+        let file = BufWriter::new(create(path)?);
         // What comes may be mono or stereo, packet by packet: a stereo header suits both.
         let writer = Writer::begin(file, 2, rand::random())?;
         let (items, queue) = sync_channel(QUEUE);
@@ -166,6 +168,28 @@ impl Recorder {
     }
 }
 
+/// A new file, or the emptied one of an older recording. What is anything else stays as it is. An empty one
+/// is what a host that was killed early leaves of a recording.
+fn create(path: &Path) -> io::Result<File> {
+    let mut file = match File::options().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            File::options().read(true).write(true).open(path)?
+        }
+        created => return created,
+    };
+    let mut begin = Vec::new();
+    Read::by_ref(&mut file)
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut begin)?;
+    if !begin.is_empty() && begin != MAGIC {
+        let message = "it is there and no Ogg file: record to another name, or remove it";
+        return Err(io::Error::other(message));
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 fn write(
     mut writer: Writer<BufWriter<File>>,
     queue: &Receiver<Item>,
@@ -190,4 +214,39 @@ fn write(
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_an_older_recording_is_written_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.ogg");
+        for before in [&b"text that somebody wrote"[..], b"Ogg", b"OggX and more"] {
+            std::fs::write(&path, before).expect("a file");
+            let error = Recorder::start(&path, 1.0).err().expect("refused");
+            assert!(error.to_string().contains("no Ogg file"), "{error}");
+            assert_eq!(std::fs::read(&path).expect("the file"), before);
+        }
+        std::fs::remove_file(&path).expect("removed");
+        let older = [MAGIC, &[0; 10_000]].concat();
+        let mut lengths = Vec::new();
+        for before in [None, Some(&older[..]), Some(b"")] {
+            if let Some(before) = before {
+                std::fs::write(&path, before).expect("a file");
+            }
+            let (recorder, recording) = Recorder::start(&path, 1.0).expect("a recording");
+            drop(recorder);
+            recording.done().await.expect("a whole file");
+            let file = std::fs::read(&path).expect("the file");
+            assert!(file.starts_with(MAGIC));
+            lengths.push(file.len());
+        }
+        assert!(
+            lengths.iter().all(|length| *length == lengths[0]),
+            "{lengths:?}"
+        );
+    }
 }

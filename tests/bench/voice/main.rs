@@ -5,9 +5,11 @@
 //! streams one thread encodes. `-- floor 60` is how late a bare thread wakes that has the pacer's priority and
 //! a deadline every 20 ms: no pacer is more punctual than that.
 //! `-- sockets idle 200 5` (or `pass`, `mix`) opens whole connections to an embedded server in another
-//! process, and prints their CPU time and memory. Linux only: the memory comes from /proc.
+//! process, and prints their CPU time and memory. With `beside` as a further word after `pass` or `mix`, two
+//! scripts compute for ever in the same process. Linux only: the memory comes from /proc.
 
 mod bare;
+mod beside;
 mod sockets;
 mod sound;
 
@@ -23,6 +25,7 @@ use argon_host::voice::pacer::{Lane, Outlet};
 use argon_host::voice::program::{EVENTS, Ends, FRAMES, Program};
 use argon_host::voice::source::feed::{self, Plan};
 use argon_host::voice::stats::Counters;
+use beside::Spinners;
 use bytes::Bytes;
 use rtrb::RingBuffer;
 use sockets::Work;
@@ -193,6 +196,10 @@ fn main() {
                 .is_ok()
         );
     }
+    let _spinners = arguments
+        .iter()
+        .any(|word| word == "beside")
+        .then(|| Spinners::start(2));
     let (begun, before) = (Instant::now(), cpu());
     std::thread::sleep(Duration::from_secs(seconds as u64));
     let (wall, used) = (begun.elapsed(), cpu() - before);

@@ -29,7 +29,7 @@ pub enum Work {
     Mix,
 }
 
-struct Nobody;
+pub struct Nobody;
 
 impl Observer for Nobody {
     fn succeeded(&self, _: &'static Route, _: &Bytes) {}

@@ -8,6 +8,7 @@ use super::options::{play, seconds};
 use super::{Answer, events, this};
 use crate::script::api::{Kit, function, only, text};
 use crate::script::errors::Fault;
+use crate::script::vm::meta;
 use crate::voice::receive::recorder::SECONDS;
 use crate::voice::{Connection, Format, Phase, Room};
 
@@ -23,7 +24,7 @@ pub(super) struct Handle {
 
 impl UserData for Handle {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
+        meta(methods, MetaMethod::Index, |lua, this, key: Value| {
             let Value::String(name) = &key else {
                 return Ok(Value::Nil);
             };
@@ -45,13 +46,13 @@ impl UserData for Handle {
                 _ => this.methods.raw_get(key),
             }
         });
-        methods.add_meta_method(MetaMethod::Eq, |_, this, other: Value| {
+        meta(methods, MetaMethod::Eq, |_, this, other: Value| {
             let other = other
                 .as_userdata()
                 .and_then(|other| other.borrow::<Self>().ok());
             Ok(other.is_some_and(|other| other.connection.id() == this.connection.id()))
         });
-        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+        meta(methods, MetaMethod::ToString, |_, this, (): ()| {
             Ok(format!(
                 "voice connection in {}",
                 this.connection.room().id()

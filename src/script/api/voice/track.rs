@@ -6,6 +6,7 @@ use super::options::{number, seconds, volume};
 use super::{Answer, Methods, events, this};
 use crate::script::api::Kit;
 use crate::script::errors::Fault;
+use crate::script::vm::meta;
 use crate::voice::packet::RATE;
 use crate::voice::receive::recorder::Recording;
 use crate::voice::{Connection, Error, TrackHandle, TrackState};
@@ -43,7 +44,7 @@ fn as_seconds(samples: u64) -> Value {
 
 impl UserData for Handle {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
+        meta(methods, MetaMethod::Index, |lua, this, key: Value| {
             let Value::String(name) = &key else {
                 return Ok(Value::Nil);
             };
@@ -56,13 +57,13 @@ impl UserData for Handle {
                 _ => this.methods.raw_get(key),
             }
         });
-        methods.add_meta_method(MetaMethod::Eq, |_, this, other: Value| {
+        meta(methods, MetaMethod::Eq, |_, this, other: Value| {
             let other = other
                 .as_userdata()
                 .and_then(|other| other.borrow::<Self>().ok());
             Ok(other.is_some_and(|other| other.track.id() == this.track.id()))
         });
-        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+        meta(methods, MetaMethod::ToString, |_, this, (): ()| {
             Ok(format!("track {}", this.track.name()))
         });
     }
@@ -70,11 +71,12 @@ impl UserData for Handle {
 
 impl UserData for Recorded {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |_, this, key: Value| {
-            match key.as_string().is_some_and(|name| *name == "seconds") {
-                true => Ok(as_seconds(this.recording.samples())),
-                false => this.methods.raw_get(key),
-            }
+        meta(methods, MetaMethod::Index, |_, this, key: Value| match key
+            .as_string()
+            .is_some_and(|name| *name == "seconds")
+        {
+            true => Ok(as_seconds(this.recording.samples())),
+            false => this.methods.raw_get(key),
         });
     }
 }

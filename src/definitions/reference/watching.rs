@@ -1,6 +1,6 @@
 //! The part of the reference about watching a host that runs: the admin server and its metrics.
 
-use super::reference::{quoted, row, table};
+use super::{quoted, row, table};
 use crate::admin::{ROUTES, metrics::METRICS};
 
 pub(super) fn admin(out: &mut String) {
