@@ -24,7 +24,8 @@ use crate::support::{Process, Sim, World, bot};
 const SCRIPTS: [&str; 2] = ["first", "second"];
 
 /// Counts, stores and answers. What is refused for certain (a full disk, a bare 500 of this server) is
-/// asked once more; a refusal that leaves open what happened is given up and said.
+/// asked once more; a refusal that leaves open what happened is given up and said. Most handlers take their
+/// time between two steps, so that whatever happens meets some in the middle.
 const SCRIPT: &str = r#"
 local function insist(what, f)
     while true do
@@ -49,11 +50,15 @@ end }
 argon.onControl(`press-{script.name}`, function(interaction) answer(interaction, "pressed") end)
 argon.on("messageCreate", function(event)
     local text = event.message.text
+    local number = tonumber(string.match(text, "%d+")) or 0
+    local function pause() task.wait(number % 4 * 0.3) end
     insist(`count {text}`, function()
         argon.kv.update("count", function(count) return (count or 0) + 1 end)
     end)
+    pause()
     insist(`store {text}`, function() argon.kv.set("seen/" .. text, true) end)
     print(`stored <{text}>`)
+    pause()
     insist(`answer {text}`, function()
         event:reply({ text = `{script.name} {text}`, controls = { { controls = {
             { type = "button", variant = "callback", id = `press-{script.name}`, label = "Press" },
