@@ -1,5 +1,6 @@
 //! One bot from start to end.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,8 +47,6 @@ pub(super) enum Error {
          or reset it in the platform's developer settings"
     )]
     TokenRefused,
-    #[error("{0}")]
-    StreamRefused(stream::Refusal),
     #[error("the event stream ended by itself")]
     StreamEnded,
     #[error(
@@ -107,6 +106,8 @@ struct Bot {
     voice: voice::Host,
     state: watch::Receiver<stream::State>,
     intents: watch::Sender<u64>,
+    /// Intents that the platform refused.
+    left_out: watch::Receiver<u64>,
     registrations: watch::Receiver<Registrations>,
     /// Whether the commands known at start are in place.
     synced: bool,
@@ -194,12 +195,19 @@ async fn start(
         hub.clone(),
     )?;
     let state = stream.state();
+    let left_out = stream.left_out();
     hub.set_stream(stream);
-    let synced = commands.is_ok();
-    if let Ok(ids) = commands {
-        hub.set_commands(ids);
+    let synced = commands.as_ref().is_ok_and(|done| done.is_complete);
+    if let Ok(done) = commands {
+        hub.set_commands(done.ids);
     }
-    let announce = announce_live(begun, *intents.borrow(), state.clone(), hub.clone());
+    let announce = announce_live(
+        begun,
+        *intents.borrow(),
+        left_out.clone(),
+        state.clone(),
+        hub.clone(),
+    );
     tokio::spawn(announce.in_current_span());
     Ok(Bot {
         username: profile.username,
@@ -210,6 +218,7 @@ async fn start(
         voice,
         state,
         intents,
+        left_out,
         registrations,
         synced,
     })
@@ -237,7 +246,9 @@ impl Bot {
             () = self.hub.unauthorized() => Err(Error::TokenRefused),
             error = self.stream_over() => Err(error),
             () = self.inbox.ended() => Err(Error::JournalEnded),
-            never = self.follow_registrations(config) => match never {},
+            never = self.follow_intents(config) => match never {},
+            never = self.follow_refusals(config) => match never {},
+            never = self.follow_commands() => match never {},
             never = self.follow_reloads(shutdown) => match never {},
             never = self.follow_versions(config) => match never {},
         }
@@ -248,10 +259,7 @@ impl Bot {
         let mut swaps = self.scripts.swaps();
         let mut seen = self.scripts.reports();
         loop {
-            if swaps.changed().await.is_err() {
-                // The scripts have ended.
-                std::future::pending::<()>().await;
-            }
+            changed(&mut swaps).await;
             let now = self.scripts.reports();
             let is_new = |report: &&script::Report| {
                 !seen
@@ -268,10 +276,7 @@ impl Bot {
     async fn follow_reloads(&self, shutdown: &Shutdown) -> Infallible {
         let mut reloads = shutdown.reloads();
         loop {
-            if reloads.changed().await.is_err() {
-                // Nobody can ask.
-                std::future::pending::<()>().await;
-            }
+            changed(&mut reloads).await;
             if let Err(error) = self.scripts.reload(None).await {
                 tracing::warn!("{error}");
             }
@@ -281,42 +286,75 @@ impl Bot {
     /// Completes when the stream is over for good.
     async fn stream_over(&self) -> Error {
         let mut state = self.state.clone();
-        let over = |state: &stream::State| {
-            matches!(state, stream::State::Refused(_) | stream::State::Stopped)
-        };
+        let refused = stream::State::Refused(stream::Refusal::Token);
+        let over = |state: &stream::State| *state == refused || *state == stream::State::Stopped;
         match state.wait_for(over).await.as_deref() {
-            Ok(stream::State::Refused(refusal)) => Error::StreamRefused(refusal.clone()),
+            Ok(stream::State::Refused(_)) => Error::TokenRefused,
             _ => Error::StreamEnded,
         }
     }
 
-    /// What scripts register after their start: intents and commands.
-    async fn follow_registrations(&self, config: &Config) -> Infallible {
+    /// Tells the stream which intents the scripts need. Waits for nothing else: a handler gets its events
+    /// however long the platform takes with the commands.
+    async fn follow_intents(&self, config: &Config) -> Infallible {
+        let mut registrations = self.registrations.clone();
+        loop {
+            let mask = mask(config, &registrations.borrow_and_update());
+            self.intents
+                .send_if_modified(|current| std::mem::replace(current, mask) != mask);
+            changed(&mut registrations).await;
+        }
+    }
+
+    /// Says whose events do not come because the platform refused their intents.
+    async fn follow_refusals(&self, config: &Config) -> Infallible {
+        let mut left_out = self.left_out.clone();
+        let mut registrations = self.registrations.clone();
+        let mut said = BTreeSet::new();
+        loop {
+            let refused = *left_out.borrow_and_update();
+            let lines = what_is_refused(config, &registrations.borrow_and_update(), refused);
+            for line in lines.difference(&said) {
+                tracing::error!("{line}");
+            }
+            said = lines;
+            tokio::select! {
+                () = changed(&mut left_out) => {}
+                () = changed(&mut registrations) => {}
+            }
+        }
+    }
+
+    /// Keeps the platform's commands in line with what the scripts register.
+    async fn follow_commands(&self) -> Infallible {
         let mut registrations = self.registrations.clone();
         let mut synced = self.synced;
         let mut pause = UNREACHABLE_PAUSE.0;
         loop {
-            if synced && registrations.changed().await.is_err() {
-                // The scripts have ended; nothing will be registered any more.
-                std::future::pending::<()>().await;
+            if synced {
+                changed(&mut registrations).await;
             }
             let now = registrations.borrow_and_update().clone();
-            let mask = mask(config, &now);
-            self.intents
-                .send_if_modified(|current| std::mem::replace(current, mask) != mask);
-            match sync_commands(&self.client, &self.scripts, &now).await {
-                Ok(ids) => {
-                    self.hub.set_commands(ids);
-                    synced = true;
-                    pause = UNREACHABLE_PAUSE.0;
+            synced = match sync_commands(&self.client, &self.scripts, &now).await {
+                Ok(done) => {
+                    self.hub.set_commands(done.ids);
+                    done.is_complete
                 }
                 Err(error) => {
-                    synced = false;
-                    tracing::warn!("{error}; trying again in {} s", pause.as_secs());
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(UNREACHABLE_PAUSE.1);
+                    tracing::warn!("{error}");
+                    false
                 }
+            };
+            if synced {
+                pause = UNREACHABLE_PAUSE.0;
+                continue;
             }
+            tracing::warn!("trying again with the commands in {} s", pause.as_secs());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = changed(&mut registrations) => {}
+            }
+            pause = (pause * 2).min(UNREACHABLE_PAUSE.1);
         }
     }
 
@@ -415,15 +453,58 @@ fn mask(config: &Config, registrations: &Registrations) -> u64 {
     }
 }
 
+/// Completes when the value has changed, and never when it cannot change any more: what it is about has ended.
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Who gets no events because the platform refused these intents, and the way out: a line for each.
+fn what_is_refused(config: &Config, registrations: &Registrations, mask: u64) -> BTreeSet<String> {
+    match config.events.intents {
+        Intents::Only(_) if mask == 0 => BTreeSet::new(),
+        Intents::Only(_) => BTreeSet::from([format!(
+            "the platform refused {} of `intents` in [events] (missing_intents): only a verified bot may \
+             ask for them; have it verified and start the host again, or take them out",
+            names_of(mask)
+        )]),
+        Intents::Auto => (registrations.in_need_of(mask).iter())
+            .map(|(script, event)| {
+                format!(
+                    "{script} gets no {event}: the platform refused the intent (missing_intents), which \
+                     only a verified bot may ask for; have it verified and start the host again, or \
+                     remove the handler"
+                )
+            })
+            .collect(),
+    }
+}
+
+/// The names of intents.
+fn names_of(mask: u64) -> String {
+    let named = INTENTS.iter().filter(|intent| mask & intent.mask() != 0);
+    let names: Vec<_> = named.map(|intent| intent.name).collect();
+    names.join(", ")
+}
+
+/// How far the platform's commands are in line.
+struct InPlace {
+    /// The ids of the bot's commands; none when one of them is not known.
+    ids: Option<Vec<String>>,
+    /// Whether another attempt would change nothing.
+    is_complete: bool,
+}
+
 /// Brings the platform's commands in line with the scripts', and tells the scripts their ids.
 async fn sync_commands(
     client: &Client,
     scripts: &script::Host,
     registrations: &Registrations,
-) -> Result<Vec<String>, SyncError> {
+) -> Result<InPlace, SyncError> {
     let synced = commands::sync(client, &registrations.commands).await?;
-    for refused in &synced.refused {
-        tracing::error!("{refused}");
+    for failed in &synced.failed {
+        tracing::error!("{failed}");
     }
     scripts.commands_are(&synced.commands);
     let mut names: Vec<_> = synced
@@ -443,11 +524,12 @@ async fn sync_commands(
             synced.changes
         );
     }
-    Ok(synced
-        .commands
-        .into_iter()
-        .map(|command| command.id)
-        .collect())
+    let is_complete = !synced.is_worth_another();
+    let ids = synced.commands.into_iter().map(|command| command.id);
+    Ok(InPlace {
+        ids: (!synced.is_unsure).then(|| ids.collect()),
+        is_complete,
+    })
 }
 
 /// Says what `check` has against the scripts that run, as warnings. It has a thread of its own, which runs
@@ -509,26 +591,22 @@ fn announce_scripts(scripts: &script::Host) {
 async fn announce_live(
     begun: Instant,
     mask: u64,
+    left_out: watch::Receiver<u64>,
     mut state: watch::Receiver<stream::State>,
     hub: Arc<Hub>,
 ) {
     let live = |state: &stream::State| matches!(state, stream::State::Live { .. });
     if state.wait_for(live).await.is_ok() {
+        let mask = mask & !*left_out.borrow();
         if INTENTS
             .iter()
             .any(|intent| intent.privileged && mask & intent.mask() != 0)
         {
             hub.bot_is_verified();
         }
-        let names: Vec<_> = INTENTS
-            .iter()
-            .filter(|intent| mask & intent.mask() != 0)
-            .map(|intent| intent.name)
-            .collect();
-        let names = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
+        let names = match mask {
+            0 => "none".to_owned(),
+            _ => names_of(mask),
         };
         tracing::info!(
             "live after {} ms; intents: {names}",

@@ -62,8 +62,8 @@ impl Hub {
         self.stream().as_ref().map(stream::Handle::stats)
     }
 
-    /// The bot's commands: uses of others are another bot's.
-    pub(super) fn set_commands(&self, ids: impl IntoIterator<Item = String>) {
+    /// The bot's commands: uses of others are another bot's. None when they are not known.
+    pub(super) fn set_commands(&self, ids: Option<Vec<String>>) {
         if let Some(stream) = &*self.stream() {
             stream.set_commands(ids);
         }

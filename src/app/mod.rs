@@ -63,7 +63,7 @@ pub enum Error {
 /// Runs the bot of each config until `shutdown`, or until every bot has failed.
 ///
 /// # Errors
-/// An embedded server could not start, or a bot failed; the others went on until the end.
+/// A server could not start, and no bot was started; or a bot failed, and the others went on until the end.
 pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> {
     let mut servers = Servers::for_bots(&configs);
     let admins = Admins::start(&configs).await?;
@@ -71,8 +71,12 @@ pub async fn run(configs: Vec<Config>, shutdown: Shutdown) -> Result<(), Error> 
     // One clock for the voice of every bot.
     let engine = voice::Engine::default();
     let all = configs.len();
-    for config in configs {
-        let connection = servers.connect(&config).await?;
+    // All of them before the first bot runs: one that cannot start must not end the others in their work.
+    let mut connections = Vec::with_capacity(all);
+    for config in &configs {
+        connections.push(servers.connect(config).await?);
+    }
+    for (config, connection) in configs.into_iter().zip(connections) {
         let span = tracing::error_span!("bot", bot = %config.bot.name);
         let shutdown = shutdown.clone();
         let roll = admins.roll(&config);

@@ -164,7 +164,7 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) -> Vec<File> {
         // Commands of a script that is switched off are nobody's; a module's are every script's.
         let settings = found
             .iter()
-            .find(|script| script.path == path || script.rivals.contains(&path))
+            .find(|script| script.entry == path || script.rivals.contains(&path))
             .map(|script| config.script(&script.name));
         let enabled = settings.as_ref().is_none_or(|settings| settings.enabled);
         match std::fs::read(&path) {
@@ -201,7 +201,7 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) -> Vec<File> {
                 "is a link to {}, outside the scripts folder",
                 outside.display()
             );
-            let problem = Problem::of_file(Severity::Error, &script.path, message);
+            let problem = Problem::of_file(Severity::Error, &script.entry, message);
             problems.push(problem.help(
                 "copy the file here, or set \"dir\" in [scripts] to the folder that it is in",
             ));
@@ -209,7 +209,7 @@ fn scripts(config: &Config, problems: &mut Vec<Problem>) -> Vec<File> {
         for rival in &script.rivals {
             let name = &script.name;
             let message = format!("{} is a script \"{name}\", too", rival.display());
-            let problem = Problem::of_file(Severity::Error, &script.path, message);
+            let problem = Problem::of_file(Severity::Error, &script.entry, message);
             problems.push(problem.help("rename or remove one of them"));
         }
     }

@@ -79,7 +79,7 @@ pub fn refused(config: &Config, found: &[Found], files: &BTreeMap<PathBuf, Uses>
 /// A script's file and all modules that it requires, directly or through others.
 fn reached(script: &Path, files: &BTreeMap<PathBuf, Uses>) -> BTreeSet<PathBuf> {
     let mut reached = BTreeSet::new();
-    let mut next = vec![script.canonicalize().unwrap_or_else(|_| script.to_owned())];
+    let mut next = vec![script.to_owned()];
     while let Some(file) = next.pop() {
         if let Some(uses) = files.get(&file)
             && !reached.contains(&file)

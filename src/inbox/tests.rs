@@ -121,6 +121,27 @@ fn close(inbox: Arc<Inbox>) {
 }
 
 #[test]
+fn a_timer_that_is_over_leaves_nothing_behind() {
+    let home = Home::new();
+    let (inbox, _) = home.open();
+    let timers = inbox.timers("bot");
+    let now = batch::milliseconds(std::time::SystemTime::now());
+    for timer in ["over", "goes on"] {
+        timers.begin(timer, now);
+        assert_eq!(timers.given(timer), Some(now));
+    }
+    timers.forget("over");
+    timers.forget("never was");
+    assert_eq!(timers.given("over"), None);
+    drop(timers);
+    close(inbox);
+    let (inbox, _) = home.open();
+    let timers = inbox.timers("bot");
+    assert_eq!(timers.given("over"), None);
+    assert_eq!(timers.given("goes on"), Some(now));
+}
+
+#[test]
 fn every_subscriber_gets_every_event_once_and_in_order() {
     let inbox = Inbox::new();
     let slow = subscribe(&inbox, "slow");

@@ -30,6 +30,11 @@ impl Timers {
         self.core.set_timer(self.script, timer, from);
     }
 
+    /// The timer is over: one that is called so later is a new one.
+    pub fn forget(&self, timer: &str) {
+        self.core.forget_timer(self.script, timer);
+    }
+
     /// A run is due: the event is kept and given to the script, unless a run of that time or a later one
     /// was given before. Answers whether it was.
     pub fn give(&self, timer: &str, due: u64, event: Event) -> bool {

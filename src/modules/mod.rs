@@ -26,7 +26,10 @@ const EXTENSIONS: [&str; 2] = ["luau", "lua"];
 pub struct Found {
     /// File or folder name without extension.
     pub name: String,
-    /// Its file, or the folder's init file.
+    /// Its file in the folder, or the folder's init file, as it is called there.
+    pub entry: PathBuf,
+    /// The same file without the links that lead to it, canonical: what is read, and what a `require` in it
+    /// starts from.
     pub path: PathBuf,
     /// Other files with the same script name; a script must be the only one of its name.
     pub rivals: Vec<PathBuf>,
@@ -63,11 +66,13 @@ pub fn discover(dir: &Path) -> io::Result<Vec<Found>> {
         .into_iter()
         .filter_map(|(name, mut paths)| {
             paths.sort();
-            let path = paths.pop()?;
+            let entry = paths.pop()?;
             Some(Found {
                 name,
-                outside: outside(&root, &path),
-                path,
+                outside: outside(&root, &entry),
+                // A link that leads nowhere is told when the file is read.
+                path: entry.canonicalize().unwrap_or_else(|_| entry.clone()),
+                entry,
                 rivals: paths,
             })
         })
@@ -99,7 +104,7 @@ pub fn files(dir: &Path) -> io::Result<Files> {
     let root = dir.canonicalize()?;
     let (mut files, mut unread) = (Vec::new(), Vec::new());
     for script in discover(dir)? {
-        files.push(script.path);
+        files.push(script.entry);
         files.extend(script.rivals);
     }
     let mut folders = vec![dir.to_owned()];
@@ -286,5 +291,8 @@ mod tests {
             .map(|file| chunk_name(&root, file))
             .collect();
         assert_eq!(files, ["a.luau", "inside/init.luau", "lib/part/init.luau"]);
+        let inside = &found[3];
+        assert_eq!(inside.entry, root.join("inside/init.luau"));
+        assert_eq!(inside.path, root.join("lib/part/init.luau"));
     }
 }

@@ -109,7 +109,7 @@ impl Keeper {
             script.tried.as_ref().map(|tried| Wanted {
                 name: name.to_owned(),
                 path: tried.path.clone(),
-                refused: None,
+                refused: tried.refused.clone(),
                 files: None,
             })
         };

@@ -241,14 +241,31 @@ pub struct Synced {
     pub commands: Vec<Registered>,
     /// Calls made beside List.
     pub changes: usize,
-    /// Commands that were refused; the others are in place.
-    pub refused: Vec<SyncError>,
+    /// What could not be brought in line; everything else is in place.
+    pub failed: Vec<SyncError>,
+    /// A command may be registered under an id that is not known: the answer did not come.
+    pub is_unsure: bool,
+}
+
+impl Synced {
+    /// Whether another attempt may do what this one could not.
+    pub fn is_worth_another(&self) -> bool {
+        self.failed.iter().any(SyncError::may_pass)
+    }
+}
+
+impl SyncError {
+    /// Whether it may be mended by waiting. A bare 500 is how the platform refuses what is wrong with a
+    /// command, so that it is final.
+    fn may_pass(&self) -> bool {
+        self.source.may_pass_by_waiting() && self.source.status != 500
+    }
 }
 
 /// Brings the platform's commands in line with `wanted`.
 ///
 /// # Errors
-/// When the commands cannot be listed. A command that is refused is in [`Synced::refused`].
+/// When the commands cannot be listed. A command for which a call failed is in [`Synced::failed`].
 pub async fn sync(client: &rest::Client, wanted: &[CommandSpec]) -> Result<Synced, SyncError> {
     let list = request(client, "List", Map::new())
         .await
@@ -262,38 +279,36 @@ pub async fn sync(client: &rest::Client, wanted: &[CommandSpec]) -> Result<Synce
     };
     let mut synced = Synced::default();
     for step in plan(wanted, &existing) {
-        let (index, what, outcome) = match step {
-            Step::Keep { id, wanted } => (Some(wanted), String::new(), Ok(id)),
+        // What is wanted and the id that it has, what it is otherwise, and what came of the call.
+        let (place, what, outcome) = match step {
+            Step::Keep { id, wanted } => (Some((wanted, Some(id))), String::new(), Ok(())),
             Step::Delete { id } => {
                 synced.changes += 1;
                 let params = Map::from_iter([("commandId".to_owned(), Value::String(id.clone()))]);
                 let done = request(client, "Delete", params).await;
-                (None, format!("the old command {id}"), done.map(|_| id))
+                (None, format!("the old command {id}"), done.map(drop))
             }
             Step::Update { id, params, wanted } => {
                 synced.changes += 1;
                 let done = request(client, "Update", params).await;
-                (Some(wanted), String::new(), done.map(|_| id))
+                // Also the command as it was before is the bot's.
+                (Some((wanted, Some(id))), String::new(), done.map(drop))
             }
             Step::Register { params, wanted } => {
                 synced.changes += 1;
                 let done = request(client, "Register", params).await;
-                let id = done.map(|answer| text(&answer, "commandId").unwrap_or_default());
-                (Some(wanted), String::new(), id)
+                let id = done.as_ref().ok().map(|answer| text(answer, "commandId"));
+                synced.is_unsure |= done.as_ref().is_err_and(rest::Error::may_have_taken_effect);
+                (
+                    Some((wanted, id.map(Option::unwrap_or_default))),
+                    String::new(),
+                    done.map(drop),
+                )
             }
         };
-        let want = index.map(|index| &wanted[index]);
-        match (outcome, want) {
-            (Ok(id), Some(want)) => synced.commands.push(Registered {
-                id,
-                key: CommandKey {
-                    name: want.name.clone(),
-                    space_id: want.space_id.clone(),
-                    script: want.script.clone(),
-                },
-            }),
-            (Ok(_), None) => {}
-            (Err(source), want) => synced.refused.push(SyncError {
+        let want = place.as_ref().map(|(index, _)| &wanted[*index]);
+        if let Err(source) = outcome {
+            synced.failed.push(SyncError {
                 what: want.map_or(what, |want| {
                     format!(
                         "/{} ({}) of script {}",
@@ -303,7 +318,17 @@ pub async fn sync(client: &rest::Client, wanted: &[CommandSpec]) -> Result<Synce
                     )
                 }),
                 source,
-            }),
+            });
+        }
+        if let (Some(want), Some((_, Some(id)))) = (want, place) {
+            synced.commands.push(Registered {
+                id,
+                key: CommandKey {
+                    name: want.name.clone(),
+                    space_id: want.space_id.clone(),
+                    script: want.script.clone(),
+                },
+            });
         }
     }
     Ok(synced)

@@ -228,10 +228,20 @@ pub(super) struct Handlers {
     by_type: HashMap<String, Vec<Rc<Handler>>>,
     any: Vec<Rc<Handler>>,
     lists: HashMap<String, Rc<[Rc<Handler>]>>,
-    /// Handlers that were ever added, by what they are for.
-    names: HashMap<String, u32>,
+    /// The handlers there are, by what they are for.
+    names: HashMap<String, Namesakes>,
     serial: u64,
     count: usize,
+}
+
+/// Handlers that are for the same. Their numbers begin anew when none of them is left, so that a script that
+/// adds and removes handlers for ever takes no more memory for it: a position is one of an event, and those
+/// whose handlers an event meets are there together, so none of them has the number of another.
+#[derive(Default)]
+struct Namesakes {
+    there: usize,
+    /// The number of the next.
+    next: u64,
 }
 
 impl Handlers {
@@ -258,8 +268,8 @@ impl Handlers {
         self.serial
     }
 
-    /// The name of a new handler: what it is for, and how many of these there were before. Those that
-    /// wait for an event run on behalf of whoever waits, and have none.
+    /// The name of a new handler: what it is for, and how many of these were added before it since there was
+    /// none. Those that wait for an event run on behalf of whoever waits, and have none.
     fn name(&mut self, event: &str, kind: &Kind) -> Rc<str> {
         let name = match kind {
             Kind::Wait { .. } => return "".into(),
@@ -271,9 +281,24 @@ impl Handlers {
             },
             Kind::Identified { pattern, .. } => format!("{event}:{pattern}"),
         };
-        let count = self.names.entry(name.clone()).or_default();
-        *count += 1;
-        format!("{name}#{}", *count - 1).into()
+        let namesakes = self.names.entry(name.clone()).or_default();
+        let number = namesakes.next;
+        namesakes.there += 1;
+        namesakes.next += 1;
+        format!("{name}#{number}").into()
+    }
+
+    /// A handler of that name is gone.
+    fn release(&mut self, name: &str) {
+        let Some((name, _)) = name.rsplit_once('#') else {
+            return;
+        };
+        if let Some(namesakes) = self.names.get_mut(name) {
+            namesakes.there -= 1;
+            if namesakes.there == 0 {
+                self.names.remove(name);
+            }
+        }
     }
 
     /// How many there are.
@@ -296,23 +321,24 @@ impl Handlers {
 
     /// Removes a handler; it does not even see the event that is being handed out.
     pub(super) fn remove(&mut self, serial: u64) {
-        let drop_from = |list: &mut Vec<Rc<Handler>>| {
+        let take_from = |list: &mut Vec<Rc<Handler>>| {
             let at = list.iter().position(|handler| handler.serial == serial)?;
-            list[at].off.set(true);
-            list.remove(at);
-            Some(())
+            Some(list.remove(at))
         };
-        if drop_from(&mut self.any).is_some() {
-            self.count -= 1;
+        let taken = if let Some(handler) = take_from(&mut self.any) {
             self.lists.clear();
-            return;
-        }
-        for (event, list) in &mut self.by_type {
-            if drop_from(list).is_some() {
-                self.count -= 1;
+            Some(handler)
+        } else {
+            self.by_type.iter_mut().find_map(|(event, list)| {
+                let handler = take_from(list)?;
                 self.lists.remove(event);
-                return;
-            }
+                Some(handler)
+            })
+        };
+        if let Some(handler) = taken {
+            handler.off.set(true);
+            self.count -= 1;
+            self.release(&handler.name);
         }
     }
 
@@ -590,5 +616,42 @@ mod tests {
         assert_eq!(handlers.count(), 2);
         assert_eq!(serials(&mut handlers, "ready"), [first, last]);
         assert!(serials(&mut handlers, "other").is_empty());
+    }
+
+    #[test]
+    fn names_of_handlers_differ_while_they_are_there_and_leave_nothing_behind() {
+        let lua = Lua::new();
+        let function = lua.create_function(|_, ()| Ok(())).unwrap();
+        let on = || Kind::Event {
+            function: function.clone(),
+            own: false,
+            once: false,
+        };
+        let control = |id: String| Kind::Identified {
+            function: function.clone(),
+            field: "controlId",
+            pattern: Pattern::Exact(id),
+        };
+        let mut handlers = Handlers::default();
+        let first = handlers.add("ready", on());
+        handlers.add("ready", on());
+        handlers.remove(first);
+        let third = handlers.add("ready", on());
+        let names = |handlers: &mut Handlers| -> Vec<String> {
+            let list = handlers.of("ready").unwrap();
+            list.iter().map(|one| one.name.to_string()).collect()
+        };
+        assert_eq!(names(&mut handlers), ["on:ready#1", "on:ready#2"]);
+        handlers.remove(third - 1);
+        handlers.remove(third);
+        handlers.add("ready", on());
+        assert_eq!(names(&mut handlers), ["on:ready#0"]);
+        for id in 0..10_000 {
+            let serial = handlers.add("controlInteraction", control(format!("poll:{id}")));
+            handlers.remove(serial);
+            handlers.remove(serial);
+        }
+        assert_eq!(handlers.names.len(), 1);
+        assert_eq!(handlers.count(), 1);
     }
 }

@@ -546,11 +546,8 @@ mod tests {
     #[test]
     fn a_call_that_fails_in_a_module_of_std_is_told_where_the_script_called_it() {
         let trouble = runtime(
-            "IMessages/Send: invalid_params: no.
-stack traceback:
-	[argon]:52: in ?
-             	@std/message.luau:335: in function 'send'
-	ping.luau:3: in ?",
+            "IMessages/Send: invalid_params: no.\nstack traceback:\n\t[argon]:52: in ?\n\t\
+             @std/message.luau:335: in function 'send'\n\tping.luau:3: in ?",
         );
         assert_eq!(trouble.place.map(|place| place.line), Some(3));
         assert_eq!(

@@ -111,7 +111,7 @@ impl Keys {
 /// The state of one script.
 pub(super) struct Guest {
     pub(super) name: String,
-    version: u64,
+    pub(super) version: u64,
     pub(super) tally: Arc<Tally>,
     /// `script.state`.
     pub(super) state: Table,

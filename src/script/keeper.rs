@@ -19,7 +19,7 @@ use super::host::Settings;
 use super::reload::watch::Eye;
 use super::scripts::Script;
 use super::transaction::{Begin, Candidate, Stage, Wanted};
-use crate::modules::{Found, chunk_name, discover};
+use crate::modules::{Found, chunk_name, discover, stem};
 
 /// How often the keeper looks around without a reason.
 const ROUND: Duration = Duration::from_millis(500);
@@ -331,7 +331,8 @@ impl Keeper {
                         && !half_written(&mut self.distrusted, &mut files, now, &mut distrusted)
                 }
             };
-            let being_written = unsettled.is_some_and(|files| files.contains(&one.path));
+            let being_written = unsettled
+                .is_some_and(|files| files.contains(&one.path) || files.contains(&one.entry));
             if wanted && !being_written {
                 plan.wanted.push(Wanted {
                     name: one.name.clone(),
@@ -346,7 +347,7 @@ impl Keeper {
                 let tried = script.tried.as_ref();
                 (name.as_str(), tried.map(|tried| tried.path.as_path()))
             });
-            plan.gone = gone(known, &found, unsettled);
+            plan.gone = gone(&self.root, known, &found, unsettled);
         }
         for wanted in &plan.wanted {
             if !scripts.all.contains_key(&wanted.name) {
@@ -451,17 +452,22 @@ fn half_written(
     any
 }
 
-/// The scripts, by name and file, of which the folder has nothing any more. A file that is on its way is
-/// not gone: git and vim take it away before they write it anew.
+/// The scripts, by name and file, of which the folder has nothing any more. A file that is on its way, or
+/// a link to it, is not gone: git and vim take it away before they write it anew.
 fn gone<'s>(
+    root: &Path,
     known: impl Iterator<Item = (&'s str, Option<&'s Path>)>,
     found: &[Found],
     unsettled: Option<&BTreeSet<PathBuf>>,
 ) -> Vec<String> {
     known
         .filter(|(name, _)| !found.iter().any(|one| one.name == *name))
-        .filter(|(_, path)| {
-            !path.is_some_and(|path| unsettled.is_some_and(|files| files.contains(path)))
+        .filter(|(name, path)| {
+            let is_it = |file: &PathBuf| {
+                let called = file.file_name().and_then(|called| stem(called.to_str()?));
+                *path == Some(file) || (called == Some(name) && file.parent() == Some(root))
+            };
+            !unsettled.is_some_and(|files| files.iter().any(is_it))
         })
         .map(|(name, _)| name.to_owned())
         .collect()
@@ -469,7 +475,7 @@ fn gone<'s>(
 
 /// Why a script is not even tried.
 fn refusal(root: &Path, script: &Found) -> Option<Trouble> {
-    let file = chunk_name(root, &script.path);
+    let file = chunk_name(root, &script.entry);
     let message = if let Some(outside) = &script.outside {
         format!(
             "{file} is a link to {}, outside the scripts folder: copy it here, or set \"dir\" in [scripts] \
@@ -535,10 +541,23 @@ mod tests {
     #[test]
     fn a_file_that_is_taken_away_to_be_written_anew_is_not_gone() {
         let (a, b) = (Path::new("/s/a.luau"), Path::new("/s/b.luau"));
-        let known = [("a", Some(a)), ("b", Some(b)), ("never_tried", None)];
-        let gone = |unsettled: Option<&BTreeSet<PathBuf>>| gone(known.into_iter(), &[], unsettled);
-        let unsettled = BTreeSet::from([a.to_owned()]);
+        let (root, real) = (Path::new("/s"), Path::new("/s/lib/real.luau"));
+        let known = [
+            ("a", Some(a)),
+            ("b", Some(b)),
+            ("link", Some(real)),
+            ("never_tried", None),
+        ];
+        let gone =
+            |unsettled: Option<&BTreeSet<PathBuf>>| gone(root, known.into_iter(), &[], unsettled);
+        let unsettled = BTreeSet::from([a.to_owned(), root.join("link.luau")]);
         assert_eq!(gone(Some(&unsettled)), ["b", "never_tried"]);
-        assert_eq!(gone(None), ["a", "b", "never_tried"], "somebody asks now");
+        let unsettled = BTreeSet::from([real.to_owned(), root.join("lib/b.luau")]);
+        assert_eq!(gone(Some(&unsettled)), ["a", "b", "never_tried"]);
+        assert_eq!(
+            gone(None),
+            ["a", "b", "link", "never_tried"],
+            "somebody asks now"
+        );
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! What a handler asks the host (a call, the key-value store, an event it waits for) has a position that
 //! is the same when the handler runs again: `on:messageCreate#0/1.2:3` is
-//! * the handler: what it was registered for, and which of those it was in the order of registration
-//!   (commands go by their name alone);
+//! * the handler: what it was registered for, and which of those it was in the order of registration,
+//!   counted since there was none of them;
 //! * after `/`, the coroutine: the second child of the handler, of that the third child. A child is what
 //!   `task.spawn`, `task.defer` and `task.delay` begin, in the order in which they are called, and a
 //!   coroutine of the script's own, in the order in which they first ask something;

@@ -29,8 +29,8 @@ pub(super) struct Own {
 /// What all scripts together have registered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Registrations {
-    /// Event types that have a handler; `*` stands for every type.
-    pub events: BTreeSet<String>,
+    /// Event types that have a handler, each with the scripts that have one; `*` stands for every type.
+    pub events: BTreeMap<String, BTreeSet<String>>,
     /// Slash commands, one for each name and scope.
     pub commands: Vec<CommandSpec>,
     /// Commands that two scripts claim; the first one (by script name) has it.
@@ -38,12 +38,22 @@ pub struct Registrations {
 }
 
 impl Registrations {
+    /// The handlers that get nothing without these intents (a mask): script and event type.
+    pub fn in_need_of(&self, intents: u64) -> BTreeSet<(String, String)> {
+        let intent_of = |event: &str| contract::intent(contract::event(event)?.intent?);
+        let needs = |event: &&String| intent_of(event).is_some_and(|i| i.mask() & intents != 0);
+        let events = self.events.iter().filter(|(event, _)| needs(event));
+        events
+            .flat_map(|(event, scripts)| scripts.iter().map(|s| (s.clone(), event.clone())))
+            .collect()
+    }
+
     /// The intents that these handlers need, as the stream's mask. `*` needs every intent that is not
     /// privileged; privileged ones come with the type that needs them.
     pub fn intents(&self) -> u64 {
         let mask = |name: &str| contract::intent(name).map_or(0, contract::Intent::mask);
         let mut intents = 0;
-        for event in &self.events {
+        for event in self.events.keys() {
             if event == "*" {
                 intents |= contract::INTENTS
                     .iter()
@@ -111,10 +121,10 @@ struct Book {
 
 impl Book {
     fn union(&self) -> Registrations {
-        let active = self
-            .active
-            .iter()
-            .filter_map(|(script, version)| self.versions.get(&(script.clone(), *version)));
+        let active = self.active.iter().filter_map(|(script, version)| {
+            let own = self.versions.get(&(script.clone(), *version))?;
+            Some((&**script, own))
+        });
         union(active)
     }
 }
@@ -178,6 +188,12 @@ impl Shared {
         self.book().versions.insert(key, Own::default());
     }
 
+    /// Whether no later version of the script loads or runs.
+    pub(super) fn is_newest(&self, script: &str, version: u64) -> bool {
+        let later = (script.to_owned(), version + 1)..=(script.to_owned(), u64::MAX);
+        self.book().versions.range(later).next().is_none()
+    }
+
     /// The registrations of a script's version have changed. They count once the version is active;
     /// those of a version that was withdrawn do not.
     pub(super) fn publish(&self, script: &str, version: u64, own: Own) {
@@ -234,10 +250,13 @@ impl Shared {
     }
 }
 
-fn union<'a>(scripts: impl Iterator<Item = &'a Own>) -> Registrations {
+fn union<'a>(scripts: impl Iterator<Item = (&'a str, &'a Own)>) -> Registrations {
     let mut all = Registrations::default();
-    for own in scripts {
-        all.events.extend(own.events.iter().cloned());
+    for (script, own) in scripts {
+        for event in &own.events {
+            let scripts = all.events.entry(event.clone()).or_default();
+            scripts.insert(script.to_owned());
+        }
         for command in &own.commands {
             let known = all
                 .commands
@@ -296,12 +315,14 @@ mod tests {
         seen.borrow_and_update();
         shared.publish("a", 2, own(&["messageEdit"], &[]));
         assert!(!seen.has_changed().unwrap(), "nobody knows of it");
+        assert!(shared.is_newest("a", 1));
         shared.enlist("a", 2);
+        assert!(!shared.is_newest("a", 1) && shared.is_newest("a", 2) && shared.is_newest("b", 1));
         shared.publish("a", 2, own(&["reactionAdd"], &[("a", "dice")]));
         assert!(!seen.has_changed().unwrap(), "not its turn yet");
         shared.activate([("a", Some(2)), ("b", None)]);
         let now = seen.borrow_and_update().clone();
-        assert_eq!(now.events, BTreeSet::from(["reactionAdd".to_owned()]));
+        assert_eq!(now.events.keys().collect::<Vec<_>>(), ["reactionAdd"]);
         assert_eq!(now.commands.len(), 1);
         assert_eq!(now.commands[0].name, "dice");
         shared.publish("a", 1, own(&["memberJoin"], &[]));
@@ -321,6 +342,11 @@ mod tests {
         assert_eq!(seen.borrow().intents(), 12253);
         shared.publish("c", 1, own(&["presenceUpdate"], &[]));
         assert_eq!(seen.borrow().intents(), 12253 | 32);
+        let need = |script: &str, event: &str| (script.to_owned(), event.to_owned());
+        let messages_and_presence =
+            BTreeSet::from([need("a", "messageCreate"), need("c", "presenceUpdate")]);
+        assert_eq!(seen.borrow().in_need_of(0b10_0001), messages_and_presence);
+        assert_eq!(seen.borrow().in_need_of(0b10), BTreeSet::new());
     }
 
     #[test]

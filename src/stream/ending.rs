@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::allocator::EVENT_BYTES;
-use crate::contract;
 
 /// Why a connection, or the attempt to make one, ended. `Display` is the reason in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +55,11 @@ impl Ending {
         }
     }
 
+    /// Whether the platform does not grant the intents that were asked for.
+    pub fn is_missing_intents(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(code), .. } if code == "missing_intents")
+    }
+
     /// Whether the event after the last position may be what ended it, so that resuming there again
     /// could end the same way.
     pub fn may_be_poisoned(&self) -> bool {
@@ -95,7 +99,8 @@ impl fmt::Display for Ending {
 pub enum Refusal {
     /// 401: the token is wrong or revoked. The stream has stopped for good.
     Token,
-    /// 403 `missing_intents`: the bot may not have these intents. Tried again when the intents change.
+    /// 403 `missing_intents`, and none of the intents is privileged, so that there is none to leave out.
+    /// Tried again when the intents change.
     Intents {
         /// The mask that was asked for.
         mask: u64,
@@ -109,47 +114,11 @@ impl fmt::Display for Refusal {
                 "the platform refused the bot's token (401); check `token` or `token_file` in [bot] \
                  and create a new token if this one was revoked",
             ),
-            Self::Intents { mask } => {
-                let privileged = privileged_names(*mask);
-                if privileged.is_empty() {
-                    write!(f, "the platform refused the intents {mask} (missing_intents)")
-                } else {
-                    write!(
-                        f,
-                        "the platform refused the intents (missing_intents): {} need a verified bot; \
-                         have it verified, or remove the handlers (or the entries of `intents` in \
-                         [events]) that ask for them",
-                        privileged.join(", ")
-                    )
-                }
-            }
+            Self::Intents { mask } => write!(
+                f,
+                "the platform refused the intents {mask} (missing_intents); the stream is opened again \
+                 when the scripts need others"
+            ),
         }
-    }
-}
-
-fn privileged_names(mask: u64) -> Vec<&'static str> {
-    contract::INTENTS
-        .iter()
-        .filter(|intent| intent.privileged && mask & (1 << intent.bit) != 0)
-        .map(|intent| intent.name)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refused_intents_name_the_privileged_ones_that_were_asked_for() {
-        let text = Refusal::Intents { mask: 0b100011 }.to_string();
-        assert!(
-            text.contains("members, presence need a verified bot"),
-            "{text}"
-        );
-        let text = Refusal::Intents { mask: 1 }.to_string();
-        assert!(
-            !text.contains("verified") && text.contains("intents 1 "),
-            "{text}"
-        );
     }
 }

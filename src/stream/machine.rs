@@ -6,7 +6,8 @@
 //!              v                                                            │
 //!   Waiting ──(time and budget)──> Connecting ──(200)──> Open ──(first event)──> live
 //!      ^                               │ 401: Refused(Token), for good
-//!      └──(intents changed)── Refused(Intents) <── missing_intents
+//!      ├──(without the privileged ones)┤ missing_intents
+//!      └──(intents changed)── Refused(Intents) <── missing_intents, none of them privileged
 //! ```
 //!
 //! Invariants:
@@ -59,6 +60,8 @@ pub struct Machine {
     phase: Phase,
     stopping: bool,
     wanted: u64,
+    /// Privileged intents that the platform refused; left out until others are wanted.
+    left_out: u64,
     /// When `wanted` changed last.
     changed: Option<Instant>,
     budget: Budget,
@@ -115,6 +118,7 @@ impl Machine {
             },
             stopping: false,
             wanted: intents,
+            left_out: 0,
             changed: None,
             budget: Budget::new(permits, timings.budget_window),
             backoff: Backoff::new(timings.backoff, timings.backoff_most, timings.throttled),
@@ -149,7 +153,7 @@ impl Machine {
                     return Next::Wait(Some(at));
                 }
                 Next::Open {
-                    intents: mask_to_ask(self.wanted),
+                    intents: self.to_ask(),
                     after: (!self.position.is_empty()).then(|| self.position.clone()),
                 }
             }
@@ -166,7 +170,7 @@ impl Machine {
             return Next::Close(Ending::Stuck(self.timings.event_silence));
         }
         let mut wake = stuck_at;
-        if mask_to_ask(self.wanted) != asked {
+        if self.to_ask() != asked {
             let settled = self.changed.map_or(now, |at| at + self.timings.debounce);
             let due = settled.max(self.budget.free_at(now, 0));
             if due <= now {
@@ -192,7 +196,7 @@ impl Machine {
     pub fn connecting(&mut self, now: Instant) {
         self.budget.spend(now);
         self.phase = Phase::Connecting {
-            asked: mask_to_ask(self.wanted),
+            asked: self.to_ask(),
         };
     }
 
@@ -290,9 +294,10 @@ impl Machine {
             return;
         }
         self.wanted = mask;
+        self.left_out = 0;
         self.changed = Some(now);
         if let Phase::Refused(Refusal::Intents { mask: refused }) = self.phase
-            && mask_to_ask(mask) != refused
+            && self.to_ask() != refused
         {
             self.wait(
                 now + self.timings.debounce,
@@ -346,10 +351,16 @@ impl Machine {
             _ if self.stopping => self.phase = Phase::Stopped,
             Ending::Stopped => self.phase = Phase::Stopped,
             Ending::Refused { status: 401, .. } => self.phase = Phase::Refused(Refusal::Token),
-            Ending::Refused {
-                code: Some(code), ..
-            } if code == "missing_intents" && mask_to_ask(self.wanted) == asked => {
-                self.phase = Phase::Refused(Refusal::Intents { mask: asked });
+            _ if ending.is_missing_intents() && self.to_ask() == asked => {
+                // Which of them it will not grant, the platform does not say; a bot may have all of the
+                // privileged ones or none.
+                match asked & privileged_bits() {
+                    0 => self.phase = Phase::Refused(Refusal::Intents { mask: asked }),
+                    privileged => {
+                        self.left_out |= privileged;
+                        self.wait(now + self.timings.settle, reason, true, now);
+                    }
+                }
             }
             Ending::IntentsChanged => self.wait(now + self.timings.settle, reason, true, now),
             Ending::Refused {
@@ -401,6 +412,15 @@ impl Machine {
         }
     }
 
+    /// Intents that are wanted and that the platform refused.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn to_ask(&self) -> u64 {
+        mask_to_ask(self.wanted & !self.left_out)
+    }
+
     /// Whether the first event of this connection has come.
     pub fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Open { live: true, .. })
@@ -421,8 +441,13 @@ pub fn messages_bit() -> u64 {
     bit("messages")
 }
 
+fn privileged_bits() -> u64 {
+    let privileged = contract::INTENTS.iter().filter(|intent| intent.privileged);
+    privileged.fold(0, |mask, intent| mask | intent.mask())
+}
+
 fn bit(intent: &str) -> u64 {
-    contract::intent(intent).map_or(0, |intent| 1 << intent.bit)
+    contract::intent(intent).map_or(0, contract::Intent::mask)
 }
 
 #[cfg(test)]

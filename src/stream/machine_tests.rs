@@ -176,18 +176,58 @@ fn a_refused_token_is_the_end() {
 #[test]
 fn refused_intents_wait_for_other_intents() {
     let mut bench = Bench::new();
-    bench.machine.intents(bench.now, 0b10);
+    bench.machine.intents(bench.now, 0b100);
     bench.connect();
     bench.refuse(403, Some("missing_intents"));
-    let refused = State::Refused(Refusal::Intents { mask: 0b10 });
+    let refused = State::Refused(Refusal::Intents { mask: 0b100 });
     assert_eq!(bench.machine.state(), refused);
     bench.pass(seconds(3600));
     assert_eq!(bench.next(), Next::Wait(None));
-    bench.machine.intents(bench.now, 0b10);
+    bench.machine.intents(bench.now, 0b100);
     assert_eq!(bench.next(), Next::Wait(None));
     bench.machine.intents(bench.now, 0b1);
     bench.open();
     assert!(bench.machine.is_live());
+}
+
+#[test]
+fn refused_privileged_intents_are_left_out_until_others_are_wanted() {
+    let mut bench = Bench::new();
+    let asked = |bench: &mut Bench| {
+        if let Next::Wait(Some(until)) = bench.next() {
+            bench.now = until;
+        }
+        match bench.next() {
+            Next::Open { intents, .. } => intents,
+            other => panic!("{other:?} instead of a connect"),
+        }
+    };
+    bench.machine.intents(bench.now, 0b10_0011);
+    assert_eq!(asked(&mut bench), 0b10_0011);
+    bench.connect();
+    bench.refuse(403, Some("missing_intents"));
+    assert_eq!(bench.machine.left_out(), 0b10_0010);
+    assert_eq!(asked(&mut bench), 0b1);
+    bench.open();
+    bench.pass(seconds(100));
+    assert!(matches!(bench.next(), Next::Read(_)), "it stays as it is");
+
+    bench.machine.intents(bench.now, 0b111);
+    assert_eq!(bench.machine.left_out(), 0);
+    bench.pass(Timings::default().debounce);
+    assert_eq!(bench.next(), Next::Close(Ending::IntentsChanged));
+    bench.end(Ending::IntentsChanged);
+    assert_eq!(asked(&mut bench), 0b111);
+    bench.open();
+    assert_eq!(bench.machine.left_out(), 0);
+
+    // Nothing but what is refused is wanted: the quietest intent holds the stream.
+    bench.machine.intents(bench.now, 0b10);
+    bench.end(Ending::Closed);
+    assert_eq!(asked(&mut bench), 0b10);
+    bench.connect();
+    bench.refuse(403, Some("missing_intents"));
+    assert_eq!(asked(&mut bench), 1 << 10);
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! - An event that comes twice reaches the inbox once; one that comes out of order reaches it (`dedupe`).
 //! - After a break the stream resumes: the platform's own position, and the last real event's id for a
 //!   server that goes by that (`machine`).
+//! - When the platform refuses privileged intents, the stream goes on without them until others are wanted
+//!   (`machine`, [`Handle::left_out`]).
 //! - A stream that is silent, deaf (`deaf`), unreadable or too large (`connection`, `allocator`) is
 //!   noticed, reported and replaced.
 //! - Interactions of other bots are left out (`ownership`). Everything else passes as it came: unknown
@@ -163,6 +165,12 @@ impl Handle {
         self.shared.state.subscribe()
     }
 
+    /// Intents (a mask) that are wanted and that the stream does without, because the platform refused
+    /// them, now and from now on. It asks for them again when other intents are wanted.
+    pub fn left_out(&self) -> watch::Receiver<u64> {
+        self.shared.left_out.subscribe()
+    }
+
     /// The platform accepted a message of this bot (a Send or a Reply was answered with this id). It
     /// makes the message's controls the bot's own, and should come back as an event: a stream on which
     /// it does not is deaf. Never waits; the second part is dropped when 64 signs are waiting, because
@@ -173,8 +181,8 @@ impl Handle {
     }
 
     /// The bot's commands, all of them, after each change to them: uses of any other are another bot's
-    /// and are dropped. Until the first call every command passes.
-    pub fn set_commands(&self, ids: impl IntoIterator<Item = String>) {
+    /// and are dropped. Until the first call, and after none, every command passes.
+    pub fn set_commands(&self, ids: Option<impl IntoIterator<Item = String>>) {
         self.shared.ownership().set_commands(ids);
     }
 

@@ -36,14 +36,19 @@ pub enum Owner {
 /// What is known about owners.
 #[derive(Debug, Default)]
 pub struct Ownership {
-    /// None until the first synchronisation of commands is complete: until then every command passes.
+    /// None until the commands are in place, and when it is not known what became of one: then every
+    /// command passes.
     commands: Option<HashSet<u128>>,
     messages: Recent,
 }
 
 impl Ownership {
-    /// These are the bot's commands, all of them.
-    pub fn set_commands(&mut self, ids: impl IntoIterator<Item = String>) {
+    /// These are the bot's commands, all of them; none when that is not known.
+    pub fn set_commands(&mut self, ids: Option<impl IntoIterator<Item = String>>) {
+        let Some(ids) = ids else {
+            self.commands = None;
+            return;
+        };
         let known = ids.into_iter().filter_map(|id| {
             let parsed = guid(&id);
             if parsed.is_none() {
@@ -186,15 +191,17 @@ mod tests {
     #[test]
     fn only_commands_that_we_registered_are_ours() {
         let mut ownership = Ownership::default();
-        ownership.set_commands([OURS.to_uppercase()]);
+        ownership.set_commands(Some([OURS.to_uppercase()]));
         let owner = |ownership: &mut Ownership, id: &str| {
             ownership.owner("commandInteraction", &command(id))
         };
         assert_eq!(owner(&mut ownership, OURS), Owner::Us);
         assert_eq!(owner(&mut ownership, &OURS.replace('-', "")), Owner::Us);
         assert_eq!(owner(&mut ownership, THEIRS), Owner::Other);
-        ownership.set_commands([]);
+        ownership.set_commands(Some([]));
         assert_eq!(owner(&mut ownership, OURS), Owner::Other);
+        ownership.set_commands(None::<[String; 0]>);
+        assert_eq!(owner(&mut ownership, THEIRS), Owner::Us);
     }
 
     #[test]
@@ -225,7 +232,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_and_what_has_no_owner_passes() {
         let mut ownership = Ownership::default();
-        ownership.set_commands([]);
+        ownership.set_commands(Some([]));
         for (kind, payload) in [
             ("commandInteraction", "{"),
             ("commandInteraction", r#"{"commandId":"no guid"}"#),

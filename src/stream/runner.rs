@@ -455,6 +455,11 @@ impl Runner {
     }
 
     fn publish(&self) {
+        // Before the state, so that who sees a live stream sees what it does without.
+        let left_out = self.machine.left_out();
+        self.shared
+            .left_out
+            .send_if_modified(|shown| std::mem::replace(shown, left_out) != left_out);
         let state = self.machine.state();
         self.shared.state.send_if_modified(|shown| {
             let differs = *shown != state;
@@ -469,7 +474,7 @@ impl Runner {
         match self.machine.state() {
             State::Waiting { until, .. } => {
                 let seconds = until.saturating_duration_since(now).as_secs_f64();
-                if *ending == Ending::IntentsChanged {
+                if *ending == Ending::IntentsChanged || ending.is_missing_intents() {
                     tracing::info!("the event stream is reopened in {seconds:.1} s: {ending}");
                 } else {
                     tracing::warn!(

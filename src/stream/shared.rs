@@ -42,6 +42,8 @@ const FLOWS: usize = 1024;
 #[derive(Debug)]
 pub struct Shared {
     pub state: watch::Sender<State>,
+    /// Intents that are wanted and that the platform refused.
+    pub left_out: watch::Sender<u64>,
     pub connects: AtomicU64,
     pub resumes: AtomicU64,
     pub gaps: AtomicU64,
@@ -79,6 +81,7 @@ impl Shared {
     pub fn new(user_id: String, state: State, sightings: Sightings) -> Self {
         Self {
             state: watch::Sender::new(state),
+            left_out: watch::Sender::default(),
             connects: AtomicU64::default(),
             resumes: AtomicU64::default(),
             gaps: AtomicU64::default(),

@@ -8,5 +8,6 @@ mod faults;
 mod lost;
 mod metrics;
 mod python;
+mod registrations;
 mod start;
 mod state;

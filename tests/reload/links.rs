@@ -106,3 +106,56 @@ async fn a_module_that_becomes_a_link_to_the_outside_is_refused() {
     assert!(answer.starts_with("back "), "{answer}");
     assert_eq!(bench.count("secret"), bench.count("secret.luau"));
 }
+
+#[tokio::test]
+async fn a_script_that_is_a_link_is_the_file_that_it_leads_to() {
+    let mut bench = Bench::start(&[]).await;
+    bench.write("real/word.luau", "return \"one\"\n");
+    let part = "local word, circle = require(\"./word\"), select(2, pcall(require, \"./back\"))\n\
+                argon.on(\"messageCreate\", function(e) e:reply(`{word} {circle}`) end)\n";
+    bench.write("real/back.luau", "return require(\"./part\")\n");
+    bench.write("real/part.luau", part);
+    symlink("real/part.luau", bench.file("y.luau")).expect("a link");
+    bench.said("demo/y: loaded").await;
+    bench.host.line("the event stream is connected").await;
+    // Its neighbours are those of the file, and so is its name where modules need each other.
+    let answer = bench.answer("hi").await;
+    assert!(answer.starts_with("one "), "{answer}");
+    assert!(
+        answer.contains("real/back.luau → real/part.luau → real/back.luau"),
+        "{answer}"
+    );
+
+    bench.write("real/part.luau", &answering("written"));
+    bench.reloaded("y", 1).await;
+    assert_eq!(bench.answer("hi").await, "written");
+
+    bench.write("real/other.luau", &answering("other"));
+    link(
+        std::path::Path::new("real/other.luau"),
+        &bench.file("y.luau"),
+    );
+    bench.reloaded("y", 2).await;
+    assert_eq!(bench.answer("hi").await, "other");
+}
+
+#[tokio::test]
+async fn a_paused_script_that_becomes_a_link_to_the_outside_does_not_run_again() {
+    let outside = tempfile::tempdir().expect("a folder");
+    fs::write(outside.path().join("x.luau"), "print(\"escaped\")\n").expect("a file");
+    let config = "[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\ncpu_per_event = \"20ms\"\n";
+    let spinner = "argon.on(\"messageCreate\", function() while true do end end)\n";
+    let mut bench = Bench::start_with(&[("a.luau", spinner)], config).await;
+    for _ in 0..5 {
+        bench.world.write(0, "general", "spin").await;
+    }
+    bench.host.line("paused for").await;
+    link(&outside.path().join("x.luau"), &bench.file("a.luau"));
+    bench.said("cannot be loaded: a.luau is a link to").await;
+    let base = crate::admin::address(&bench.host.output());
+    let resume = reqwest::Client::new().post(format!("{base}/api/scripts/a/resume"));
+    let answer = resume.send().await.expect("an answer");
+    let answer = answer.text().await.expect("a body");
+    assert!(answer.contains("outside the scripts folder"), "{answer}");
+    assert_eq!(bench.count("escaped"), 0, "{}", bench.host.output());
+}

@@ -1,6 +1,7 @@
 //! The REST client over real sockets, against a small server that says what each test tells it to.
 
 mod again;
+mod commands;
 mod quota;
 mod refusals;
 mod server;

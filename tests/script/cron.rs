@@ -65,3 +65,41 @@ async fn what_a_timer_may_not_be_told_is_refused() {
     ];
     bot.said("cron_wrong", &lines).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_that_is_set_again_counts_from_then_and_takes_the_place_of_one_that_is_over() {
+    let bot = Bot::start(&[(
+        "cron_places.luau",
+        r#"local last
+        local function start(name, after)
+            local timer
+            timer = argon.cron("0 0 1 1 *", function(due)
+                timer.off()
+                timer.off()
+                if after then after() end
+                print(name, not last or due > last)
+                last = due
+                error(name, 0) -- told with the run
+            end)
+        end
+        start("first", function()
+            start("second", function() start("third") end)
+        end)"#,
+    )])
+    .await;
+    for run in 1..=3 {
+        bot.host().advance(YEAR);
+        // A line that the script prints, and its error.
+        bot.log.wait("cron_places", 2 * run).await;
+    }
+    let lines = bot.log.all("cron_places");
+    let (errors, printed): (Vec<_>, Vec<_>) =
+        (lines.iter()).partition(|line| !line.event_id.is_empty());
+    let printed: Vec<_> = printed.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!(printed, ["first\ttrue", "second\ttrue", "third\ttrue"]);
+    // The first run still goes on when the second timer is set, and is over when the third is.
+    let places: Vec<_> = (errors.iter())
+        .filter_map(|line| Some(line.event_id.rsplit_once('#')?.1.split_once('@')?.0))
+        .collect();
+    assert_eq!(places, ["0", "1", "0"]);
+}

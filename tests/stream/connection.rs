@@ -160,21 +160,31 @@ async fn a_refused_token_stops_the_stream_for_good() {
 async fn refused_intents_wait_for_others() {
     let mut bench = Bench::start().await;
     bench.intents.send_replace(0b11);
-    loop {
-        let connection = bench.server.accept().await;
-        let asked = connection.query("intents").unwrap().to_owned();
-        connection
-            .refuse("403 Forbidden", "", r#"{"error":"missing_intents"}"#)
-            .await;
-        if asked == "3" {
-            break;
+    let missing = r#"{"error":"missing_intents"}"#;
+    let refuse_until = async |bench: &mut Bench, mask: &str| {
+        loop {
+            let connection = bench.server.accept().await;
+            let asked = connection.query("intents").unwrap().to_owned();
+            connection.refuse("403 Forbidden", "", missing).await;
+            if asked == mask {
+                break;
+            }
         }
-    }
-    let refused = State::Refused(Refusal::Intents { mask: 0b11 });
-    bench.state(|state| *state == refused).await;
-    bench.intents.send_replace(0b101);
+    };
+    refuse_until(&mut bench, "3").await;
+    let left_out = bench.handle.left_out();
     let connection = bench.open().await;
-    assert_eq!(connection.query("intents"), Some("5"));
+    assert_eq!(connection.query("intents"), Some("1"));
+    assert_eq!(*left_out.borrow(), 0b10);
+
+    bench.intents.send_replace(0b101);
+    refuse_until(&mut bench, "5").await;
+    let refused = State::Refused(Refusal::Intents { mask: 0b101 });
+    bench.state(|state| *state == refused).await;
+    assert_eq!(*left_out.borrow(), 0);
+    bench.intents.send_replace(0b1001);
+    let connection = bench.open().await;
+    assert_eq!(connection.query("intents"), Some("9"));
 }
 
 #[tokio::test]

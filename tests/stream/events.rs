@@ -170,7 +170,7 @@ async fn only_our_own_commands_are_passed_on_once_they_are_known() {
         .event("commandInteraction", &id(1), &command(THEM))
         .await;
     assert_eq!(bench.event().await.id, id(1), "nothing is registered yet");
-    bench.handle.set_commands([US.to_owned()]);
+    bench.handle.set_commands(Some([US.to_owned()]));
     connection
         .event("commandInteraction", &id(2), &command(THEM))
         .await;

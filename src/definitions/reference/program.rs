@@ -17,7 +17,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "argon-host sim [--listen ADDR] [--bot NAME]…",
-        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)), `--dialect documented` and `--replay documented` which of its ways the server has (see [Dialects](#dialects)), `--limits FACTOR` or `--limits off` what becomes of the rate limits. `--state FILE` keeps the world in a file, written every second while something changes and at the end; the next start goes on from there, and `--world` counts only while there is no such file. Time stands still while the server does not run.",
+        "Runs the embedded Argon server alone, for any bot in any language. `--world FILE` says who and what is there (see [World files](#world-files)), `--bot NAME` and `--unverified` who may log in beside that, `--fault SPEC` and `--chaos SEED` what goes wrong (see [Faults](#faults)), `--dialect documented` and `--replay documented` which of its ways the server has (see [Dialects](#dialects)), `--limits FACTOR` or `--limits off` what becomes of the rate limits, `--voice-status type` that the voice sockets are those of the platform's older build. `--state FILE` keeps the world in a file, written every second while something changes and at the end; the next start goes on from there, and `--world` counts only while there is no such file. Time stands still while the server does not run.",
     ),
     (
         "argon-host kv export [CONFIG]",

@@ -45,11 +45,11 @@ pub(in crate::inbox) enum Op {
     Gone { channel: u128 },
     /// A script was given a number.
     Script { id: ScriptId, name: String },
-    /// The runs of a script's timer were given up to that time.
+    /// The runs of a script's timer were given up to that time; without one, the timer is over.
     Timer {
         script: ScriptId,
         timer: String,
-        at: u64,
+        at: Option<u64>,
     },
     /// A script is done with an event.
     Done {

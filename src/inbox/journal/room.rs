@@ -73,7 +73,7 @@ impl Journal {
             tracing::warn!(
                 script = name,
                 count,
-                "there is no such script any more: its unfinished events are dropped"
+                "the script is gone or switched off: its unfinished events are dropped"
             );
         }
     }

@@ -125,7 +125,7 @@ impl State {
         self.ops.push(Op::Timer {
             script,
             timer: timer.to_owned(),
-            at,
+            at: Some(at),
         });
     }
 
@@ -318,6 +318,20 @@ impl Core {
         let mut state = self.lock();
         state.set_timer(script, timer, at);
         self.mention(state);
+    }
+
+    /// The timer is over.
+    pub(in crate::inbox) fn forget_timer(&self, script: ScriptId, timer: &str) {
+        let mut state = self.lock();
+        let timers = state.timers.get_mut(&script);
+        if timers.is_some_and(|all| all.remove(timer).is_some()) {
+            state.ops.push(Op::Timer {
+                script,
+                timer: timer.to_owned(),
+                at: None,
+            });
+            self.mention(state);
+        }
     }
 
     /// Keeps a run of a timer for its script, with the time that was given, unless it was given before.

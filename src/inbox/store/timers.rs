@@ -29,12 +29,20 @@ impl Store {
         Ok(timers)
     }
 
+    /// Up to when runs of a timer were given; none of one that is over.
     pub(in crate::inbox) fn set_timer(
         &self,
         script: ScriptId,
         timer: &str,
-        given: u64,
+        given: Option<u64>,
     ) -> rusqlite::Result<()> {
+        let Some(given) = given else {
+            return self
+                .connection
+                .prepare_cached("DELETE FROM timer WHERE script = ?1 AND name = ?2")?
+                .execute(params![script, timer])
+                .map(drop);
+        };
         self.connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO timer (script, name, given) VALUES (?1, ?2, ?3)",

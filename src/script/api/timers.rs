@@ -12,8 +12,9 @@
 //! A run by the calendar is an event of its script in the inbox ([`CRON`]), kept in the same transaction as
 //! the time that was given. So it runs once for each due time whatever ends in between, and a run that did
 //! not come to its end runs again with the same answers and the same `randomId`s. A timer's identity is its
-//! pattern, its time zone and its place among those that are the same. What was due while there was no
-//! process is missed: left out, or made up for once (`missed`).
+//! pattern, its time zone and its place among those that are the same. One that is off is forgotten, and
+//! its place free: what is set there later counts from then. What was due while there was no process is
+//! missed: left out, or made up for once (`missed`).
 //!
 //! Runs of `every` begin and end with the process. What they send has a `randomId` that follows from the
 //! timer and the due time.
@@ -45,8 +46,9 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
     let every = kit.function(|guest, lua, (period, handler): (Value, Value)| {
         let period = seconds(&period, "argon.every: the period", 0.001)?;
         let function = function(handler, "argon.every: the handler")?;
+        has_room(guest)?;
         let name = format!("every:{}", period.as_secs_f64());
-        let name = guest.scheduler.borrow_mut().name_timer(name);
+        let name = guest.scheduler.borrow().name_timer(&name);
         repeat(guest, lua, name, Rhythm::Period(period), function)
     })?;
     kit.argon.raw_set("every", every)?;
@@ -63,6 +65,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                 zone = time_zone(&options.raw_get("timezone")?)?;
                 missed = what_of_missed(&options.raw_get("missed")?)?;
             }
+            has_room(guest)?;
             let name = format!("{pattern}@{}", zone.iana_name().unwrap_or("UTC"));
             let mut schedule =
                 Schedule::new(&pattern, zone, guest.clock.calendar()).map_err(|problem| {
@@ -71,7 +74,7 @@ pub(super) fn install(kit: &Kit) -> mlua::Result<()> {
                          day of the week): {problem}"
                     ))
                 })?;
-            let name = guest.scheduler.borrow_mut().name_timer(name);
+            let name = guest.scheduler.borrow().name_timer(&name);
             missed.settle(&mut schedule, given(guest, &name), guest.started);
             repeat(guest, lua, name, Rhythm::Cron(Box::new(schedule)), function)
         },
@@ -121,6 +124,16 @@ fn time_zone(name: &Value) -> Result<TimeZone, Fault> {
         .map_err(|_| Fault::text(format!("argon.cron: no time zone is called {name:?}")))
 }
 
+/// Refuses one more timer, if there are as many as may be.
+fn has_room(guest: &Guest) -> Result<(), Fault> {
+    if guest.scheduler.borrow().repeating() < TIMERS {
+        return Ok(());
+    }
+    Err(Fault::text(format!(
+        "the script has {TIMERS} repeating timers already: end some with their off function first"
+    )))
+}
+
 /// Starts the timer. The table that comes back ends it with `off()`.
 fn repeat(
     guest: &Guest,
@@ -129,15 +142,18 @@ fn repeat(
     rhythm: Rhythm,
     function: Function,
 ) -> Result<Table, Fault> {
-    if guest.scheduler.borrow().repeating() >= TIMERS {
-        return Err(Fault::text(format!(
-            "the script has {TIMERS} repeating timers already: end some with their off function first"
-        )));
-    }
-    let id = guest.scheduler.borrow_mut().every(name, rhythm, function);
-    let scheduler = guest.scheduler.clone();
+    let by_calendar = matches!(rhythm, Rhythm::Cron(_));
+    let mut scheduler = guest.scheduler.borrow_mut();
+    let id = scheduler.every(name.clone(), rhythm, function);
+    drop(scheduler);
+    let (scheduler, timers) = (guest.scheduler.clone(), guest.timers.clone());
+    let (shared, script, version) = (guest.shared.clone(), guest.name.clone(), guest.version);
     let off = guest.tools.function(lua, move |_, _: MultiValue| {
-        scheduler.borrow_mut().stop_every(id);
+        let was_there = scheduler.borrow_mut().stop_every(id);
+        // What the next version sets while it loads goes on where this one ended, off or not.
+        if was_there && by_calendar && shared.is_newest(&script, version) {
+            timers.forget(&name);
+        }
         Ok(())
     })?;
     let handle = lua.create_table_with_capacity(0, 1)?;

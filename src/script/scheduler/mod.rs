@@ -58,8 +58,6 @@ pub(super) struct Scheduler {
     scheduled: HashMap<usize, Vec<Option<TimerKey>>>,
     /// Repeating timers; the next run of each is among the timers until the turn is over.
     every: HashMap<u64, Every>,
-    /// How many repeating timers were ever begun, by what they are.
-    names: HashMap<String, u32>,
 
     /// Coroutines that the host began and that are not over.
     roots: HashMap<usize, Root>,

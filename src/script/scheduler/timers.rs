@@ -1,5 +1,6 @@
 //! What is to run later: at the end of the turn, after a while, again and again.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use mlua::{Function, Lua, MultiValue, Thread, Value};
 
 use super::answers::Wait;
 use super::{Behalf, Purpose, Scheduler, key};
+use crate::script::api::timers::CRON;
 use crate::script::guest::Guest;
 use crate::script::recall::Waited;
 use crate::script::rhythm::{Beat, Rhythm};
@@ -137,11 +139,19 @@ impl Scheduler {
         id
     }
 
-    /// The name of a new repeating timer: what it is, and how many of these there were before.
-    pub(in crate::script) fn name_timer(&mut self, name: String) -> String {
-        let count = self.names.entry(name.clone()).or_default();
-        *count += 1;
-        format!("{name}#{}", *count - 1)
+    /// The name of a new repeating timer: what it is, and the first number that none of these has, nor a run
+    /// by the calendar that goes on.
+    pub(in crate::script) fn name_timer(&self, what: &str) -> String {
+        let runs = self.roots.values().filter_map(|root| match &root.purpose {
+            Purpose::Handler(run, name) if run.kind == CRON => name.strip_prefix("cron:"),
+            _ => None,
+        });
+        let timers = self.every.values().map(|every| &*every.name);
+        let number = |name: &str| name.strip_prefix(what)?.strip_prefix('#')?.parse().ok();
+        let taken: HashSet<usize> = timers.chain(runs).filter_map(number).collect();
+        // As many numbers as are taken, and one more, cannot all be taken.
+        let free = (0..=taken.len()).find(|number| !taken.contains(number));
+        format!("{what}#{}", free.unwrap_or_default())
     }
 
     pub(super) fn every_of(&mut self, name: &str) -> Option<&mut Every> {
@@ -155,11 +165,13 @@ impl Scheduler {
         Some(every.function.clone())
     }
 
-    /// Ends a repeating timer; a run that has begun goes on.
-    pub(in crate::script) fn stop_every(&mut self, id: u64) {
-        if let Some(every) = self.every.remove(&id) {
-            self.timers.remove(&every.timer);
-        }
+    /// Ends a repeating timer; a run that has begun goes on. Answers whether there was one.
+    pub(in crate::script) fn stop_every(&mut self, id: u64) -> bool {
+        let Some(every) = self.every.remove(&id) else {
+            return false;
+        };
+        self.timers.remove(&every.timer);
+        true
     }
 }
 
