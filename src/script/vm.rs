@@ -8,13 +8,15 @@
 //! 37 KiB and 110 µs, a compiled script 150 KiB and 1.7 ms more, and made event handlers no faster, which
 //! spend their time in tables, texts and calls.
 //!
-//! What a script costs, 200 empty ones begun at once on a machine of two cores (AMD EPYC, in use by others as
-//! well): 374 KiB resident and 0.6 ms of CPU time, of which the VM with our libraries has 0.38 ms: 0.24 are
-//! Luau's own libraries and the bounded natives, 0.06 the prelude, 0.06 our libraries; a touched page costs
+//! What a script costs, 200 empty ones begun at once on a machine of two cores (AMD EPYC): 374 KiB resident and
+//! 0.5 ms of CPU time, most of it for the VM with our libraries (0.38 ms while others used the machine: 0.24 are
+//! Luau's own libraries and the bounded natives, 0.06 the prelude, 0.06 our libraries); a touched page costs
 //! some 1.8 µs of that. Of 90 pages of 4 KiB, some 57 are Luau's heap: 104 KiB of values in pages of 45 sizes,
 //! which `allocator` lays close together; 29 of them are there before anything of ours, 14 come with sizes that
 //! only the prelude's bytecode has. 23 are mimalloc's, two for each size that a new thread asks for (`allocator`
-//! lets it ask for few); the rest are the thread's stack and the compiler's memory.
+//! lets it ask for few); the rest are the thread's stack and the compiler's memory. The goal is 300 KiB and
+//! 0.4 ms: nearer to it leads a prelude whose bytecode has fewer sizes (without lines it would have no arrays
+//! of them), and a heap for all scripts' threads in the place of one of mimalloc's for each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;

@@ -6,7 +6,7 @@
 //! | `connection` | the handles of a connection and its tracks | any |
 //! | `session` | one socket: tokens, status, reconnecting | tokio |
 //! | `receive` | what is heard: handlers, recordings, speech | tokio |
-//! | `source` | files: Ogg Opus, decoding, resampling, paths | one a playing track |
+//! | `source` | files: Ogg Opus, decoding, resampling, paths | one for each file that is read at the moment |
 //! | `program` | a connection's packets, made ahead | a worker a core |
 //! | `mixer` | tracks, gains, queue, limiter; pure | (in `program`) |
 //! | `encoder` | libopus and its complexity | (in `program`) |

@@ -133,7 +133,8 @@ impl Act {
             9..11 => Act::Edit(script),
             11 => Act::Break(script),
             12 => Act::Hangup,
-            13..15 => Act::DiskFull(random.milliseconds(300, 1_500)),
+            // What is refused is tried again after a second.
+            13..15 => Act::DiskFull(random.milliseconds(1_000, 4_000)),
             15 => Act::Jump(1 + random.below(10)),
             // Within what the windows live, or what came before would be forgotten.
             _ => Act::Clock(random.below(600) as i64 - 300),

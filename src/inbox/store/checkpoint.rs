@@ -11,7 +11,7 @@
 //!
 //! **When the thread cannot keep up**, or its disk is slow, the log grows; from [`Bounds::most`] pages on
 //! the journal's thread waits for the lap and does all that is left, and what is to be committed waits
-//! with it. So the log has at most [`Bounds::most`] pages and one commit more, 128 MiB, unless somebody
+//! with it. So the log has at most [`Bounds::most`] pages, 128 MiB, and one commit more, unless somebody
 //! reads the database for a long time: what a reader may still need cannot be worked in. The command line
 //! reads for moments.
 

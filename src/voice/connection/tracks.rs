@@ -154,7 +154,7 @@ impl Connection {
     }
 }
 
-/// Opens a file on a thread of its own.
+/// Opens a file on a thread that may wait for the disk.
 async fn opened(plan: Plan, source: &str) -> Result<Opened, Error> {
     let (sender, opened) = oneshot::channel();
     let tell = move |opened| {

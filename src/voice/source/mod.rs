@@ -1,8 +1,8 @@
 //! What can be played: files inside the bot's folder.
 //!
 //! Ogg Opus gives packets, which the mixer sends untouched or decodes; everything else gives samples.
-//! A file is read by a thread of its own ([`feed`]), so that a slow disk or a hostile file harms nobody
-//! else, and never as a whole.
+//! A file is never read as a whole, and by a thread that reads nothing else meanwhile ([`feed`]), so that a
+//! slow disk or a hostile file harms nobody else.
 
 pub mod decode;
 mod edit;

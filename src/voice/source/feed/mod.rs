@@ -1,18 +1,20 @@
 //! A file on its way to the mixer: a thread reads ahead into a wait-free ring.
 //!
-//! The ring is the bound: [`opus::PACKETS`] packets or [`samples::AHEAD`] samples; when it is full, the thread sleeps
-//! until the mixer has taken half. When the mixer drops its end, the thread ends. A seek is a new feed
-//! that takes the place of the old one, so a feed knows no commands. A panic in a decoder ends the feed
-//! with an error.
+//! The ring is the bound: [`opus::PACKETS`] packets or [`samples::AHEAD`] samples; when it is full, the file has
+//! no thread until the mixer has taken half. When the mixer drops its end, the file is closed. A seek is a
+//! new feed that takes the place of the old one, so a feed knows no commands. A panic in a decoder ends the
+//! feed with an error.
 //!
 //! | file | owns |
 //! |---|---|
 //! | here | what the mixer reads, whatever it comes from |
-//! | `reader` | the thread that reads a file |
+//! | `reader` | a file that is read |
+//! | `pool` | the threads that read |
 //! | `opus` | packets, sent as they are or decoded |
 //! | `samples` | samples of a decoded file or of a script |
 
 mod opus;
+mod pool;
 mod reader;
 mod samples;
 
@@ -169,10 +171,10 @@ pub fn passes(packet: &AudioPacket) -> bool {
 pub mod testing {
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
-    use std::thread;
 
     use rtrb::{Consumer, Producer, RingBuffer};
 
+    use super::pool::Wake;
     use super::{End, Feed, SampleFeed};
 
     /// A feed of one channel that the test writes; it does not end.
@@ -197,7 +199,7 @@ pub mod testing {
         Feed::Samples(SampleFeed {
             samples,
             channels: 1,
-            reader: Some(thread::current()),
+            reader: Some(Wake::of_nobody()),
             end,
         })
     }

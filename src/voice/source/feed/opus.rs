@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::{self, Thread};
 
 use opus::{Channels, Decoder};
 use rtrb::Consumer;
 
+use super::pool::Wake;
 use super::{End, Pulled};
 use crate::voice::ogg::AudioPacket;
 use crate::voice::packet::{LONGEST, RATE};
@@ -20,7 +20,7 @@ const SETTLE: u32 = RATE * 80 / 1000;
 /// Packets of a file, sent as they are or decoded here.
 pub struct OpusFeed {
     pub(super) packets: Consumer<AudioPacket>,
-    reader: Thread,
+    reader: Arc<Wake>,
     pub(super) end: Arc<End>,
     channels: usize,
     /// Of the file's header.
@@ -37,6 +37,7 @@ pub struct OpusFeed {
 impl OpusFeed {
     pub(super) fn new(
         packets: Consumer<AudioPacket>,
+        reader: Arc<Wake>,
         end: Arc<End>,
         channels: usize,
         gain: f32,
@@ -50,7 +51,7 @@ impl OpusFeed {
             Decoder::new(RATE, layout).map_err(|error| Error::Broken(error.to_string()))?;
         Ok(Self {
             packets,
-            reader: thread::current(),
+            reader,
             end,
             channels,
             gain,
@@ -100,7 +101,7 @@ impl OpusFeed {
     fn pop(&mut self) -> Option<AudioPacket> {
         let packet = self.packets.pop().ok();
         if self.packets.slots() < PACKETS / 2 {
-            self.reader.unpark();
+            self.reader.wake();
         }
         packet
     }

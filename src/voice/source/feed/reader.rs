@@ -1,23 +1,19 @@
-//! The thread that reads a file.
+//! Reading a file ahead, step by step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use rtrb::{Producer, RingBuffer};
 
 use super::opus::{OpusFeed, PACKETS};
+use super::pool::{self, Job, Wake};
 use super::samples::{AHEAD, SampleFeed};
 use super::{End, Feed, Opened, Plan};
 use crate::voice::ogg::{AudioPacket, Reader};
 use crate::voice::source::decode::Decoded;
 use crate::voice::source::{Error, Source};
 
-/// The reading thread looks this often whether it is still needed.
-const LOOK: Duration = Duration::from_millis(200);
-
-/// Opens a file on a thread of its own, tells `opened`, and reads ahead.
+/// Opens a file on a thread that may wait, tells `opened`, and reads ahead.
 ///
 /// # Errors
 /// When the system has no more threads.
@@ -25,146 +21,222 @@ pub fn open(
     plan: Plan,
     opened: impl FnOnce(Result<Opened, Error>) + Send + 'static,
 ) -> std::io::Result<()> {
-    spawn(opened, move |end, tell| read(&plan, end, tell))
+    spawn(opened, move |end, wake| begin(&plan, end, wake))
 }
 
-/// Runs a reader on a thread of its own; a panic in it is an error of its feed.
+/// Begins to read; a panic is an error of its feed.
 fn spawn(
     opened: impl FnOnce(Result<Opened, Error>) + Send + 'static,
-    reader: impl FnOnce(&Arc<End>, &mut dyn FnMut(Result<Opened, Error>)) -> Result<(), Error>
+    begin: impl FnOnce(&Arc<End>, &Arc<Wake>) -> Result<(Opened, Box<dyn Ahead>), Error>
     + Send
     + 'static,
 ) -> std::io::Result<()> {
-    let builder = thread::Builder::new()
-        .name("voice:read".into())
-        .stack_size(512 << 10);
-    builder.spawn(move || {
-        let end = Arc::new(End::default());
-        let mut opened = Some(opened);
-        let mut tell = |result| {
-            if let Some(opened) = opened.take() {
-                opened(result);
-            }
-        };
-        let run = AssertUnwindSafe(|| reader(&end, &mut tell));
-        let result =
-            catch_unwind(run).unwrap_or_else(|_| Err(Error::Broken("its decoder failed".into())));
-        end.set(&result);
-        if let Err(error) = result {
-            tell(Err(error));
-        }
-    })?;
-    Ok(())
+    pool::begin(|wake| {
+        Box::new(File {
+            begin: Some(Box::new(begin)),
+            opened: Some(Box::new(opened)),
+            ahead: None,
+            end: Arc::default(),
+            wake,
+        })
+    })
 }
 
-fn read(
-    plan: &Plan,
-    end: &Arc<End>,
-    tell: &mut dyn FnMut(Result<Opened, Error>),
-) -> Result<(), Error> {
+/// Fills a ring.
+trait Ahead: Send {
+    /// Reads until the ring is full; false at the end.
+    fn fill(&mut self) -> Result<bool, Error>;
+    /// Whether the mixer has dropped its end.
+    fn is_abandoned(&self) -> bool;
+}
+
+type Told = dyn FnOnce(Result<Opened, Error>) + Send;
+type Begin = dyn FnOnce(&Arc<End>, &Arc<Wake>) -> Result<(Opened, Box<dyn Ahead>), Error> + Send;
+
+/// A file that is opened and read.
+struct File {
+    /// Until it is open.
+    begin: Option<Box<Begin>>,
+    /// Until somebody was told.
+    opened: Option<Box<Told>>,
+    /// From then on.
+    ahead: Option<Box<dyn Ahead>>,
+    end: Arc<End>,
+    wake: Arc<Wake>,
+}
+
+impl File {
+    fn read(&mut self) -> Result<bool, Error> {
+        if let Some(begin) = self.begin.take() {
+            let (opened, ahead) = begin(&self.end, &self.wake)?;
+            self.ahead = Some(ahead);
+            self.tell(Ok(opened));
+        }
+        match &mut self.ahead {
+            Some(ahead) if !ahead.is_abandoned() => ahead.fill(),
+            _ => Ok(false),
+        }
+    }
+
+    fn tell(&mut self, result: Result<Opened, Error>) {
+        if let Some(opened) = self.opened.take() {
+            opened(result);
+        }
+    }
+}
+
+impl Job for File {
+    fn step(&mut self) -> bool {
+        let read = catch_unwind(AssertUnwindSafe(|| self.read()));
+        let read = read.unwrap_or_else(|_| Err(Error::Broken("its decoder failed".into())));
+        if let Ok(true) = read {
+            return true;
+        }
+        let result = read.map(|_| ());
+        self.end.set(&result);
+        if let Err(error) = result {
+            self.tell(Err(error));
+        }
+        false
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.ahead
+            .as_ref()
+            .is_some_and(|ahead| ahead.is_abandoned())
+    }
+}
+
+fn begin(plan: &Plan, end: &Arc<End>, wake: &Arc<Wake>) -> Result<(Opened, Box<dyn Ahead>), Error> {
     let mut source = Source::open(&plan.path, plan.channels)?;
     let duration = source.duration();
     let start = match plan.start {
         0 => 0,
         start => source.seek(start)?,
     };
-    match source {
+    let (end, wake) = (Arc::clone(end), Arc::clone(wake));
+    let (feed, ahead): (_, Box<dyn Ahead>) = match source {
         Source::Opus(reader) => {
             let (to, packets) = RingBuffer::new(PACKETS);
-            let feed = OpusFeed::new(packets, Arc::clone(end), plan.channels, reader.gain())?;
-            let feed = Feed::Opus(Box::new(feed));
-            tell(Ok(Opened {
-                feed,
-                duration,
-                start,
-            }));
-            read_packets(*reader, to, plan.looped)
+            let feed = OpusFeed::new(packets, wake, end, plan.channels, reader.gain())?;
+            let ahead = Packets {
+                reader,
+                to,
+                held: None,
+                looped: plan.looped,
+                any: false,
+            };
+            (Feed::Opus(Box::new(feed)), Box::new(ahead))
         }
         Source::Samples(decoded) => {
             let (to, samples) = RingBuffer::new(AHEAD * plan.channels);
-            let feed = Feed::Samples(SampleFeed {
+            let feed = SampleFeed {
                 samples,
                 channels: plan.channels,
-                reader: Some(thread::current()),
-                end: Arc::clone(end),
-            });
-            tell(Ok(Opened {
-                feed,
-                duration,
-                start,
-            }));
-            read_samples(*decoded, to, plan.looped)
+                reader: Some(wake),
+                end,
+            };
+            let ahead = Samples {
+                decoded,
+                to,
+                block: Vec::new(),
+                from: 0,
+                more: true,
+                looped: plan.looped,
+                any: false,
+            };
+            (Feed::Samples(feed), Box::new(ahead))
         }
-    }
+    };
+    let opened = Opened {
+        feed,
+        duration,
+        start,
+    };
+    Ok((opened, ahead))
 }
 
-fn read_packets(
-    mut reader: Reader,
-    mut to: Producer<AudioPacket>,
+/// The packets of a file.
+struct Packets {
+    reader: Box<Reader>,
+    to: Producer<AudioPacket>,
+    /// Read, and without room in the ring.
+    held: Option<AudioPacket>,
     looped: bool,
-) -> Result<(), Error> {
-    let mut any = false;
-    loop {
-        match reader.read()? {
-            Some(packet) => {
-                any = true;
-                // From here on a clone of the bytes allocates nothing.
-                drop(packet.data.clone());
-                let mut packet = packet;
-                while let Err(rtrb::PushError::Full(back)) = to.push(packet) {
-                    packet = back;
-                    if !wait(&to) {
-                        return Ok(());
-                    }
+    /// Something was read since the beginning: a file without packets does not loop.
+    any: bool,
+}
+
+impl Ahead for Packets {
+    fn fill(&mut self) -> Result<bool, Error> {
+        loop {
+            if let Some(packet) = self.held.take()
+                && let Err(rtrb::PushError::Full(back)) = self.to.push(packet)
+            {
+                self.held = Some(back);
+                return Ok(true);
+            }
+            match self.reader.read()? {
+                Some(packet) => {
+                    self.any = true;
+                    // From here on a clone of the bytes allocates nothing.
+                    drop(packet.data.clone());
+                    self.held = Some(packet);
                 }
+                None if self.looped && std::mem::take(&mut self.any) => {
+                    self.reader.seek(0)?;
+                }
+                None => return Ok(false),
             }
-            None if looped && any => {
-                reader.seek(0)?;
-                any = false;
-            }
-            None => return Ok(()),
         }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.to.is_abandoned()
     }
 }
 
-fn read_samples(mut decoded: Decoded, mut to: Producer<f32>, looped: bool) -> Result<(), Error> {
-    let mut block = Vec::new();
-    let mut any = false;
-    loop {
-        block.clear();
-        let more = decoded.read(&mut block)?;
-        any |= !block.is_empty();
-        let mut from = 0;
-        while from < block.len() {
-            let room = to.slots().min(block.len() - from);
-            if room == 0 {
-                if !wait(&to) {
-                    return Ok(());
-                }
-                continue;
-            }
-            if let Ok(chunk) = to.write_chunk_uninit(room) {
-                chunk.fill_from_iter(block[from..from + room].iter().copied());
-            }
-            from += room;
-        }
-        if !more {
-            if !(looped && any) {
-                return Ok(());
-            }
-            decoded.seek(0)?;
-            any = false;
-        }
-    }
+/// The samples of a file.
+struct Samples {
+    decoded: Box<Decoded>,
+    to: Producer<f32>,
+    /// What was decoded, and from where on it has not found room in the ring.
+    block: Vec<f32>,
+    from: usize,
+    /// Whether there is more behind it.
+    more: bool,
+    looped: bool,
+    /// See [`Packets::any`].
+    any: bool,
 }
 
-/// Waits for room; false when nobody listens any more.
-fn wait<T>(to: &Producer<T>) -> bool {
-    if to.is_abandoned() {
-        return false;
+impl Ahead for Samples {
+    fn fill(&mut self) -> Result<bool, Error> {
+        loop {
+            let room = self.to.slots().min(self.block.len() - self.from);
+            if let Ok(chunk) = self.to.write_chunk_uninit(room) {
+                let part = &self.block[self.from..self.from + room];
+                self.from += chunk.fill_from_iter(part.iter().copied());
+            }
+            if self.from < self.block.len() {
+                return Ok(true);
+            }
+            if !self.more {
+                if !(self.looped && std::mem::take(&mut self.any)) {
+                    return Ok(false);
+                }
+                self.decoded.seek(0)?;
+            }
+            self.block.clear();
+            self.from = 0;
+            self.more = self.decoded.read(&mut self.block)?;
+            self.any |= !self.block.is_empty();
+        }
     }
-    thread::park_timeout(LOOK);
-    true
+
+    fn is_abandoned(&self) -> bool {
+        self.to.is_abandoned()
+    }
 }
 
 #[cfg(test)]
@@ -175,28 +247,41 @@ mod tests {
 
     use rtrb::RingBuffer;
 
-    use super::{Feed, Opened, SampleFeed, spawn};
+    use super::{Ahead, Error, Feed, Opened, Producer, SampleFeed, spawn};
     use crate::voice::source::feed::{Pulled, testing};
+
+    /// Gives a sample and panics.
+    struct Broken(Producer<f32>);
+
+    impl Ahead for Broken {
+        fn fill(&mut self) -> Result<bool, Error> {
+            self.0.push(0.5).expect("room");
+            panic!("a fault of a decoder");
+        }
+
+        fn is_abandoned(&self) -> bool {
+            self.0.is_abandoned()
+        }
+    }
 
     #[test]
     fn a_panic_of_a_decoder_ends_only_its_own_feed() {
         let (tell, told) = mpsc::channel();
         let opened = move |opened| tell.send(opened).expect("the test waits");
-        spawn(opened, |end, tell| {
-            let (mut to, samples) = RingBuffer::new(8);
+        spawn(opened, |end, wake| {
+            let (to, samples) = RingBuffer::new(8);
             let feed = Feed::Samples(SampleFeed {
                 samples,
                 channels: 1,
-                reader: Some(thread::current()),
+                reader: Some(wake.clone()),
                 end: end.clone(),
             });
-            tell(Ok(Opened {
+            let opened = Opened {
                 feed,
                 duration: None,
                 start: 0,
-            }));
-            to.push(0.5).expect("room");
-            panic!("a fault of a decoder");
+            };
+            Ok((opened, Box::new(Broken(to))))
         })
         .expect("a thread");
         let mut broken = told.recv().expect("it opens").expect("it is open").feed;

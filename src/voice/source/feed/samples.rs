@@ -1,10 +1,10 @@
 //! Samples: of a decoded file, or pushed by a script.
 
 use std::sync::Arc;
-use std::thread::Thread;
 
 use rtrb::Consumer;
 
+use super::pool::Wake;
 use super::{End, Pulled};
 use crate::voice::packet::RATE;
 
@@ -16,7 +16,7 @@ pub struct SampleFeed {
     pub(super) samples: Consumer<f32>,
     pub(super) channels: usize,
     /// Who reads the file; nobody for what a script pushes.
-    pub(super) reader: Option<Thread>,
+    pub(super) reader: Option<Arc<Wake>>,
     pub(super) end: Arc<End>,
 }
 
@@ -44,7 +44,7 @@ impl SampleFeed {
         if let Some(reader) = &self.reader
             && self.samples.slots() < AHEAD * self.channels / 2
         {
-            reader.unpark();
+            reader.wake();
         }
         match there / self.channels {
             _ if there == out.len() => Pulled::All,
