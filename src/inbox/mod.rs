@@ -246,11 +246,11 @@ impl Inbox {
     pub fn of_recording(recording: &Recording) -> Result<Arc<Self>, OpenError> {
         let mut store = Store::in_memory()?;
         let restore = |store: &mut Store| {
-            store.enter(&recording.bot, true)?;
+            store.enter(&recording.bot, false)?;
             store.restore(recording)
         };
         restore(&mut store).map_err(store::unreadable)?;
-        let (inbox, ..) = Self::start(store, &recording.bot, true, Settings::default())?;
+        let (inbox, ..) = Self::start(store, &recording.bot, false, Settings::default())?;
         Ok(inbox)
     }
 

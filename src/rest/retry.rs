@@ -5,7 +5,11 @@
 //! | never sent (no connection) | yes |
 //! | 429 | yes, through the limiter, until the deadline; it took no effect |
 //! | sent, no answer; 502, 503, 504 | if the contract says that repeating is harmless, or the caller wants it ([`super::Call::retry`]) |
+//! | 500 to the repetition of a request that may have taken effect | if repeating is harmless |
 //! | any other answer | no |
+//!
+//! A 500 says that this request took no effect, but nothing of the one that it repeats: where it stays the last
+//! word, the call fails with `uncertain`, so that nobody sends the same anew for it.
 //!
 //! Repeating is harmless for idempotent routes, for those that the platform de-duplicates by
 //! `randomId` (as long as it remembers the id), and for those whose second request is refused with a
@@ -117,6 +121,15 @@ impl Course {
                 let least = least.unwrap_or_default();
                 self.again(self.repeats, least, error)
             }
+            Attempt::Failed(error, least) if self.leaves_open(&error) => {
+                let uncertain = Error::local(
+                    self.route,
+                    "uncertain",
+                    "its answer was lost, and repeating it failed with status 500: nobody knows whether it \
+                     took effect",
+                );
+                self.again(true, least.unwrap_or_default(), uncertain)
+            }
             Attempt::Failed(error, _) => Next::Done(match self.route.retry {
                 Retry::Settles { code, body } if self.unclear && error.code == code => {
                     Ok(Bytes::from_static(body.as_bytes()))
@@ -124,6 +137,12 @@ impl Course {
                 _ => Err(error),
             }),
         }
+    }
+
+    /// Whether an answer does not tell what became of an earlier request, which matters.
+    fn leaves_open(&self, error: &Error) -> bool {
+        let matters = matches!(self.route.retry, Retry::RandomId | Retry::Settles { .. });
+        error.status == 500 && self.unclear && matters
     }
 
     fn again(&mut self, allowed: bool, least: Duration, error: Error) -> Next {
@@ -222,6 +241,31 @@ mod tests {
         let attempt = lost(&course);
         assert!(matches!(course.next(attempt), Next::Again { .. }));
         assert_eq!(course.repeat_within(), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_500_to_a_repetition_leaves_open_what_became_of_the_first() {
+        for (interface, name) in [("IMessages", "Send"), ("IReactions", "Add")] {
+            let route = route(interface, name).expect("the contract has it");
+            let mut course = Course::new(route, Duration::from_secs(10), true);
+            let mut fail = || {
+                let error = Error::answer(route, 500, b"");
+                course.next(Attempt::Failed(error, None))
+            };
+            for _ in 1..ATTEMPTS {
+                assert!(matches!(fail(), Next::Again { .. }), "{name}");
+            }
+            match fail() {
+                Next::Done(Err(error)) => assert_eq!(error.code, "uncertain", "{name}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        // Reading twice is as good as once.
+        let mut course = course("ISpaces", "Get");
+        let attempt = lost(&course);
+        assert!(matches!(course.next(attempt), Next::Again { .. }));
+        let attempt = failed(&course, 500, "");
+        assert!(matches!(course.next(attempt), Next::Done(Err(_))));
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(super) fn create() -> mlua::Result<Lua> {
     // What is set up here stays: there is nothing to collect. `Guest::new` lets the collector go.
     lua.gc_stop();
     lua.set_compiler(compiler());
+    hide_addresses(&lua)?;
     natives::install(&lua)?;
     let globals = lua.globals();
     for name in ["getfenv", "setfenv", "loadstring", "require"] {
@@ -74,6 +75,19 @@ pub(super) fn create() -> mlua::Result<Lua> {
     keep_only(&globals, "os", &["clock", "date", "difftime", "time"])?;
     keep_only(&globals, "debug", &["info", "traceback"])?;
     Ok(lua)
+}
+
+/// Makes `tostring` of a table or function a name that tells nothing of where it lies, which would help
+/// whoever looks for a way out of the VM.
+fn hide_addresses(lua: &Lua) -> mlua::Result<()> {
+    let [a, b, c, d] = rand::random::<[u64; 4]>();
+    // SAFETY: the function only writes four numbers into the VM's state, which `state` points into; it
+    // neither raises nor touches the stack.
+    unsafe {
+        lua.exec_raw((), |state| {
+            mlua::ffi::lua_setpointerencodekey(state, a, b, c, d)
+        })
+    }
 }
 
 /// Inlining and the like, with line numbers for tracebacks.
@@ -249,6 +263,29 @@ mod tests {
             .eval()
             .unwrap();
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_text_has_the_address_of_a_value() {
+        let lua = create().unwrap();
+        let value = lua.create_table().unwrap();
+        let address = format!("{:x}", value.to_pointer().addr());
+        let shown: fn(&Lua, &Table) -> String = |lua, value| {
+            let tostring: Function = lua.globals().get("tostring").unwrap();
+            tostring.call(value).unwrap()
+        };
+        let text = shown(&lua, &value);
+        assert!(
+            text.starts_with("table: 0x") && !text.contains(&address),
+            "{text}"
+        );
+        assert_eq!(
+            text,
+            shown(&lua, &value),
+            "the same value has the same name"
+        );
+        let other = lua.create_table().unwrap();
+        assert_ne!(text, shown(&lua, &other));
     }
 
     #[test]

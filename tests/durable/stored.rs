@@ -103,7 +103,8 @@ async fn a_wrong_file_is_refused_with_its_line_and_nothing_is_stored() {
             format!("{good}\n{{\"space\":\"x\"}}\n"),
             "missing field `key`",
         ),
-        ("empty.jsonl", format!("{good}\n\n"), "empty.jsonl:2:"),
+        // Blank lines are left out, and counted.
+        ("blank.jsonl", format!("{good}\n\n{{\n"), "blank.jsonl:3:"),
         (
             "long.jsonl",
             format!(
