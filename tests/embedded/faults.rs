@@ -212,7 +212,8 @@ async fn a_stalled_stream_goes_on_where_it_stopped() {
     bot.struck(1).await;
     bot.write(&["first", "second"]).await;
     bot.world.act("time", json!({ "advance": 61 })).await;
-    bot.answers_once(&["third"]).await;
+    bot.write(&["third"]).await;
+    bot.through(&["first", "second", "third"]).await;
     let answers = bot.answers().await;
     assert_eq!(
         answers.values().copied().collect::<Vec<_>>(),
