@@ -10,7 +10,7 @@
 //! | `program` | a connection's packets, made ahead | a worker a core |
 //! | `mixer` | tracks, gains, queue, limiter; pure | (in `program`) |
 //! | `encoder` | libopus and its complexity | (in `program`) |
-//! | `pacer` | the clock of all connections | one, at higher priority |
+//! | `pacer` | the clock of all connections | one, in real time or else at higher priority |
 //! | `engine` | the real-time threads | |
 //! | `packet`, `ogg` | formats; pure | |
 //!

@@ -399,7 +399,7 @@ mod tests {
         }
         assert!(!hearing.may_record() && !hearing.record(start(RECORDINGS).0));
         handles[0].stop();
-        assert!(hearing.may_record() && hearing.record(start(0).0));
+        assert!(hearing.may_record() && hearing.record(start(RECORDINGS + 1).0));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! items; when the disk is so slow that it is full, what is lost becomes silence. A recording ends when
 //! it is stopped, when the connection is over, or at its longest length; then the file is whole.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
@@ -168,15 +168,20 @@ impl Recorder {
     }
 }
 
-/// A new file, or the emptied one of an older recording. What is anything else stays as it is. An empty one
-/// is what a host that was killed early leaves of a recording.
+/// A new file, or the emptied one of an older recording that is over. What is anything else stays as it is.
+/// An empty one is what a host that was killed early leaves of a recording.
 fn create(path: &Path) -> io::Result<File> {
-    let mut file = match File::options().write(true).create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            File::options().read(true).write(true).open(path)?
-        }
-        created => return created,
+    let mut options = File::options();
+    options.read(true).write(true);
+    let mut file = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
+        created => created?,
     };
+    // Where the file system has no locks, nothing is known of others.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        let message = "another recording writes to it: stop that first, or record to another name";
+        return Err(io::Error::other(message));
+    }
     let mut begin = Vec::new();
     Read::by_ref(&mut file)
         .take(MAGIC.len() as u64)
@@ -238,6 +243,8 @@ mod tests {
                 std::fs::write(&path, before).expect("a file");
             }
             let (recorder, recording) = Recorder::start(&path, 1.0).expect("a recording");
+            let error = Recorder::start(&path, 1.0).err().expect("refused");
+            assert!(error.to_string().contains("another recording"), "{error}");
             drop(recorder);
             recording.done().await.expect("a whole file");
             let file = std::fs::read(&path).expect("the file");
