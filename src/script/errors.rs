@@ -484,11 +484,6 @@ mod tests {
                 "IMessages/Send: 403 not_a_member: No.",
                 Some((3, 19)),
             ),
-            (
-                "  argon.messages.send({})",
-                "IMessages/Send: 403 not_a_member: No.",
-                Some((3, 19)),
-            ),
             ("a ' b", "it's odd", None),
         ] {
             assert_eq!(spot(source, message), expected, "{source}");
