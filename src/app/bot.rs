@@ -22,7 +22,7 @@ use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
 use crate::inbox::{self, Inbox};
 use crate::rest::{self, Call, Client};
-use crate::script::commands::{self, SyncError};
+use crate::script::commands::{self, Progress, SyncError};
 use crate::script::{self, Registrations, ScriptSettings};
 use crate::stream;
 use crate::voice;
@@ -172,7 +172,7 @@ async fn start(
     let mut registrations = scripts.registrations();
     let known = registrations.borrow_and_update().clone();
     let (intents, intents_seen) = watch::channel(mask(config, &known));
-    let commands = sync_commands(&client, &scripts, &known).await;
+    let commands = sync_commands(&client, &scripts, &hub, &known).await;
     if let Err(error) = &commands {
         tracing::warn!("{error}; trying again");
     }
@@ -335,7 +335,7 @@ impl Bot {
                 changed(&mut registrations).await;
             }
             let now = registrations.borrow_and_update().clone();
-            synced = match sync_commands(&self.client, &self.scripts, &now).await {
+            synced = match sync_commands(&self.client, &self.scripts, &self.hub, &now).await {
                 Ok(done) => {
                     self.hub.set_commands(done.ids);
                     done.is_complete
@@ -496,13 +496,22 @@ struct InPlace {
     is_complete: bool,
 }
 
-/// Brings the platform's commands in line with the scripts', and tells the scripts their ids.
+/// Brings the platform's commands in line with the scripts', and tells the scripts, then the stream, their
+/// ids.
 async fn sync_commands(
     client: &Client,
     scripts: &script::Host,
+    hub: &Hub,
     registrations: &Registrations,
 ) -> Result<InPlace, SyncError> {
-    let synced = commands::sync(client, &registrations.commands).await?;
+    let tell = |progress: Progress<'_>| match progress {
+        Progress::Registering(names) => hub.await_commands(names),
+        Progress::Registered(command) => {
+            scripts.command_is(command);
+            hub.add_command(&command.id);
+        }
+    };
+    let synced = commands::sync(client, &registrations.commands, tell).await?;
     for failed in &synced.failed {
         tracing::error!("{failed}");
     }

@@ -69,6 +69,20 @@ impl Hub {
         }
     }
 
+    /// Commands of these names are about to be registered.
+    pub(super) fn await_commands(&self, names: Vec<String>) {
+        if let Some(stream) = &*self.stream() {
+            stream.await_commands(names);
+        }
+    }
+
+    /// This command is the bot's, beside those that are known.
+    pub(super) fn add_command(&self, id: &str) {
+        if let Some(stream) = &*self.stream() {
+            stream.add_command(id);
+        }
+    }
+
     /// The platform granted what only verified bots get: their limits are higher.
     pub(super) fn bot_is_verified(&self) {
         if let Some(client) = self.client.get() {

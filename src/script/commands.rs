@@ -262,11 +262,25 @@ impl SyncError {
     }
 }
 
-/// Brings the platform's commands in line with `wanted`.
+/// What happens in the course of a synchronisation.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// Commands of these names, lower-case, are about to be registered.
+    Registering(Vec<String>),
+    /// This one now has an id. It may be used from now on, long before the synchronisation is over: the
+    /// rest may have to wait for the rate limit.
+    Registered(&'a Registered),
+}
+
+/// Brings the platform's commands in line with `wanted`, and tells how far it is.
 ///
 /// # Errors
 /// When the commands cannot be listed. A command for which a call failed is in [`Synced::failed`].
-pub async fn sync(client: &rest::Client, wanted: &[CommandSpec]) -> Result<Synced, SyncError> {
+pub async fn sync(
+    client: &rest::Client,
+    wanted: &[CommandSpec],
+    tell: impl Fn(Progress<'_>),
+) -> Result<Synced, SyncError> {
     let list = request(client, "List", Map::new())
         .await
         .map_err(|source| SyncError {
@@ -278,7 +292,13 @@ pub async fn sync(client: &rest::Client, wanted: &[CommandSpec]) -> Result<Synce
         _ => Vec::new(),
     };
     let mut synced = Synced::default();
-    for step in plan(wanted, &existing) {
+    let steps = plan(wanted, &existing);
+    let registered = steps.iter().filter_map(|step| match step {
+        Step::Register { wanted: index, .. } => Some(wanted[*index].name.clone()),
+        _ => None,
+    });
+    tell(Progress::Registering(registered.collect()));
+    for step in steps {
         // What is wanted and the id that it has, what it is otherwise, and what came of the call.
         let (place, what, outcome) = match step {
             Step::Keep { id, wanted } => (Some((wanted, Some(id))), String::new(), Ok(())),
@@ -321,14 +341,16 @@ pub async fn sync(client: &rest::Client, wanted: &[CommandSpec]) -> Result<Synce
             });
         }
         if let (Some(want), Some((_, Some(id)))) = (want, place) {
-            synced.commands.push(Registered {
+            let registered = Registered {
                 id,
                 key: CommandKey {
                     name: want.name.clone(),
                     space_id: want.space_id.clone(),
                     script: want.script.clone(),
                 },
-            });
+            };
+            tell(Progress::Registered(&registered));
+            synced.commands.push(registered);
         }
     }
     Ok(synced)

@@ -302,6 +302,11 @@ impl Host {
         self.shared.set_command_ids(commands);
     }
 
+    /// The platform gave this command an id, beside those of the others.
+    pub fn command_is(&self, command: &Registered) {
+        self.shared.add_command_id(command);
+    }
+
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
     /// threads: what Luau still runs ends with an error at its next safepoint. Events whose handlers have
     /// not finished come again at the next start.

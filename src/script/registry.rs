@@ -174,6 +174,14 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(ids);
     }
 
+    pub(super) fn add_command_id(&self, command: &Registered) {
+        let mut ids = self
+            .command_ids
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut ids).insert(command.id.clone(), command.key.clone());
+    }
+
     pub(super) fn registrations(&self) -> watch::Receiver<Registrations> {
         self.registrations.subscribe()
     }

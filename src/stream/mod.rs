@@ -184,6 +184,20 @@ impl Handle {
     /// and are dropped. Until the first call, and after none, every command passes.
     pub fn set_commands(&self, ids: Option<impl IntoIterator<Item = String>>) {
         self.shared.ownership().set_commands(ids);
+        self.shared.commands.send_replace(());
+    }
+
+    /// Commands of these names (lower-case) are about to be registered: a use of one of them under an id
+    /// that is not known may come before the answer that says the id, and waits for it, for at most
+    /// [`Timings::lookup`]; then it passes. Until [`Self::set_commands`].
+    pub fn await_commands(&self, names: impl IntoIterator<Item = String>) {
+        self.shared.ownership().await_commands(names);
+    }
+
+    /// This command is the bot's, beside those that are known.
+    pub fn add_command(&self, id: &str) {
+        self.shared.ownership().add_command(id);
+        self.shared.commands.send_replace(());
     }
 
     /// A page of history showed that a message was written at this time; the newest of the page is

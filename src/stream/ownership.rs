@@ -1,6 +1,7 @@
 //! Which interactions are this bot's: the platform sends them to every bot of a space.
 //!
-//! A command is ours when we registered its id. A control is ours when we sent its message: known from
+//! A command is ours when we registered its id; while one of that name is being registered, its id may be
+//! on its way, behind a use of it. A control is ours when we sent its message: known from
 //! the answers to our own sends, else asked for once and remembered. When nobody can tell, the
 //! interaction passes, because a bot that ignores its users is worse than one that sees an event too
 //! many.
@@ -24,6 +25,8 @@ pub enum Owner {
     Us,
     /// Another bot's.
     Other,
+    /// A command of that name is being registered: the answer tells.
+    Awaited,
     /// Only the author of that message can tell.
     AuthorOf {
         /// The channel of the message.
@@ -39,24 +42,29 @@ pub struct Ownership {
     /// None until the commands are in place, and when it is not known what became of one: then every
     /// command passes.
     commands: Option<HashSet<u128>>,
+    /// The names, lower-case, of commands that are being registered.
+    awaited: HashSet<String>,
     messages: Recent,
 }
 
 impl Ownership {
-    /// These are the bot's commands, all of them; none when that is not known.
+    /// These are the bot's commands, all of them; none when that is not known. Nothing is being
+    /// registered any more.
     pub fn set_commands(&mut self, ids: Option<impl IntoIterator<Item = String>>) {
-        let Some(ids) = ids else {
-            self.commands = None;
-            return;
-        };
-        let known = ids.into_iter().filter_map(|id| {
-            let parsed = guid(&id);
-            if parsed.is_none() {
-                tracing::warn!(%id, "a command's id is not a GUID, so that its uses cannot be told apart");
-            }
-            parsed
-        });
-        self.commands = Some(known.collect());
+        self.awaited.clear();
+        self.commands = ids.map(|ids| ids.into_iter().filter_map(|id| readable(&id)).collect());
+    }
+
+    /// Commands of these names, lower-case, are being registered.
+    pub fn await_commands(&mut self, names: impl IntoIterator<Item = String>) {
+        self.awaited.extend(names);
+    }
+
+    /// This command is the bot's, beside the others.
+    pub fn add_command(&mut self, id: &str) {
+        if let Some(commands) = &mut self.commands {
+            commands.extend(readable(id));
+        }
     }
 
     /// Whether the message is this bot's.
@@ -79,9 +87,13 @@ impl Ownership {
             return Owner::Us;
         };
         match serde_json::from_str::<Command>(payload) {
-            Ok(Command { command_id }) => match guid(&command_id) {
-                Some(id) if !ours.contains(&id) => Owner::Other,
-                _ => Owner::Us,
+            Ok(command) => match guid(&command.command_id) {
+                Some(id) if ours.contains(&id) => Owner::Us,
+                Some(_) if self.awaited.contains(&command.command_name.to_lowercase()) => {
+                    Owner::Awaited
+                }
+                Some(_) => Owner::Other,
+                None => Owner::Us,
             },
             Err(_) => Owner::Us,
         }
@@ -106,6 +118,17 @@ impl Ownership {
 #[serde(rename_all = "camelCase")]
 struct Command {
     command_id: String,
+    #[serde(default)]
+    command_name: String,
+}
+
+/// The command's id, if it is one.
+fn readable(id: &str) -> Option<u128> {
+    let parsed = guid(id);
+    if parsed.is_none() {
+        tracing::warn!(%id, "a command's id is not a GUID, so that its uses cannot be told apart");
+    }
+    parsed
 }
 
 #[derive(Deserialize)]
@@ -202,6 +225,25 @@ mod tests {
         assert_eq!(owner(&mut ownership, OURS), Owner::Other);
         ownership.set_commands(None::<[String; 0]>);
         assert_eq!(owner(&mut ownership, THEIRS), Owner::Us);
+    }
+
+    #[test]
+    fn the_id_of_a_command_that_is_being_registered_may_be_on_its_way() {
+        let mut ownership = Ownership::default();
+        ownership.set_commands(Some([]));
+        let of = |ownership: &mut Ownership, id: &str, name: &str| {
+            let payload = format!(r#"{{"commandId":"{id}","commandName":"{name}"}}"#);
+            ownership.owner("commandInteraction", &payload)
+        };
+        ownership.await_commands(["roll".to_owned()]);
+        assert_eq!(of(&mut ownership, OURS, "Roll"), Owner::Awaited);
+        assert_eq!(of(&mut ownership, OURS, "other"), Owner::Other);
+        ownership.add_command(OURS);
+        assert_eq!(of(&mut ownership, OURS, "roll"), Owner::Us);
+        assert_eq!(of(&mut ownership, THEIRS, "roll"), Owner::Awaited);
+        ownership.set_commands(Some([OURS.to_owned()]));
+        assert_eq!(of(&mut ownership, OURS, "roll"), Owner::Us);
+        assert_eq!(of(&mut ownership, THEIRS, "roll"), Owner::Other);
     }
 
     #[test]

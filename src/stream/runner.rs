@@ -404,6 +404,7 @@ impl Runner {
         match owner {
             Owner::Us => false,
             Owner::Other => true,
+            Owner::Awaited => self.is_foreign_after_all(event).await,
             Owner::AuthorOf {
                 channel_id,
                 message_id,
@@ -422,6 +423,27 @@ impl Runner {
                     false
                 }
             },
+        }
+    }
+
+    /// Waits until it is known which command that is. One that is still not known passes.
+    async fn is_foreign_after_all(&mut self, event: &Event) -> bool {
+        let mut news = self.shared.commands.subscribe();
+        let patience = tokio::time::sleep(self.settings.timings.lookup);
+        tokio::pin!(patience);
+        loop {
+            match self.shared.ownership().owner(&event.kind, &event.payload) {
+                Owner::Awaited => {}
+                owner => return owner == Owner::Other,
+            }
+            select! {
+                _ = news.changed() => {}
+                () = &mut patience => return false,
+                () = stopped(&mut self.stop) => {
+                    self.machine.stop();
+                    return false;
+                }
+            }
         }
     }
 

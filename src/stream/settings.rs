@@ -55,7 +55,8 @@ pub struct Timings {
     pub throttled: Duration,
     /// How long a message that was sent may take to come back.
     pub deaf: Duration,
-    /// The most that asking for a message's author may take; the stream waits for it.
+    /// The most that asking for a message's author, or the id of a command that is being registered, may
+    /// take; the stream waits for it.
     pub lookup: Duration,
     /// After so long without an event, the stream has brought what the platform had for it. The search for
     /// lost messages begins as long after a connect.

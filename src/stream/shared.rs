@@ -63,6 +63,8 @@ pub struct Shared {
     came: Mutex<Came>,
     user_id: String,
     ownership: Mutex<Ownership>,
+    /// Changes when more is known about the bot's commands.
+    pub commands: watch::Sender<()>,
     sightings: Mutex<Sightings>,
 }
 
@@ -98,12 +100,13 @@ impl Shared {
             came: Mutex::default(),
             user_id,
             ownership: Mutex::default(),
+            commands: watch::Sender::default(),
             sightings: Mutex::new(sightings),
         }
     }
 
     pub fn ownership(&self) -> MutexGuard<'_, Ownership> {
-        // Two maps and a set; a panic elsewhere does not make them wrong.
+        // Two maps and two sets; a panic elsewhere does not make them wrong.
         self.ownership
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

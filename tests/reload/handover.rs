@@ -183,8 +183,8 @@ async fn commands_and_intents_follow_the_new_version() {
         "argon.command{ name = \"two\", description = \"Two\", run = function(i) i:reply(\"2\") end }\n\
          argon.on(\"messageCreate\", function(e) e:reply(\"heard\") end)\n",
     );
-    bench.host.line("version 2 runs").await;
-    bench.host.line("commands: /two").await;
+    bench.said("version 2 runs").await;
+    bench.said("commands: /two").await;
     bench.world.command(0, "general", "two", json!({})).await;
     assert_eq!(bench.events.bot_message().await["text"], "2");
     // The new intent reconnects; what is written from then on is heard.

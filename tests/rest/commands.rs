@@ -32,7 +32,9 @@ async fn a_command_whose_change_fails_is_still_the_bots() {
     for (status, is_worth_another) in [(503, true), (500, false), (400, false)] {
         let server = with(move |_| error(status, "no")).await;
         let client = crate::client(&server.base);
-        let synced = sync(&client, &[command("roll")]).await.expect("a list");
+        let synced = sync(&client, &[command("roll")], |_| {})
+            .await
+            .expect("a list");
         let ids: Vec<_> = synced.commands.iter().map(|known| &*known.id).collect();
         assert_eq!(ids, ["c1"], "{status}");
         assert_eq!(synced.failed.len(), 1);
@@ -52,7 +54,7 @@ async fn a_registration_without_an_answer_leaves_it_open_whose_command_is_whose(
         .await;
         let client = crate::client(&server.base);
         let wanted = [command("roll"), command("flip")];
-        let synced = sync(&client, &wanted).await.expect("a list");
+        let synced = sync(&client, &wanted, |_| {}).await.expect("a list");
         let names: Vec<_> = synced
             .commands
             .iter()

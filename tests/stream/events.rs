@@ -181,6 +181,54 @@ async fn only_our_own_commands_are_passed_on_once_they_are_known() {
     assert_eq!(bench.handle.stats().foreign, 1);
 }
 
+#[tokio::test]
+async fn a_command_that_is_used_before_its_registration_is_answered_waits_for_its_id() {
+    let mut bench = Bench::start().await;
+    let mut connection = bench.open().await;
+    let command =
+        |id: &str, name: &str| format!(r#"{{"commandId":"{id}","commandName":"{name}"}}"#);
+    bench.handle.set_commands(Some([]));
+    bench.handle.await_commands(["roll".to_owned()]);
+    for (sequence, id_of, name) in [(1, US, "another"), (2, US, "roll"), (3, THEM, "roll")] {
+        connection
+            .event("commandInteraction", &id(sequence), &command(id_of, name))
+            .await;
+    }
+    // The first is another bot's at once; the second has been read and waits.
+    soon(async {
+        while bench.handle.stats().kinds.get("commandInteraction") != Some(&2) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(bench.handle.stats().foreign, 1);
+    assert!(bench.events.try_recv().is_err());
+    bench.handle.add_command(US);
+    assert_eq!(bench.event().await.id, id(2));
+    // The third waits until everything is registered.
+    bench.handle.set_commands(Some([US.to_owned()]));
+    connection.event("messageCreate", &id(4), "{}").await;
+    assert_eq!(bench.event().await.id, id(4));
+    assert_eq!(bench.handle.stats().foreign, 2);
+}
+
+#[tokio::test]
+async fn a_command_whose_registration_is_not_answered_in_time_passes() {
+    let timings = Timings {
+        lookup: Duration::from_millis(50),
+        ..quick()
+    };
+    let mut bench = Bench::with(timings).await;
+    let mut connection = bench.open().await;
+    bench.handle.set_commands(Some([]));
+    bench.handle.await_commands(["roll".to_owned()]);
+    let payload = format!(r#"{{"commandId":"{US}","commandName":"Roll"}}"#);
+    connection
+        .event("commandInteraction", &id(1), &payload)
+        .await;
+    assert_eq!(bench.event().await.id, id(1));
+}
+
 fn control(message_id: i64) -> String {
     format!(r#"{{"channelId":"the-channel","controlId":"x","messageId":{message_id}}}"#)
 }

@@ -139,10 +139,14 @@ impl Process {
     }
 }
 
+/// Ends the child; when the test fails, what the child printed is shown with the failure.
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the process's output:\n{}", self.output());
+        }
     }
 }
 
