@@ -215,6 +215,13 @@ impl Shared {
         }
     }
 
+    /// The types of events that a version has handlers for so far.
+    pub(super) fn events_of(&self, script: &str, version: u64) -> BTreeSet<String> {
+        let key = (script.to_owned(), version);
+        let own = self.book().versions.get(&key).cloned();
+        own.map(|own| own.events).unwrap_or_default()
+    }
+
     /// From now on these versions count, in one step, and those before them are of the past; without a
     /// version the script has nothing.
     pub(super) fn activate<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<u64>)>) {

@@ -310,6 +310,9 @@ impl Stage {
         };
         script.state = None;
         let place = script.place.get_or_insert_with(|| self.inbox.reserve(name));
+        // Its thread may be busy when its turn begins: what comes meanwhile is kept for it.
+        let events = self.shared.events_of(name, new.number);
+        place.want(events.iter().map(String::as_str));
         new.post(Mail::Begin(Turn {
             place: place.pass_to_nobody(),
             state,

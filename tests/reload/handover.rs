@@ -198,6 +198,29 @@ async fn commands_and_intents_follow_the_new_version() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_busy_when_its_turn_begins_gets_what_it_alone_wants() {
+    let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
+    let message = bench.world.write(0, "general", "hi").await;
+    assert_eq!(bench.events.bot_message().await["text"], "one");
+    // In a metamethod a coroutine cannot be interrupted: the thread does not read that its turn has begun.
+    // It is busy as soon as it has loaded.
+    bench.write(
+        "a.luau",
+        "local busy = setmetatable({}, { __index = function()\n\
+         \tlocal begun = os.clock()\n\twhile os.clock() - begun < 1.5 do end\nend })\n\
+         task.defer(function() task.delay(0, function() local _ = busy.x end) end)\n\
+         argon.on(\"messageEdit\", function(e) argon.messages.send{ channelId = e.channelId, text = \"edited\" } end)\n",
+    );
+    bench.said("version 2 runs").await;
+    let edit = json!({
+        "userId": bench.world.person(0), "channelId": bench.world.channel("general"),
+        "messageId": message["messageId"], "text": "hello",
+    });
+    bench.world.act("edit", edit).await;
+    assert_eq!(bench.events.bot_message().await["text"], "edited");
+}
+
+#[tokio::test]
 async fn a_version_that_fails_at_its_first_events_gives_way_to_the_one_before() {
     let mut bench = Bench::start(&[(
         "a.luau",
