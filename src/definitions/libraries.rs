@@ -117,7 +117,7 @@ end)
             function("argon.command", "(definition)", 1, 1, "Registers a slash command. The definition has the parameters of `commands.register` and `run(interaction, options)`; `options` has the values by name."),
             function("argon.onControl", "(id, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody clicks the button with that id; `\"poll:*\"` matches every id that begins with `poll:`."),
             function("argon.onSelect", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody chooses from that select; `interaction.values` is the list of what was chosen."),
-            function("argon.onModal", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when that modal is sent; `interaction.values.<customId>` is a string, a list or a boolean, as the component is."),
+            function("argon.onModal", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when that modal is sent; `interaction.values.<customId>` is a string, a list or a boolean, as the component is. A form that is open while the script is reloaded or the host restarted (within an hour) is handed to the version that runs when it is sent."),
         ],
         example: r#"argon.command{
 	name = "roll",

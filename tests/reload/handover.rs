@@ -198,6 +198,34 @@ async fn commands_and_intents_follow_the_new_version() {
 }
 
 #[tokio::test]
+async fn a_form_that_was_opened_before_a_reload_is_submitted_after_it() {
+    let script = |version: u32| {
+        format!(
+            "argon.command{{ name = \"tell\", description = \"Tell\", run = function(i)\n\
+             \ti:modal{{ customId = \"feedback\", title = \"Feedback\", components = {{\n\
+             \t\t{{ type = \"checkbox\", customId = \"agree\", label = \"Agree\" }} }} }}\nend }}\n\
+             argon.onModal(\"feedback\", function(e)\n\
+             \targon.messages.send{{ channelId = e.channelId, text = `v{version} {{e.values.agree}}` }}\nend)\n"
+        )
+    };
+    let mut bench = Bench::start(&[("a.luau", &script(1))]).await;
+    bench.said("commands: /tell").await;
+    bench.world.command(0, "general", "tell", json!({})).await;
+    let opened = bench
+        .events
+        .next("a form", |event| event["type"] == "modal");
+    let opened = opened.await;
+    bench.write("a.luau", &script(2));
+    bench.said("version 2 runs").await;
+    let submit = json!({
+        "userId": bench.world.person(0), "modalInteractionId": opened["modalInteractionId"],
+        "values": { "agree": ["true"] },
+    });
+    bench.world.act("submit", submit).await;
+    assert_eq!(bench.events.bot_message().await["text"], "v2 true");
+}
+
+#[tokio::test]
 async fn a_version_that_is_busy_when_its_turn_begins_gets_what_it_alone_wants() {
     let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
     let message = bench.world.write(0, "general", "hi").await;

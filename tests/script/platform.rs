@@ -168,6 +168,45 @@ async fn a_submission_that_overtakes_the_answer_to_its_modal_is_still_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_submission_waits_also_for_the_answer_that_the_version_before_waits_for() {
+    let script = |name: &str| {
+        format!(
+            r#"argon.onControl("ask", function(e)
+                print("{name} opens")
+                e:modal{{ customId = "feedback", title = "Feedback", components = {{
+                    {{ type = "checkbox", customId = "agree", label = "Agree" }},
+                }} }}
+            end)
+            argon.onModal("feedback", function(e) print("{name}", e.customId, e.values.agree) end)
+            argon.on("messageCreate", function(e) print("{name}", e.message.text) end)"#
+        )
+    };
+    let bot = Bot::start(&[("handed.luau", &script("one"))]).await;
+    let user = json!({"userId": "u", "username": "u", "displayName": "U", "flags": 0});
+    let held = bot.server.hold();
+    bot.event(
+        "controlInteraction",
+        json!({"channelId": "c1", "controlId": "ask", "controlType": 0, "interactionId": "i1",
+            "messageId": 77, "spaceId": "s1", "user": user}),
+    )
+    .await;
+    bot.said("handed", &["one opens"]).await;
+    bot.replace("handed", &script("two")).await;
+    bot.event(
+        "modalSubmit",
+        json!({"channelId": "c1", "customId": "modal-1", "interactionId": "modal-1",
+            "spaceId": "s1", "user": user,
+            "values": [{"customId": "agree", "values": ["true"]}]}),
+    )
+    .await;
+    bot.event("messageCreate", message("meanwhile")).await;
+    bot.said("handed", &["one opens", "two\tmeanwhile"]).await;
+    drop(held);
+    let all = ["one opens", "two\tmeanwhile", "two\tfeedback\ttrue"];
+    bot.said("handed", &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_modal_comes_back_under_its_own_name_with_typed_values() {
     let bot = Bot::start(&[(
         "feedback.luau",
