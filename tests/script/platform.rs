@@ -441,4 +441,40 @@ async fn two_scripts_with_one_command_name_are_told_apart_by_the_platforms_id() 
     bot.done(4).await;
     assert_eq!(bot.log.of("roll_here"), ["here"]);
     assert_eq!(bot.log.of("roll_all"), ["global"]);
+    // As long as the platform has not told the id, the space's own goes first, and only that.
+    bot.event(
+        "commandInteraction",
+        json!({"channelId": "c1", "commandId": "unheard", "commandName": "roll",
+            "interactionId": "i", "spaceId": "s1", "user": {"userId": "u"}}),
+    )
+    .await;
+    bot.done(6).await;
+    assert_eq!(bot.log.of("roll_here"), ["here", "here"]);
+    assert_eq!(bot.log.of("roll_all"), ["global"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_has_moved_to_another_script_is_that_scripts_at_once() {
+    let source = r#"argon.command{ name = "deal", description = "Deal",
+        run = function() print(script.name) end }"#;
+    let bot = Bot::start(&[("moved_from.luau", source)]).await;
+    let registered = commands::Registered {
+        id: "c-deal".into(),
+        key: argon_host::script::CommandKey {
+            name: "deal".into(),
+            space_id: None,
+            script: "moved_from".into(),
+        },
+    };
+    bot.host().commands_are(&[registered]);
+    // The platform's commands are the same: the synchronisation has nothing to say, or has not come yet.
+    bot.rename("moved_from", "moved_to").await;
+    bot.event(
+        "commandInteraction",
+        json!({"channelId": "c1", "commandId": "c-deal", "commandName": "deal",
+            "interactionId": "i", "spaceId": "s1", "user": {"userId": "u"}}),
+    )
+    .await;
+    bot.done(1).await;
+    assert_eq!(bot.log.of("moved_to"), ["moved_to"]);
 }

@@ -274,6 +274,13 @@ impl Bot {
         self.host().reload(Some(script)).await.expect("a reload");
     }
 
+    /// Renames the file of a script, and so the script.
+    pub async fn rename(&self, from: &str, to: &str) {
+        let file = |script: &str| self.dir.path().join(format!("{script}.luau"));
+        std::fs::rename(file(from), file(to)).expect("a file");
+        self.host().reload(None).await.expect("a reload");
+    }
+
     pub fn host(&self) -> &Host {
         self.host.as_ref().expect("not stopped")
     }
