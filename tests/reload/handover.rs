@@ -294,3 +294,18 @@ async fn type_errors_of_a_new_version_are_shown_and_do_not_keep_it_from_running(
     bench.said("a.luau:1:23: error").await;
     assert_eq!(bench.answer("x").await, "two");
 }
+
+#[tokio::test]
+async fn timers_of_a_new_version_begin_with_its_turn() {
+    let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
+    bench.write(
+        "a.luau",
+        "local ticks = 0\nlocal off\n\
+         off = argon.every(0.01, function()\n\tticks += 1\n\
+         \tif script.state.loaded then print(\"ticks\") off.off() end\nend)\n\
+         task.wait(0.2)\nprint(`{ticks} ticks before its turn`)\nscript.state.loaded = true\n",
+    );
+    bench.said("0 ticks before its turn").await;
+    bench.said("version 2 runs").await;
+    bench.said("a: ticks").await;
+}
