@@ -229,6 +229,7 @@ impl Guest {
     pub(super) fn forget(&self, thread: &Thread) {
         let root = self.scheduler.borrow_mut().roots.remove(&key(thread));
         if let Some(root) = root {
+            root.meter.finish();
             self.over(root.purpose);
         }
     }
