@@ -244,7 +244,8 @@ impl Turns<'_> {
             busy |= self.guest.run_timers(self.lua, self.guest.clock.now());
             self.guest.run_deferred();
             busy |= self.take_event(now);
-            self.guest.run_preempted();
+            // It may have been the last slice of a handler that kept an event from being taken.
+            busy |= self.guest.run_preempted();
             self.settle()?;
             if self.is_over(now) {
                 self.leave();

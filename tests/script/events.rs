@@ -279,3 +279,27 @@ async fn a_busy_script_does_not_delay_another() {
     // The hog has not come through even its first event.
     assert!(!bot.log.of("hog").contains(&"done".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_at_its_limit_takes_the_next_event_when_a_handler_that_computed_is_over() {
+    let bot = Bot::start_limited(
+        &[(
+            "computes.luau",
+            r#"argon.on("messageCreate", function(e)
+                local ends = os.clock() + 0.05
+                while os.clock() < ends do end
+                print(e.message.text)
+            end)"#,
+        )],
+        1,
+    )
+    .await;
+    // Each but the first comes when it sleeps; the last one waits for the one before.
+    for (done, text) in (1..).zip(["a", "b", "c"]) {
+        bot.event("messageCreate", message(text)).await;
+        bot.done(done).await;
+    }
+    bot.event("messageCreate", message("d")).await;
+    bot.event("messageCreate", message("e")).await;
+    bot.said("computes", &["a", "b", "c", "d", "e"]).await;
+}
