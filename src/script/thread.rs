@@ -191,6 +191,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         loaded: false,
         held: Held::default(),
         early: Vec::new(),
+        ready: None,
         left_out: Duration::ZERO,
         rehearsed: false,
     }
@@ -219,6 +220,9 @@ struct Turns<'a> {
     /// Submissions that came while a modal was being opened: perhaps that one, whose id is in the
     /// answer that has not come. At most [`EARLY`]; a further one is handed out as it is.
     early: Vec<Delivery>,
+    /// When the `ready` came that this version was given at its turn. Those up to it may still lie in the
+    /// inbox: the version knows of them.
+    ready: Option<Instant>,
     /// Time that was left out in a rehearsal, and whether that has come to its end.
     left_out: Duration,
     rehearsed: bool,
@@ -295,6 +299,7 @@ impl Turns<'_> {
         self.guest.want_events(&place);
         self.guest.inherit(self.lua, turn.state.as_ref());
         if let Some(ready) = turn.ready {
+            self.ready = Some(ready.received);
             self.guest.dispatch(self.lua, place.again(ready));
         }
         self.place = Some(place);
@@ -327,6 +332,10 @@ impl Turns<'_> {
         self.held.since = None;
         self.held.due = None;
         match place.take() {
+            Some(delivery) if self.is_known(&delivery) => {
+                delivery.done();
+                true
+            }
             Some(delivery) if self.is_early(&delivery) => {
                 self.early.push(delivery);
                 true
@@ -337,6 +346,11 @@ impl Turns<'_> {
             }
             None => false,
         }
+    }
+
+    /// Whether it is a `ready` of which this version was told when its turn began.
+    fn is_known(&self, delivery: &Delivery) -> bool {
+        delivery.kind == "ready" && self.ready.is_some_and(|told| delivery.received <= told)
     }
 
     fn is_early(&self, delivery: &Delivery) -> bool {
