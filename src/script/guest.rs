@@ -303,7 +303,7 @@ impl Guest {
     /// The host had to end something of the script's: a handler beyond its budget, an allocation beyond its
     /// memory. What is repeated leads into quarantine.
     pub(super) fn strike(&self, why: &str) {
-        self.status.strike(why.to_owned());
+        self.status.strike(self.version, why.to_owned());
         self.shared.news.notify_one();
     }
 
