@@ -132,6 +132,11 @@ impl EventRun {
         })
     }
 
+    /// Whether it is the end of the script.
+    pub(super) fn is_unload(&self) -> bool {
+        self.tally.is_none()
+    }
+
     /// Notes for people what is asked.
     pub(super) fn note(&self, asked: impl FnOnce() -> Asked) {
         let mut all = self.asked.borrow_mut();

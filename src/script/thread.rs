@@ -41,6 +41,7 @@ use super::registry::State;
 use super::rehearsal;
 use super::scheduler::Outcome;
 use super::state::Snapshot;
+use super::version::PATIENCE;
 use crate::inbox::{Delivery, Event, Subscription};
 use crate::rest;
 
@@ -188,6 +189,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         state,
         stop: None,
         unfinished: Unfinished::ComesAgain,
+        last_state: None,
         loaded: false,
         held: Held::default(),
         early: Vec::new(),
@@ -214,6 +216,8 @@ struct Turns<'a> {
     stop: Option<Instant>,
     /// What becomes of what still runs then.
     unfinished: Unfinished,
+    /// Who waits for the last state, and until when for what changes it yet.
+    last_state: Option<(oneshot::Sender<Snapshot>, Instant)>,
     /// The host knows that the top level has ended.
     loaded: bool,
     held: Held,
@@ -250,6 +254,7 @@ impl Turns<'_> {
             busy |= self.take_event(now);
             // It may have been the last slice of a handler that kept an event from being taken.
             busy |= self.guest.run_preempted();
+            self.give_state(now);
             self.settle()?;
             if self.is_over(now) {
                 self.leave();
@@ -313,6 +318,16 @@ impl Turns<'_> {
             self.guest.retire(self.lua);
         }
         if let Some(reply) = state {
+            self.last_state = Some((reply, until.min(Instant::now() + PATIENCE / 2)));
+        }
+    }
+
+    /// Gives the last state to who waits for it, when what `script.onUnload` was given has come to its end or
+    /// its first wait: one that computes for longer than a slice is preempted.
+    fn give_state(&mut self, now: Instant) {
+        let is_due = |(_, until): &mut _| now >= *until;
+        let unloading = || self.guest.scheduler.borrow().is_unloading();
+        if let Some((reply, _)) = (self.last_state).take_if(|last| is_due(last) || !unloading()) {
             // Nobody waits any more: the next version began without it.
             let _ = reply.send(self.guest.copy_state(true));
         }

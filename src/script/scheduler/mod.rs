@@ -117,6 +117,15 @@ impl Scheduler {
         !self.deferred.is_empty() || !self.preempted.is_empty()
     }
 
+    /// Whether something that runs at the script's end computes and has been preempted.
+    pub(super) fn is_unloading(&self) -> bool {
+        let mut events = self
+            .preempted
+            .iter()
+            .filter_map(|(_, of)| of.event.as_ref());
+        events.any(|event| event.is_unload())
+    }
+
     /// Whether the host will resume a coroutine that is suspended now.
     fn is_held(&self, thread: &Thread) -> bool {
         self.asleep.contains_key(&key(thread)) || self.scheduled.contains_key(&key(thread))
