@@ -458,9 +458,10 @@ impl Guest {
         }
     }
 
-    /// This version's turn is over: nothing begins any more but what it wanted done at its end.
-    pub(super) fn retire(&self, lua: &Lua) {
-        let tickets = self.scheduler.borrow_mut().retire();
+    /// This version's turn is over: nothing begins any more but what it wanted done at its end. `comes_again`
+    /// says that its unfinished events do.
+    pub(super) fn retire(&self, lua: &Lua, comes_again: bool) {
+        let tickets = self.scheduler.borrow_mut().retire(comes_again);
         for ticket in tickets {
             self.abandon(ticket);
         }

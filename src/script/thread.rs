@@ -315,7 +315,8 @@ impl Turns<'_> {
         let first = self.stop.is_none();
         self.stop = Some(self.stop.map_or(until, |before| before.min(until)));
         if first {
-            self.guest.retire(self.lua);
+            let comes_again = self.unfinished == Unfinished::ComesAgain;
+            self.guest.retire(self.lua, comes_again);
         }
         if let Some(reply) = state {
             self.last_state = Some((reply, until.min(Instant::now() + PATIENCE / 2)));

@@ -162,12 +162,16 @@ impl Scheduler {
     }
 
     /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
-    /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
-    pub(super) fn retire(&mut self) -> Vec<u64> {
+    /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside. If what
+    /// is unfinished comes again, so do events whose handlers wait for another: these wait on.
+    pub(super) fn retire(&mut self, comes_again: bool) -> Vec<u64> {
         self.only_for_events();
         self.every.clear();
         let over = |waiting: &Waiting| match &waiting.wait {
-            Wait::Event { .. } => true,
+            Wait::Event { .. } => {
+                let event = waiting.behalf.as_ref().and_then(|of| of.event.as_ref());
+                !(comes_again && event.is_some_and(|event| event.is_kept()))
+            }
             wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),
         };
         let mut tickets: Vec<u64> = self
