@@ -39,7 +39,7 @@ use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use super::rehearsal;
-use super::scheduler::Outcome;
+use super::scheduler::{CUT_OFF, Outcome};
 use super::state::Snapshot;
 use super::version::PATIENCE;
 use crate::inbox::{Delivery, Event, Subscription};
@@ -193,6 +193,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         loaded: false,
         held: Held::default(),
         early: Vec::new(),
+        untimely: VecDeque::new(),
         ready: None,
         left_out: Duration::ZERO,
         rehearsed: false,
@@ -202,6 +203,11 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
     result
 }
 
+/// Events that wait for the top level. When there are more, no further one is taken until it is over.
+const UNTIMELY: usize = 1024;
+/// Why such an event found no handler.
+const TOO_SOON: &str = "no handler was there for it, because the version has ended before its top level: let \
+                        the top level add its handlers before it waits";
 /// Submissions of modals that are kept until the calls that open modals are answered.
 const EARLY: usize = 64;
 
@@ -224,6 +230,9 @@ struct Turns<'a> {
     /// Submissions that came while a modal was being opened: perhaps that one, whose id is in the
     /// answer that has not come. At most [`EARLY`]; a further one is handed out as it is.
     early: Vec<Delivery>,
+    /// Events that were kept for the script and came before its top level has asked for any of their type.
+    /// At most [`UNTIMELY`].
+    untimely: VecDeque<Delivery>,
     /// When the `ready` came that this version was given at its turn. Those up to it may still lie in the
     /// inbox: the version knows of them.
     ready: Option<Instant>,
@@ -315,6 +324,7 @@ impl Turns<'_> {
         let first = self.stop.is_none();
         self.stop = Some(self.stop.map_or(until, |before| before.min(until)));
         if first {
+            self.hand_out_untimely();
             let comes_again = self.unfinished == Unfinished::ComesAgain;
             self.guest.retire(self.lua, comes_again);
         }
@@ -347,9 +357,20 @@ impl Turns<'_> {
         }
         self.held.since = None;
         self.held.due = None;
+        if let Some(delivery) = self.timely().and_then(|at| self.untimely.remove(at)) {
+            self.guest.dispatch(self.lua, delivery);
+            return true;
+        }
+        if self.untimely.len() >= UNTIMELY {
+            return false;
+        }
         match place.take() {
             Some(delivery) if self.is_known(&delivery) => {
                 delivery.done();
+                true
+            }
+            Some(delivery) if self.is_untimely(&delivery) => {
+                self.untimely.push_back(delivery);
                 true
             }
             Some(delivery) if self.is_early(&delivery) => {
@@ -367,6 +388,31 @@ impl Turns<'_> {
     /// Whether it is a `ready` of which this version was told when its turn began.
     fn is_known(&self, delivery: &Delivery) -> bool {
         delivery.kind == "ready" && self.ready.is_some_and(|told| delivery.received <= told)
+    }
+
+    /// Whether it may find its handlers when the top level has gone on.
+    fn is_untimely(&self, delivery: &Delivery) -> bool {
+        delivery.ledger().number() > 0
+            && !self.guest.is_loaded()
+            && !self.guest.has_asked_for(delivery)
+    }
+
+    /// Where the first of the events is that waited for the top level and need not any more.
+    fn timely(&self) -> Option<usize> {
+        let mut untimely = self.untimely.iter();
+        untimely.position(|delivery| !self.is_untimely(delivery))
+    }
+
+    /// The turn is over, and so is the top level: what waited for it gets what handlers there are. Where it
+    /// had not come to its end, the events have failed or come again, like any other.
+    fn hand_out_untimely(&mut self) {
+        for delivery in std::mem::take(&mut self.untimely) {
+            if !self.is_untimely(&delivery) {
+                self.guest.dispatch(self.lua, delivery);
+            } else if self.unfinished == Unfinished::Fails {
+                self.guest.cut_off_early(delivery, TOO_SOON);
+            }
+        }
     }
 
     fn is_early(&self, delivery: &Delivery) -> bool {
@@ -466,7 +512,7 @@ impl Turns<'_> {
     fn leave(&mut self) {
         if self.unfinished == Unfinished::Fails {
             for delivery in self.early.drain(..) {
-                self.guest.cut_off_early(delivery);
+                self.guest.cut_off_early(delivery, CUT_OFF);
             }
             self.guest.cut_off();
         }
