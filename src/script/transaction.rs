@@ -132,6 +132,7 @@ impl Stage {
                 path: wanted.path.clone(),
                 files: Arc::clone(&files),
                 refused: wanted.refused.clone(),
+                instead: None,
             }),
             name: wanted.name.clone(),
         };
@@ -374,6 +375,7 @@ impl Script {
                 path: tried.path.clone(),
                 files: Arc::clone(&tried.files),
                 refused: tried.refused.clone(),
+                instead: None,
             });
         }
         if let Err(trouble) = &candidate.result {
@@ -384,6 +386,11 @@ impl Script {
             return None;
         }
         let new = candidate.version.clone()?;
+        if candidate.again
+            && let Some(tried) = &mut self.tried
+        {
+            tried.instead = Some((new.path.clone(), new.files()));
+        }
         self.failure = None;
         self.quarantine.end(Instant::now());
         let old = self.active.replace(Arc::clone(&new));
