@@ -327,16 +327,17 @@ impl Stage {
         old: Arc<Version>,
         until: Instant,
     ) -> Option<Snapshot> {
+        // Before anybody waits: a host that stops meanwhile gives it the time that it gives the others.
+        self.scripts.lock().leaving.push(Leaving {
+            script: name.to_owned(),
+            version: Arc::clone(&old),
+            until,
+        });
         let state = old.retire(until).await;
         if state.is_none() && !old.has_ended() {
             tracing::error!(target: "reload", script = %name, version = old.number,
                 "version {} does not answer: it is left behind, and script.state with it", old.number);
         }
-        self.scripts.lock().leaving.push(Leaving {
-            script: name.to_owned(),
-            version: old,
-            until,
-        });
         state
     }
 }

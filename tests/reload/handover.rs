@@ -57,6 +57,23 @@ async fn what_the_old_version_began_ends_and_its_last_wish_is_heard() {
 }
 
 #[tokio::test]
+async fn what_the_last_wish_computes_is_handed_over() {
+    let mut bench = Bench::start(&[(
+        "a.luau",
+        "script.onUnload(function()\n\
+         \tlocal ends = os.clock() + 0.05\n\twhile os.clock() < ends do end\n\
+         \tscript.state.last = \"computed\"\nend)\n",
+    )])
+    .await;
+    bench.write(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e) e:reply(`new {script.state.last}`) end)\n",
+    );
+    bench.host.line("version 2 runs").await;
+    assert_eq!(bench.answer("hi").await, "new computed");
+}
+
+#[tokio::test]
 async fn a_running_handler_of_the_old_version_finishes() {
     let mut bench = Bench::start(&[(
         "a.luau",
@@ -151,6 +168,45 @@ async fn events_of_handlers_that_are_cut_off_are_told_and_recorded_as_failed() {
         );
         assert!(recording.contains("slow"), "{event}: {recording}");
     }
+}
+
+#[tokio::test]
+async fn a_bot_that_ends_while_versions_change_places_lets_handlers_finish() {
+    // In a metamethod a coroutine cannot be interrupted: the thread does not read that its turn is over.
+    let mut bench = Bench::start(&[(
+        "a.luau",
+        "local busy = setmetatable({}, { __index = function()\n\
+         \tlocal ends = os.clock() + 1.5\n\twhile os.clock() < ends do end\nend })\n\
+         local over = false\n\
+         argon.on(\"messageCreate\", function(e)\n\
+         \tif e.message.text == \"slow\" then\n\
+         \t\tprint(\"begins\")\n\
+         \t\trepeat task.wait(0.01) until over\n\
+         \t\tfor _ = 1, 20 do task.wait(0.01) end\n\
+         \t\tprint(\"finishes\")\n\
+         \telse\n\
+         \t\tprint(\"listens\")\n\
+         \t\trepeat task.wait(0.01) until argon.kv.get(\"go\")\n\
+         \t\targon.kv.set(\"busy\", true)\n\
+         \t\tlocal _ = busy.x\n\
+         \t\tover = true\n\
+         \tend\nend)\n",
+    )])
+    .await;
+    bench.world.write(0, "general", "slow").await;
+    bench.host.line("begins").await;
+    bench.world.write(0, "general", "busy").await;
+    bench.host.line("listens").await;
+    bench.write(
+        "a.luau",
+        "argon.kv.set(\"go\", true)\nrepeat task.wait(0.01) until argon.kv.get(\"busy\")\n\
+         task.delay(0.1, print, \"has loaded\")\n",
+    );
+    bench.host.line("has loaded").await;
+    bench.host.signal("TERM");
+    assert!(bench.host.ended().await.success());
+    assert_eq!(bench.count("finishes"), 1, "{}", bench.host.output());
+    assert_eq!(failures(&bench), []);
 }
 
 #[tokio::test]

@@ -251,6 +251,38 @@ async fn a_task_in_the_background_has_its_budget_after_each_wait_and_dies_if_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_cancelled_handler_leaves_behind_has_its_budget_after_each_wait() {
+    let bot = bot(
+        &[(
+            "debounced.luau",
+            "local function burn(seconds) local ends = os.clock() + seconds while os.clock() < ends do end end
+             local handler, cancelled
+             argon.on('messageCreate', function(event)
+                 if event.message.text == 'cancel' then
+                     task.cancel(handler)
+                     cancelled = true
+                     return
+                 end
+                 handler = coroutine.running()
+                 task.spawn(function()
+                     repeat task.wait(0.001) until cancelled
+                     for i = 1, 20 do burn(0.02) task.wait() end
+                     print('all of them')
+                 end)
+                 print('waits')
+                 task.wait(1e6)
+             end)",
+        )],
+        Duration::from_millis(150),
+    )
+    .await;
+    bot.event("messageCreate", message("go")).await;
+    bot.said("debounced", &["waits"]).await;
+    bot.event("messageCreate", message("cancel")).await;
+    bot.said("debounced", &["waits", "all of them"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_left_behind_ends_with_it() {
     let bot = bot(
         &[(

@@ -289,3 +289,55 @@ async fn a_busy_script_does_not_delay_another() {
     said.sort();
     assert_eq!(said, ["busy", "busy", "busy", "done", "done", "done"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_at_its_limit_takes_the_next_event_when_a_handler_that_computed_is_over() {
+    let bot = Bot::start_limited(
+        &[(
+            "computes.luau",
+            r#"argon.on("messageCreate", function(e)
+                local ends = os.clock() + 0.05
+                while os.clock() < ends do end
+                print(e.message.text)
+            end)"#,
+        )],
+        1,
+    )
+    .await;
+    // Each but the first comes when it sleeps; the last one waits for the one before.
+    for (done, text) in (1..).zip(["a", "b", "c"]) {
+        bot.event("messageCreate", message(text)).await;
+        bot.done(done).await;
+    }
+    bot.event("messageCreate", message("d")).await;
+    bot.event("messageCreate", message("e")).await;
+    bot.said("computes", &["a", "b", "c", "d", "e"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_comes_while_a_ready_waits_is_told_of_it_once() {
+    let bot = Bot::start_limited(
+        &[(
+            "told.luau",
+            r#"argon.on("messageCreate", function(e)
+                print(e.message.text)
+                if e.message.text == "holds" then task.wait(1e6) end
+            end)
+            argon.on("ready", function(e) print(`ready {e.synthetic}`) end)"#,
+        )],
+        1,
+    )
+    .await;
+    bot.event("messageCreate", message("holds")).await;
+    bot.said("told", &["holds"]).await;
+    bot.ready().await;
+    bot.ready().await;
+    let waiting = || Some(()).filter(|()| bot.host().reports()[0].waiting == 2);
+    until(waiting, || format!("{:?}", bot.host().reports())).await;
+    bot.host().reload(Some("told")).await.expect("a version");
+    bot.event("messageCreate", message("after")).await;
+    bot.said("told", &["holds", "ready true", "after"]).await;
+    bot.ready().await;
+    bot.said("told", &["holds", "ready true", "after", "ready nil"])
+        .await;
+}

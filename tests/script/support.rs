@@ -298,6 +298,18 @@ impl Bot {
             .await;
     }
 
+    /// The stream has been opened.
+    #[allow(dead_code, reason = "only the tests of scripts need it")]
+    pub async fn ready(&self) {
+        let event = Event {
+            id: String::new(),
+            kind: "ready".to_owned(),
+            payload: "{}".to_owned(),
+            received: Instant::now(),
+        };
+        self.inbox.append(event, Place::Connection).await;
+    }
+
     /// Waits until the script has said exactly this.
     pub async fn said(&self, script: &str, lines: &[&str]) {
         self.log.wait(script, lines.len()).await;

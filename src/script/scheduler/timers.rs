@@ -158,6 +158,11 @@ impl Scheduler {
         self.every.values_mut().find(|every| *every.name == *name)
     }
 
+    /// Whether there is a repeating timer of that name.
+    pub(in crate::script) fn has_every(&self, name: &str) -> bool {
+        self.every.values().any(|every| *every.name == *name)
+    }
+
     /// The function of a timer whose run begins; none if it is gone, or a run of it goes on.
     pub(in crate::script) fn begin_run(&mut self, name: &str) -> Option<Function> {
         let every = self.every_of(name).filter(|every| !every.busy)?;
