@@ -10,9 +10,10 @@
 //! The new version's top level runs while the old version still works, on a first snapshot. At the swap
 //! comes the final one, and [`hand_over`] brings what changed in between into the new version's tables,
 //! in place, because its top level may have kept references to them. What the new version's top level
-//! itself has changed stays as it made it.
+//! itself has changed stays as it made it. Which table of the final snapshot is which of the first, the tables
+//! say and not the keys that lead to them: [`Known`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use mlua::{Lua, Table, Value};
 
@@ -44,6 +45,41 @@ enum Plain {
 pub(super) struct Snapshot {
     /// The tables; the first is `script.state` itself. Entries in the order of the table.
     tables: Vec<Vec<(Plain, Plain)>>,
+    /// For each of them its index in the snapshot before, if it was there.
+    before: Vec<Option<usize>>,
+}
+
+/// The tables of the last snapshot, as long as they are there. They are held weakly: what the script has let
+/// go must not stay in memory for it, and until it is gone nothing else has its address.
+#[derive(Default)]
+pub(super) struct Known(Option<(Table, usize)>);
+
+impl Known {
+    fn new(lua: &Lua, tables: &[Met]) -> mlua::Result<Self> {
+        let weak = lua.create_table()?;
+        weak.raw_set("__mode", "v")?;
+        let list = lua.create_table_with_capacity(tables.len(), 0)?;
+        list.set_metatable(Some(weak))?;
+        for (index, met) in (1..).zip(tables) {
+            list.raw_set(index, &met.table)?;
+        }
+        Ok(Self(Some((list, tables.len()))))
+    }
+
+    /// Where each of these tables, numbered by their address, was in the last snapshot.
+    fn before(&self, numbers: &HashMap<usize, usize>) -> mlua::Result<Vec<Option<usize>>> {
+        let mut before = vec![None; numbers.len()];
+        if let Some((list, length)) = &self.0 {
+            for index in 0..*length {
+                let table: Option<Table> = list.raw_get(index + 1)?;
+                let address = table.map(|table| table.to_pointer() as usize);
+                if let Some(number) = address.and_then(|address| numbers.get(&address)) {
+                    before[*number] = Some(index);
+                }
+            }
+        }
+        Ok(before)
+    }
 }
 
 /// What a snapshot had to leave out: paths with the reason, the first few of them.
@@ -74,8 +110,12 @@ impl LeftOut {
 }
 
 impl Snapshot {
-    /// Copies a table and everything in it.
-    pub(super) fn take(root: &Table) -> mlua::Result<(Self, LeftOut)> {
+    /// Copies a table and everything in it. `known` is of the snapshot before, and then of this one.
+    pub(super) fn take(
+        lua: &Lua,
+        root: &Table,
+        known: &mut Known,
+    ) -> mlua::Result<(Self, LeftOut)> {
         let mut taking = Taking::default();
         taking.number(root, None, None);
         let mut at = 0;
@@ -101,10 +141,13 @@ impl Snapshot {
             }
             at += 1;
         }
+        let before = known.before(&taking.numbers)?;
+        // For want of memory in the VM: then every table of the next snapshot is taken for a new one.
+        *known = Known::new(lua, &taking.met).unwrap_or_default();
         let Taking {
             tables, left_out, ..
         } = taking;
-        Ok((Self { tables }, left_out))
+        Ok((Self { tables, before }, left_out))
     }
 
     /// Puts a copy into an empty table.
@@ -357,8 +400,8 @@ fn step(key: &Plain) -> String {
     }
 }
 
-/// Brings what changed from `first` to `last` into a new version's tables. `copies` are the tables that
-/// were made of `first`.
+/// Brings what changed from `first` to `last` into a new version's tables. `first` was the snapshot before
+/// `last`, and `copies` are the tables that were made of it.
 pub(super) fn hand_over(
     lua: &Lua,
     root: &Table,
@@ -366,7 +409,7 @@ pub(super) fn hand_over(
     last: &Snapshot,
     copies: &Copies,
 ) -> mlua::Result<()> {
-    if first == last || last.tables.is_empty() {
+    if first.tables == last.tables || last.tables.is_empty() {
         return Ok(());
     }
     if first.tables.is_empty() {
@@ -375,9 +418,16 @@ pub(super) fn hand_over(
     let mut fresh = Copies::default();
     fresh.made.insert(0, root.clone());
     let mut pairs = vec![(0, 0, root.clone())];
-    let mut seen = HashSet::from([(0, 0)]);
+    for (new, old) in last.before.iter().enumerate().skip(1) {
+        if let Some(old) = *old
+            && let Some(table) = copies.made.get(&old)
+        {
+            fresh.made.insert(new, table.clone());
+            pairs.push((old, new, table.clone()));
+        }
+    }
     let mut open = Vec::new();
-    while let Some((old, new, live)) = pairs.pop() {
+    for (old, new, live) in pairs {
         let (before, after) = (first.by_key(old), last.by_key(new));
         let vanished = before.iter().filter(|(key, _)| !after.contains_key(key));
         let keys = after.values().chain(vanished.map(|(_, entry)| entry));
@@ -389,16 +439,6 @@ pub(super) fn hand_over(
             let (before, after) = (of(&before), of(&after));
             let luau_key = last.value(lua, key, &mut open, &mut fresh)?;
             let current: Value = live.raw_get(&luau_key)?;
-            if let (Some(Plain::Table(before)), Some(Plain::Table(after)), Value::Table(table)) =
-                (&before, &after, &current)
-                && copies.made.get(before) == Some(table)
-            {
-                fresh.made.entry(*after).or_insert_with(|| table.clone());
-                if seen.insert((*before, *after)) {
-                    pairs.push((*before, *after, table.clone()));
-                }
-                continue;
-            }
             let untouched = match (&before, &current) {
                 (None, Value::Nil) => true,
                 (Some(Plain::Table(index)), Value::Table(table)) => {
@@ -454,10 +494,15 @@ mod tests {
         lua.load(code).eval().unwrap()
     }
 
-    fn take(table: &Table) -> Snapshot {
-        let (snapshot, left_out) = Snapshot::take(table).unwrap();
+    fn take(lua: &Lua, table: &Table, known: &mut Known) -> Snapshot {
+        let (snapshot, left_out) = Snapshot::take(lua, table, known).unwrap();
         assert_eq!(left_out.text(), None);
         snapshot
+    }
+
+    /// One that nothing comes after.
+    fn take_once(lua: &Lua, table: &Table) -> (Snapshot, LeftOut) {
+        Snapshot::take(lua, table, &mut Known::default()).unwrap()
     }
 
     #[test]
@@ -472,7 +517,9 @@ mod tests {
             return state"#,
         );
         let root = there.create_table().unwrap();
-        take(&state).put(&there, &root).unwrap();
+        take(&here, &state, &mut Known::default())
+            .put(&there, &root)
+            .unwrap();
         there.globals().raw_set("s", root).unwrap();
         there
             .load(
@@ -493,7 +540,7 @@ mod tests {
             r#"return { ok = 1, f = print, nested = { ["odd name"] = { [1] = coroutine.create(print) } },
                 proxy = setmetatable({ x = 1 }, {}) }"#,
         );
-        let (snapshot, left_out) = Snapshot::take(&state).unwrap();
+        let (snapshot, left_out) = take_once(&lua, &state);
         let mut named = left_out.named.clone();
         named.sort();
         assert_eq!(
@@ -523,8 +570,8 @@ mod tests {
                 last.stop = print return first"
             ),
         );
-        let (taken, bytes) = allocator::bytes(|| Snapshot::take(&state));
-        let (snapshot, left_out) = taken.unwrap();
+        let (taken, bytes) = allocator::bytes(|| take_once(&lua, &state));
+        let (snapshot, left_out) = taken;
         assert_eq!(snapshot.tables.len(), NODES + 1);
         assert!(bytes < NODES * 2000, "{bytes} bytes for {NODES} tables");
         let text = left_out.text().unwrap();
@@ -541,7 +588,7 @@ mod tests {
             "return { [{ [1] = print }] = 1, [string.rep('k', 1000)] = { [true] = print },
                 deep = { [print] = 1 } }",
         );
-        let (_, left_out) = Snapshot::take(&state).unwrap();
+        let (_, left_out) = take_once(&lua, &state);
         let mut named = left_out.named;
         named.sort();
         let key = "k".repeat(LONGEST_KEY);
@@ -562,13 +609,13 @@ mod tests {
             &lua,
             "local t = {} for i = 1, 40 do t[i] = string.rep('x', 1048576 + i) end return t",
         );
-        let (snapshot, left_out) = Snapshot::take(&state).unwrap();
+        let (snapshot, left_out) = take_once(&lua, &state);
         assert_eq!(snapshot.tables[0].len(), 31);
         let text = left_out.text().unwrap();
         assert!(text.contains("script.state[32] (too much text)"), "{text}");
         assert!(text.ends_with("and 1 more"), "{text}");
         let many = eval(&lua, "return table.create(1000001, true)");
-        let (snapshot, left_out) = Snapshot::take(&many).unwrap();
+        let (snapshot, left_out) = take_once(&lua, &many);
         assert!(snapshot.tables[0].len() <= MOST_VALUES / 2);
         assert!(left_out.text().is_some());
     }
@@ -580,7 +627,8 @@ mod tests {
             &old,
             "S = { count = 1, gone = 1, users = { ann = 1, bob = 1 }, mode = 'a', list = { 1 } } return S",
         );
-        let first = take(&state);
+        let mut known = Known::default();
+        let first = take(&old, &state, &mut known);
         let root = new.create_table().unwrap();
         let copies = first.put(&new, &root).unwrap();
         new.globals().raw_set("s", root.clone()).unwrap();
@@ -594,7 +642,14 @@ mod tests {
         )
         .exec()
         .unwrap();
-        hand_over(&new, &root, &first, &take(&state), &copies).unwrap();
+        hand_over(
+            &new,
+            &root,
+            &first,
+            &take(&old, &state, &mut known),
+            &copies,
+        )
+        .unwrap();
         new.load(
             "assert(s.count == 7 and s.gone == nil and s.added == true)
              assert(s.mode == 'new', 'its own change stays')
@@ -608,13 +663,65 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_moved_is_one_table_still_and_another_in_its_place_is_another() {
+        let (old, new) = (Lua::new(), Lua::new());
+        let state = eval(
+            &old,
+            "local a, b = { n = 1 }, { n = 2 }
+            S = { queue = { a, b }, byId = { a = a, b = b }, mode = { old = true } } return S",
+        );
+        let mut known = Known::default();
+        let first = take(&old, &state, &mut known);
+        let root = new.create_table().unwrap();
+        let copies = first.put(&new, &root).unwrap();
+        new.globals().raw_set("s", root.clone()).unwrap();
+        new.load("a, b, mode = s.byId.a, s.byId.b, s.mode")
+            .exec()
+            .unwrap();
+        old.load(
+            "table.remove(S.queue, 1) S.byId.a = nil S.byId.b.n = 3 S.moved = S.byId.b
+             table.insert(S.queue, { n = 4 }) S.mode = { new = true }",
+        )
+        .exec()
+        .unwrap();
+        // What is gone must not pass for what has its place in memory now.
+        old.gc_collect().unwrap();
+        old.load("S.later = {} for i = 1, 100 do S.later[i] = { n = 10 } end")
+            .exec()
+            .unwrap();
+        hand_over(
+            &new,
+            &root,
+            &first,
+            &take(&old, &state, &mut known),
+            &copies,
+        )
+        .unwrap();
+        new.load(
+            "assert(s.queue[1] == b and s.byId.b == b and s.moved == b and b.n == 3)
+             assert(#s.queue == 2 and s.queue[2].n == 4 and s.byId.a == nil and a.n == 1)
+             assert(s.mode ~= mode and s.mode.new and s.mode.old == nil and mode.old)
+             for _, later in s.later do assert(later ~= a and later ~= mode and later.n == 10) end",
+        )
+        .exec()
+        .unwrap();
+    }
+
+    #[test]
     fn without_a_first_snapshot_the_last_fills_what_is_missing() {
         let (old, new) = (Lua::new(), Lua::new());
         let state = eval(&old, "return { count = 7, mode = 'old' }");
         let root = eval(&new, "return { mode = 'new' }");
-        let first = Snapshot::default();
+        let (first, mut known) = (Snapshot::default(), Known::default());
         let copies = first.put(&new, &root).unwrap();
-        hand_over(&new, &root, &first, &take(&state), &copies).unwrap();
+        hand_over(
+            &new,
+            &root,
+            &first,
+            &take(&old, &state, &mut known),
+            &copies,
+        )
+        .unwrap();
         assert_eq!(root.raw_get::<i64>("count").unwrap(), 7);
         assert_eq!(root.raw_get::<String>("mode").unwrap(), "new");
     }
