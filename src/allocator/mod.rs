@@ -29,8 +29,9 @@ pub const EVENT_BYTES: usize = 8 << 20;
 /// twice its size.
 pub const SUSPICIOUS: usize = 2 * EVENT_BYTES + (4 << 20);
 
-/// The largest request that the system's allocator serves, in bytes.
-const SMALL: usize = 8 << 10;
+/// The largest request that the system's allocator serves, in bytes. What Luau asks for is larger: it keeps
+/// smaller values in pages. So what a script fills its memory with goes back to the system when it is freed.
+const SMALL: usize = 1 << 10;
 
 thread_local! {
     static MARK: Cell<bool> = const { Cell::new(false) };
