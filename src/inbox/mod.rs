@@ -61,7 +61,8 @@ pub use recording::{Asked, CallRecord, Failing, Recording};
 pub use redaction::Redaction;
 pub use sightings::{Sighting, Sightings};
 pub use store::{
-    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Recorded, VALUE_BYTES, path_in,
+    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Recorded, VALUE_BYTES, hidden_space,
+    path_in,
 };
 pub use timers::Timers;
 pub use view::{KvEntry, View, import_kv};
@@ -477,21 +478,23 @@ impl Subscription {
         self.seat.core.want(self.seat.key, kinds);
     }
 
-    /// Makes `thread` the taker; every older handle of this place takes nothing from now on.
+    /// Makes `thread` the taker; every older handle of this place takes nothing from now on. If this one
+    /// takes nothing any more, neither does the new one: who comes late does not take the place back.
     #[must_use = "the handle that is answered is the only one that takes"]
     pub fn pass_to(&self, thread: Thread) -> Self {
-        self.pass(Some(thread))
+        let claim = (self.seat.core).pass_to(self.seat.key, self.claim, thread);
+        self.handle(claim)
     }
 
-    /// Leaves the place without a taker. Events are kept for it.
+    /// Leaves the place without a taker, whoever had it. Events are kept for it.
     #[must_use = "the place ends with its last handle"]
     pub fn pass_to_nobody(&self) -> Self {
-        self.pass(None)
+        self.handle(self.seat.core.pass_to_nobody(self.seat.key))
     }
 
-    fn pass(&self, thread: Option<Thread>) -> Self {
+    fn handle(&self, claim: u64) -> Self {
         Self {
-            claim: self.seat.core.pass_to(self.seat.key, thread),
+            claim,
             seat: Arc::clone(&self.seat),
         }
     }

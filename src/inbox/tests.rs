@@ -448,6 +448,22 @@ fn a_place_passes_to_another_taker_between_two_events() {
 }
 
 #[test]
+fn who_comes_late_to_its_turn_does_not_take_the_place_back() {
+    let inbox = Inbox::new();
+    let place = subscribe(&inbox, "script");
+    let late = place.pass_to_nobody();
+    let next_one = place.pass_to_nobody();
+    let running = next_one.pass_to(thread::current());
+    let late = late.pass_to(thread::current());
+    append(&inbox, 0);
+    assert_eq!(ids(&running, 1), numbers(0..1));
+    append(&inbox, 1);
+    settle(&inbox);
+    assert!(late.take().is_none(), "its turn was over before");
+    assert_eq!(ids(&running, 1), numbers(1..2));
+}
+
+#[test]
 fn scripts_that_are_gone_leave_nothing_behind() {
     let home = Home::new();
     let (inbox, _) = home.open();

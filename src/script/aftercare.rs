@@ -19,7 +19,9 @@ impl Keeper {
             let mut scripts = self.stage.scripts.lock();
             for (name, script) in &mut scripts.all {
                 let mut why = None;
-                for strike in script.status.take_strikes() {
+                // Those of a version that is on its way out, or did not get in, are no fault of this one.
+                let running = script.active.as_ref().map(|version| version.number);
+                for strike in script.status.take_strikes(running) {
                     if script.quarantine.strike(now) {
                         why = Some(format!("it had to be stopped again and again: {strike}"));
                     }

@@ -26,7 +26,7 @@ use super::position::{self, Reads};
 use super::recall::{Load, Waited};
 use super::registry::Identity;
 use super::rollback::Tally;
-use super::scheduler::{CUT_OFF, Purpose};
+use super::scheduler::Purpose;
 use super::status::Status;
 use crate::contract;
 use crate::inbox::{Asked, Delivery, Event, Failing, Ledger, Recorded};
@@ -130,6 +130,11 @@ impl EventRun {
             status: Arc::clone(&guest.status),
             tally: None,
         })
+    }
+
+    /// Whether it is the end of the script.
+    pub(super) fn is_unload(&self) -> bool {
+        self.tally.is_none()
     }
 
     /// Notes for people what is asked.
@@ -461,9 +466,9 @@ impl Guest {
     }
 
     /// The version ends before it has handed an event out: it has failed.
-    pub(super) fn cut_off_early(&self, delivery: Delivery) {
+    pub(super) fn cut_off_early(&self, delivery: Delivery, why: &str) {
         let run = EventRun::new(delivery, self);
-        self.trouble(&Trouble::plain(CUT_OFF), Some(&run));
+        self.trouble(&Trouble::plain(why), Some(&run));
         run.finished();
     }
 
@@ -545,7 +550,7 @@ impl Guest {
                 event.raw_set(&self.keys.replayed, true)?;
             }
             if arrived.kind == "modalSubmit" {
-                self.modals.borrow_mut().submitted(lua, &event)?;
+                self.modals.submitted(lua, &event)?;
             }
             event.set_metatable(Some(self.event_methods()))
         };

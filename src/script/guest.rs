@@ -15,9 +15,9 @@ use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
 use super::api;
-use super::api::controls::Modals;
 use super::api::log::shorten;
 use super::api::require::Modules;
+use super::api::timers::CRON;
 use super::api::voice::Voices;
 use super::budget::{Allowed, Budget, Line, LogQuota};
 use super::clock::Clock;
@@ -25,6 +25,7 @@ use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::{Fault, Trouble};
 use super::json::Codec;
+use super::modals::Modals;
 use super::recall::Load;
 use super::registry::{Own, Shared};
 use super::rehearsal::Rehearsal;
@@ -38,7 +39,7 @@ use super::thread::Mailbox;
 use super::vm::{self, Tools};
 use crate::config::Permissions;
 use crate::fetch;
-use crate::inbox::{Kv, Subscription, Timers};
+use crate::inbox::{Event, Kv, Subscription, Timers};
 use crate::limits::{COROUTINES, EVENT_TYPES, HANDLERS};
 use crate::rest;
 use crate::voice;
@@ -65,6 +66,8 @@ pub(super) struct Birth {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) shared: Arc<Shared>,
     pub(super) status: Arc<Status>,
+    /// The script's, over all its versions.
+    pub(super) modals: Modals,
     /// Handlers that may run at once.
     pub(super) handlers: usize,
     /// What it may use of the CPU and of memory.
@@ -151,7 +154,8 @@ pub(super) struct Guest {
     pub(super) replies: Table,
     pub(super) scheduler: Rc<RefCell<Scheduler>>,
     pub(super) handlers: Rc<RefCell<Handlers>>,
-    pub(super) modals: RefCell<Modals>,
+    /// As in [`Birth`].
+    pub(super) modals: Modals,
     pub(super) voices: Voices,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
@@ -214,7 +218,7 @@ impl Guest {
             scheduler: Rc::new(RefCell::new(Scheduler::new(birth.clock.clone()))),
             clock: birth.clock,
             handlers: Rc::default(),
-            modals: RefCell::default(),
+            modals: birth.modals,
             voices,
             modules: RefCell::new(Modules::new(birth.root, birth.entry, birth.files)),
             bad_types: RefCell::default(),
@@ -303,7 +307,7 @@ impl Guest {
     /// The host had to end something of the script's: a handler beyond its budget, an allocation beyond its
     /// memory. What is repeated leads into quarantine.
     pub(super) fn strike(&self, why: &str) {
-        self.status.strike(why.to_owned());
+        self.status.strike(self.version, why.to_owned());
         self.shared.news.notify_one();
     }
 
@@ -375,6 +379,15 @@ impl Guest {
         own.events.insert(event.to_owned());
         self.own_changed.set(true);
         Ok(())
+    }
+
+    /// Whether the script has asked for events like this one, perhaps to no longer hear of them.
+    pub(super) fn has_asked_for(&self, event: &Event) -> bool {
+        if event.kind == CRON {
+            return self.has_timer_of(event);
+        }
+        let own = self.own.borrow();
+        own.events.contains(&event.kind) || own.events.contains("*")
     }
 
     /// Refuses one more coroutine that waits or is scheduled, if there are as many as may be.
@@ -458,9 +471,10 @@ impl Guest {
         }
     }
 
-    /// This version's turn is over: nothing begins any more but what it wanted done at its end.
-    pub(super) fn retire(&self, lua: &Lua) {
-        let tickets = self.scheduler.borrow_mut().retire();
+    /// This version's turn is over: nothing begins any more but what it wanted done at its end. `comes_again`
+    /// says that its unfinished events do.
+    pub(super) fn retire(&self, lua: &Lua, comes_again: bool) {
+        let tickets = self.scheduler.borrow_mut().retire(comes_again);
         for ticket in tickets {
             self.abandon(ticket);
         }

@@ -37,8 +37,8 @@ pub(super) struct Status {
     pub(super) memory: AtomicU64,
     /// What became of its versions.
     outcomes: Mutex<BTreeMap<&'static str, u64>>,
-    /// What the host had to end it for, since the keeper last looked.
-    strikes: Mutex<Vec<String>>,
+    /// What the host had to end a version for, by its number, since the keeper last looked.
+    strikes: Mutex<Vec<(u64, String)>>,
 }
 
 /// What a script has counted since the host began; the rest is in [`super::Report`].
@@ -72,7 +72,7 @@ pub struct Counts {
     pub outcomes: BTreeMap<&'static str, u64>,
 }
 
-/// The most strikes that are kept for the keeper: more change nothing.
+/// The most strikes of a version that are kept for the keeper: more change nothing.
 const MOST_STRIKES: usize = 16;
 
 impl Status {
@@ -105,15 +105,39 @@ impl Status {
         *outcomes.entry(outcome.name()).or_default() += 1;
     }
 
-    /// The host had to end something of the script's, for a reason that counts against it.
-    pub(super) fn strike(&self, why: String) {
+    /// The host had to end something of a version's, for a reason that counts against it.
+    pub(super) fn strike(&self, version: u64, why: String) {
         let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
-        if strikes.len() < MOST_STRIKES {
-            strikes.push(why);
+        let of_it = strikes.iter().filter(|(of, _)| *of == version);
+        if of_it.count() < MOST_STRIKES {
+            strikes.push((version, why));
         }
     }
 
-    pub(super) fn take_strikes(&self) -> Vec<String> {
-        std::mem::take(&mut *self.strikes.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The strikes of that version; what any other did does not count any more.
+    pub(super) fn take_strikes(&self, version: Option<u64>) -> impl Iterator<Item = String> {
+        let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut *strikes).into_iter())
+            .filter_map(move |(of, why)| (Some(of) == version).then_some(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_version_that_runs_is_held_to_account() {
+        let status = Status::default();
+        for _ in 0..=MOST_STRIKES {
+            status.strike(1, "loops".into());
+        }
+        status.strike(2, "too much memory".into());
+        let counted: Vec<_> = status.take_strikes(Some(2)).collect();
+        assert_eq!(counted, ["too much memory"]);
+        assert_eq!(status.take_strikes(Some(1)).count(), 0, "they are past");
+        status.strike(2, "loops".into());
+        assert_eq!(status.take_strikes(None).count(), 0, "it is paused");
+        assert_eq!(status.take_strikes(Some(2)).count(), 0);
     }
 }

@@ -39,8 +39,9 @@ use super::budget::Alarm;
 use super::guest::{Birth, Guest};
 use super::registry::State;
 use super::rehearsal;
-use super::scheduler::Outcome;
+use super::scheduler::{CUT_OFF, Outcome};
 use super::state::Snapshot;
+use super::version::PATIENCE;
 use crate::inbox::{Delivery, Event, Subscription};
 use crate::rest;
 
@@ -188,9 +189,12 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         state,
         stop: None,
         unfinished: Unfinished::ComesAgain,
+        last_state: None,
         loaded: false,
         held: Held::default(),
         early: Vec::new(),
+        untimely: VecDeque::new(),
+        ready: None,
         left_out: Duration::ZERO,
         rehearsed: false,
     }
@@ -199,6 +203,11 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
     result
 }
 
+/// Events that wait for the top level. When there are more, no further one is taken until it is over.
+const UNTIMELY: usize = 1024;
+/// Why such an event found no handler.
+const TOO_SOON: &str = "no handler was there for it, because the version has ended before its top level: let \
+                        the top level add its handlers before it waits";
 /// Submissions of modals that are kept until the calls that open modals are answered.
 const EARLY: usize = 64;
 
@@ -213,12 +222,20 @@ struct Turns<'a> {
     stop: Option<Instant>,
     /// What becomes of what still runs then.
     unfinished: Unfinished,
+    /// Who waits for the last state, and until when for what changes it yet.
+    last_state: Option<(oneshot::Sender<Snapshot>, Instant)>,
     /// The host knows that the top level has ended.
     loaded: bool,
     held: Held,
     /// Submissions that came while a modal was being opened: perhaps that one, whose id is in the
     /// answer that has not come. At most [`EARLY`]; a further one is handed out as it is.
     early: Vec<Delivery>,
+    /// Events that were kept for the script and came before its top level has asked for any of their type.
+    /// At most [`UNTIMELY`].
+    untimely: VecDeque<Delivery>,
+    /// When the `ready` came that this version was given at its turn. Those up to it may still lie in the
+    /// inbox: the version knows of them.
+    ready: Option<Instant>,
     /// Time that was left out in a rehearsal, and whether that has come to its end.
     left_out: Duration,
     rehearsed: bool,
@@ -238,13 +255,19 @@ impl Turns<'_> {
     fn run(mut self) -> Result<(), Trouble> {
         self.guest.run_top(self.lua)?;
         loop {
+            // Asked before the mail is read: who opened a modal goes on before its submission is handed out.
+            let opened = !self.early.is_empty() && !self.guest.modals.are_opening();
             let mut busy = self.read_mail();
-            self.hand_out_early();
+            if opened {
+                self.hand_out_early();
+            }
             let now = Instant::now();
             busy |= self.guest.run_timers(self.lua, self.guest.clock.now());
             self.guest.run_deferred();
             busy |= self.take_event(now);
-            self.guest.run_preempted();
+            // It may have been the last slice of a handler that kept an event from being taken.
+            busy |= self.guest.run_preempted();
+            self.give_state(now);
             self.settle()?;
             if self.is_over(now) {
                 self.leave();
@@ -294,6 +317,7 @@ impl Turns<'_> {
         self.guest.want_events(&place);
         self.guest.inherit(self.lua, turn.state.as_ref());
         if let Some(ready) = turn.ready {
+            self.ready = Some(ready.received);
             self.guest.dispatch(self.lua, place.again(ready));
         }
         self.place = Some(place);
@@ -304,9 +328,21 @@ impl Turns<'_> {
         let first = self.stop.is_none();
         self.stop = Some(self.stop.map_or(until, |before| before.min(until)));
         if first {
-            self.guest.retire(self.lua);
+            self.hand_out_untimely();
+            let comes_again = self.unfinished == Unfinished::ComesAgain;
+            self.guest.retire(self.lua, comes_again);
         }
         if let Some(reply) = state {
+            self.last_state = Some((reply, until.min(Instant::now() + PATIENCE / 2)));
+        }
+    }
+
+    /// Gives the last state to who waits for it, when what `script.onUnload` was given has come to its end or
+    /// its first wait: one that computes for longer than a slice is preempted.
+    fn give_state(&mut self, now: Instant) {
+        let is_due = |(_, until): &mut _| now >= *until;
+        let unloading = || self.guest.scheduler.borrow().is_unloading();
+        if let Some((reply, _)) = (self.last_state).take_if(|last| is_due(last) || !unloading()) {
             // Nobody waits any more: the next version began without it.
             let _ = reply.send(self.guest.copy_state(true));
         }
@@ -325,7 +361,22 @@ impl Turns<'_> {
         }
         self.held.since = None;
         self.held.due = None;
+        if let Some(delivery) = self.timely().and_then(|at| self.untimely.remove(at)) {
+            self.guest.dispatch(self.lua, delivery);
+            return true;
+        }
+        if self.untimely.len() >= UNTIMELY {
+            return false;
+        }
         match place.take() {
+            Some(delivery) if self.is_known(&delivery) => {
+                delivery.done();
+                true
+            }
+            Some(delivery) if self.is_untimely(&delivery) => {
+                self.untimely.push_back(delivery);
+                true
+            }
             Some(delivery) if self.is_early(&delivery) => {
                 self.early.push(delivery);
                 true
@@ -338,18 +389,46 @@ impl Turns<'_> {
         }
     }
 
+    /// Whether it is a `ready` of which this version was told when its turn began.
+    fn is_known(&self, delivery: &Delivery) -> bool {
+        delivery.kind == "ready" && self.ready.is_some_and(|told| delivery.received <= told)
+    }
+
+    /// Whether it may find its handlers when the top level has gone on.
+    fn is_untimely(&self, delivery: &Delivery) -> bool {
+        delivery.ledger().number() > 0
+            && !self.guest.is_loaded()
+            && !self.guest.has_asked_for(delivery)
+    }
+
+    /// Where the first of the events is that waited for the top level and need not any more.
+    fn timely(&self) -> Option<usize> {
+        let mut untimely = self.untimely.iter();
+        untimely.position(|delivery| !self.is_untimely(delivery))
+    }
+
+    /// The turn is over, and so is the top level: what waited for it gets what handlers there are. Where it
+    /// had not come to its end, the events have failed or come again, like any other.
+    fn hand_out_untimely(&mut self) {
+        for delivery in std::mem::take(&mut self.untimely) {
+            if !self.is_untimely(&delivery) {
+                self.guest.dispatch(self.lua, delivery);
+            } else if self.unfinished == Unfinished::Fails {
+                self.guest.cut_off_early(delivery, TOO_SOON);
+            }
+        }
+    }
+
     fn is_early(&self, delivery: &Delivery) -> bool {
         delivery.kind == "modalSubmit"
             && self.early.len() < EARLY
-            && self.guest.modals.borrow().are_opening()
+            && self.guest.modals.are_opening()
     }
 
     /// Hands out the submissions that waited for the answer to a modal's call.
     fn hand_out_early(&mut self) {
-        if !self.early.is_empty() && !self.guest.modals.borrow().are_opening() {
-            for delivery in self.early.drain(..) {
-                self.guest.dispatch(self.lua, delivery);
-            }
+        for delivery in self.early.drain(..) {
+            self.guest.dispatch(self.lua, delivery);
         }
     }
 
@@ -435,7 +514,7 @@ impl Turns<'_> {
     fn leave(&mut self) {
         if self.unfinished == Unfinished::Fails {
             for delivery in self.early.drain(..) {
-                self.guest.cut_off_early(delivery);
+                self.guest.cut_off_early(delivery, CUT_OFF);
             }
             self.guest.cut_off();
         }

@@ -109,12 +109,13 @@ impl Stage {
     async fn load_one(&self, root: &Path, wanted: Wanted, begin: Begin) -> Candidate {
         let files: Files = Arc::new(Mutex::new(wanted.files.unwrap_or_default()));
         let again = files.lock().is_ok_and(|files| files.is_frozen());
-        let (old, kept) = {
+        let (old, kept, modals) = {
             let scripts = self.scripts.lock();
             let script = scripts.all.get(&wanted.name);
             (
                 script.and_then(|script| script.active.clone()),
                 script.and_then(|script| script.state.clone()),
+                script.map(|script| script.modals.clone()),
             )
         };
         let candidate = |version: Option<Arc<Version>>, number, result| Candidate {
@@ -133,6 +134,9 @@ impl Stage {
         };
         if let Some(trouble) = &wanted.refused {
             return candidate(None, 0, Err(trouble.clone()));
+        }
+        if let Some(modals) = modals {
+            modals.restore().await;
         }
         let state = match &old {
             Some(old) => old.copy_state().await.unwrap_or_default(),
@@ -221,6 +225,7 @@ impl Stage {
             mailbox: Arc::default(),
             shared: Arc::clone(&self.shared),
             status: Arc::clone(&script.status),
+            modals: script.modals.clone(),
             handlers: script.options.handlers,
             allowed: Allowed {
                 memory: script.options.memory,
@@ -327,16 +332,17 @@ impl Stage {
         old: Arc<Version>,
         until: Instant,
     ) -> Option<Snapshot> {
+        // Before anybody waits: a host that stops meanwhile gives it the time that it gives the others.
+        self.scripts.lock().leaving.push(Leaving {
+            script: name.to_owned(),
+            version: Arc::clone(&old),
+            until,
+        });
         let state = old.retire(until).await;
         if state.is_none() && !old.has_ended() {
             tracing::error!(target: "reload", script = %name, version = old.number,
                 "version {} does not answer: it is left behind, and script.state with it", old.number);
         }
-        self.scripts.lock().leaving.push(Leaving {
-            script: name.to_owned(),
-            version: old,
-            until,
-        });
         state
     }
 }

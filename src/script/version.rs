@@ -16,7 +16,7 @@ use super::thread::{self, Mail, Mailbox, Unfinished};
 
 /// How long a thread may take to answer before it counts as stuck. A handler that only computes is ended
 /// by its script's budget sooner than that.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A version that runs, or did. Dropping it ends its thread.
 pub(super) struct Version {

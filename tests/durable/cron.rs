@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::restart::{CONFIG, run, said, start};
+use crate::restart::{CONFIG, IMPATIENT, run, said, start};
 use crate::support::{Process, Sim, World, bot};
 
 /// A script whose timer is due once a year, so that no test meets that moment.
@@ -82,6 +82,28 @@ async fn a_run_that_was_killed_runs_again_and_says_nothing_twice() {
     let output = stop(process).await;
     assert!(!output.contains(": over"), "{output}");
     assert_eq!(said(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_comes_again_waits_for_a_top_level_that_takes_its_time() {
+    let sim = Sim::start().await;
+    let options = "{ missed = 'catchUp' }";
+    let stuck = yearly(options, "print('stuck') task.wait(1e9)");
+    let (dir, _world) = begin(&sim, &stuck).await;
+    sleep_for_a_year(dir.path());
+    let mut process = start(dir.path(), &sim);
+    process.line(": stuck").await;
+    process.signal("KILL");
+    process.ended().await;
+
+    std::fs::write(dir.path().join("bot.toml"), IMPATIENT).expect("a config");
+    let slow = format!("argon.waitFor(\"ready\")\n{}", yearly(options, ""));
+    std::fs::write(dir.path().join("scripts/yearly.luau"), slow).expect("a script");
+    let mut process = start(dir.path(), &sim);
+    process.line("going on without waiting for it").await;
+    process.line(": over").await;
+    let output = stop(process).await;
+    assert!(!output.contains("is left out"), "{output}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Questions of `@std/confirm` that were asked before the process died.
+//! Questions of `@std/confirm` that were asked before the process ended.
 
 use serde_json::{Value, json};
 
@@ -21,6 +21,16 @@ async fn button(world: &World) -> (Value, Value) {
 
 #[tokio::test]
 async fn a_question_of_before_the_crash_is_answered_after_it() {
+    is_answered_after("KILL").await;
+}
+
+#[tokio::test]
+async fn a_question_of_before_a_clean_stop_is_answered_after_it() {
+    is_answered_after("TERM").await;
+}
+
+/// A bot that waits for an answer ends by this signal and is started again.
+async fn is_answered_after(signal: &str) {
     let sim = Sim::start().await;
     let script = r#"local confirm = require("@std/confirm")
     argon.on("messageCreate", function(event)
@@ -34,7 +44,7 @@ async fn a_question_of_before_the_crash_is_answered_after_it() {
     world.write(0, "general", "reset").await;
     assert_eq!(events.bot_message().await["text"], "Sure?");
     let before = button(&world).await;
-    process.signal("KILL");
+    process.signal(signal);
     process.ended().await;
 
     let mut process = start(dir.path(), &sim);

@@ -60,9 +60,9 @@ async fn what_a_killed_bot_had_not_finished_runs_again_in_order_and_first() {
     process.ended().await;
 
     world.write(0, "general", "new").await;
+    let mut events = world.events().await;
     let mut process = start(dir.path(), &sim);
     process.line("3 events were not finished").await;
-    let mut events = world.events().await;
     for text in ["one", "two", "three"] {
         process.line(&format!("began {text} true")).await;
     }
@@ -188,4 +188,76 @@ async fn what_a_drain_does_not_finish_is_left_for_the_next_start() {
     let mut all = said(&world).await;
     all.sort();
     assert_eq!(all, ["done late", "done long", "done short"]);
+}
+
+/// As [`CONFIG`]; a top level that takes longer is not waited for.
+pub const IMPATIENT: &str = "[bot]\nname = \"demo\"\ntoken = \"${ARGON_TOKEN}\"\n\
+                             [server]\nurl = \"${ARGON_URL}\"\n\
+                             [limits]\nload_time = \"300ms\"\n";
+
+#[tokio::test]
+async fn what_comes_again_waits_for_a_top_level_that_takes_its_time() {
+    let sim = Sim::start().await;
+    let dir = bot(
+        IMPATIENT,
+        &[(
+            "slow.luau",
+            r#"if argon.kv.get("again") then
+                -- This comes after what was kept.
+                argon.waitFor("ready")
+            end
+            argon.kv.set("again", true)
+            argon.on("messageCreate", function(event)
+                print(`began {event.message.text} {event.replayed}`)
+                if not event.replayed then task.wait(1e9) end
+            end)"#,
+        )],
+    );
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    for text in ["one", "two"] {
+        world.write(0, "general", text).await;
+        process.line(&format!("began {text} nil")).await;
+    }
+    process.signal("KILL");
+    process.ended().await;
+
+    let mut process = start(dir.path(), &sim);
+    process.line("2 events were not finished").await;
+    process.line("going on without waiting for it").await;
+    for text in ["one", "two"] {
+        process.line(&format!("began {text} true")).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_top_level_never_had_a_handler_for_has_failed_when_a_new_version_comes() {
+    let sim = Sim::start().await;
+    let script = r#"if argon.kv.get("again") then
+            task.wait(1e9)
+        end
+        argon.kv.set("again", true)
+        argon.on("messageCreate", function(event)
+            print(`began {event.message.text}`)
+            task.wait(1e9)
+        end)"#;
+    let dir = bot(IMPATIENT, &[("slow.luau", script)]);
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    world.write(0, "general", "one").await;
+    process.line("began one").await;
+    process.signal("KILL");
+    process.ended().await;
+
+    let mut process = run(dir.path(), &sim).await;
+    std::fs::write(dir.path().join("scripts/slow.luau"), "print(\"mended\")\n").expect("a script");
+    process.line("version 2 runs").await;
+    let output = process.output();
+    assert!(output.contains("no handler was there for it"), "{output}");
+    process.signal("TERM");
+    process.ended().await;
+    let mut process = start(dir.path(), &sim);
+    process.line("live after").await;
+    let output = process.output();
+    assert!(!output.contains("not finished"), "{output}");
 }

@@ -117,3 +117,65 @@ async fn a_script_that_is_stopped_again_and_again_is_paused_and_resumed() {
     let line = bench.host.line("paused for").await;
     assert!(line.contains("paused for 10 s"), "{line}");
 }
+
+#[tokio::test]
+async fn what_an_old_version_does_in_its_last_time_is_not_held_against_the_new_one() {
+    let admin = "[scripts]\nreload = false\n[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\ncpu_per_event = \"300ms\"\n";
+    let spinner = "argon.on(\"messageCreate\", function()\n\tprint(\"begins\")\n\
+                   \trepeat task.wait(0.02) until argon.kv.get(\"go\")\n\twhile true do end\nend)\n";
+    let mut bench = Bench::start_with(&[("a.luau", spinner), ("b.luau", "")], admin).await;
+    let base = address(&bench.host.output());
+    let http = reqwest::Client::new();
+    for _ in 0..5 {
+        bench.world.write(0, "general", "spin").await;
+        bench.host.line("begins").await;
+    }
+    bench.write(
+        "a.luau",
+        "argon.on(\"messageCreate\", function(e) argon.kv.set(\"go\", true) e:reply(\"mended\") end)\n",
+    );
+    let (status, answer) = call(http.post(format!("{base}/api/reload?script=a"))).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(bench.answer("hi").await, "mended");
+    while bench.count("this run has used its 300ms") < 5 {
+        bench.host.line("").await;
+    }
+    is_not_paused(&bench, &base, "a").await;
+}
+
+#[tokio::test]
+async fn what_a_version_does_that_cannot_be_loaded_is_not_held_against_the_one_that_runs() {
+    let admin = "[scripts]\nreload = false\n[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\nload_time = \"300ms\"\n";
+    let mut bench = Bench::start_with(&[("a.luau", &answering("1")), ("b.luau", "")], admin).await;
+    let base = address(&bench.host.output());
+    let http = reqwest::Client::new();
+    bench.write("a.luau", "while true do end\n");
+    for _ in 0..5 {
+        let (status, answer) = call(http.post(format!("{base}/api/reload?script=a"))).await;
+        assert_eq!(status, 422, "{answer}");
+    }
+    loop {
+        let (_, answer) = call(http.get(format!("{base}/api/status"))).await;
+        if answer["bots"][0]["scripts"][0]["stopped"]["cpu"] == 5 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    is_not_paused(&bench, &base, "a").await;
+    assert_eq!(bench.answer("hi").await, "1");
+}
+
+/// The keeper has looked at what was counted against a script by now, and lets it run.
+async fn is_not_paused(bench: &Bench, base: &str, script: &str) {
+    let http = reqwest::Client::new();
+    // Each is a further turn of the keeper's, which chooses between what there is to do.
+    for _ in 0..20 {
+        let (status, answer) = call(http.post(format!("{base}/api/reload?script=b"))).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let (_, answer) = call(http.get(format!("{base}/api/status"))).await;
+    let scripts = answer["bots"][0]["scripts"].as_array().expect("scripts");
+    let one = scripts.iter().find(|one| one["name"] == script);
+    assert_eq!(one.expect("the script")["state"], "running", "{answer}");
+    assert_eq!(bench.count("paused for"), 0, "{}", bench.host.output());
+}

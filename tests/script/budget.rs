@@ -172,7 +172,7 @@ async fn a_preempted_coroutine_that_the_script_resumes_or_cancels_is_not_resumed
         &[(
             "handles.luau",
             "local function busy(name)
-                 local ends = os.clock() + 0.03
+                 local ends = os.clock() + 0.3
                  while os.clock() < ends do end
                  print(name, coroutine.yield('yielded'))
              end
@@ -181,7 +181,7 @@ async fn a_preempted_coroutine_that_the_script_resumes_or_cancels_is_not_resumed
                  local cancelled = task.spawn(busy, 'cancelled')
                  print(coroutine.status(resumed), coroutine.resume(resumed))
                  task.cancel(cancelled)
-                 task.wait(0.1)
+                 task.wait(1)
                  print(coroutine.status(resumed), coroutine.status(cancelled))
                  print(coroutine.resume(resumed, 'by the script'))
              end)",
@@ -248,6 +248,38 @@ async fn a_task_in_the_background_has_its_budget_after_each_wait_and_dies_if_it_
         said[1].contains("background.luau:5: this run has used"),
         "{said:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cancelled_handler_leaves_behind_has_its_budget_after_each_wait() {
+    let bot = bot(
+        &[(
+            "debounced.luau",
+            "local function burn(seconds) local ends = os.clock() + seconds while os.clock() < ends do end end
+             local handler, cancelled
+             argon.on('messageCreate', function(event)
+                 if event.message.text == 'cancel' then
+                     task.cancel(handler)
+                     cancelled = true
+                     return
+                 end
+                 handler = coroutine.running()
+                 task.spawn(function()
+                     repeat task.wait(0.001) until cancelled
+                     for i = 1, 20 do burn(0.02) task.wait() end
+                     print('all of them')
+                 end)
+                 print('waits')
+                 task.wait(1e6)
+             end)",
+        )],
+        Duration::from_millis(150),
+    )
+    .await;
+    bot.event("messageCreate", message("go")).await;
+    bot.said("debounced", &["waits"]).await;
+    bot.event("messageCreate", message("cancel")).await;
+    bot.said("debounced", &["waits", "all of them"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

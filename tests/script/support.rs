@@ -19,7 +19,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// How long a test waits for something before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Requests that the server answers at once.
 const PERMITS: u32 = 1000;
 
@@ -123,7 +123,7 @@ pub async fn until<T>(there: impl Fn() -> Option<T>, else_there_is: impl Fn() ->
 }
 
 pub struct Bot {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     host: Option<Host>,
     pub inbox: Arc<Inbox>,
     pub server: Server,
@@ -258,7 +258,7 @@ impl Bot {
             username: "testbot".into(),
         });
         Self {
-            _dir: dir,
+            dir,
             host: Some(host),
             inbox,
             server,
@@ -266,6 +266,19 @@ impl Bot {
             log,
             next_id: 1.into(),
         }
+    }
+
+    /// Replaces a script by this text; answers when the new version has its turn.
+    pub async fn replace(&self, script: &str, source: &str) {
+        write(self.dir.path(), &format!("{script}.luau"), source);
+        self.host().reload(Some(script)).await.expect("a reload");
+    }
+
+    /// Renames the file of a script, and so the script.
+    pub async fn rename(&self, from: &str, to: &str) {
+        let file = |script: &str| self.dir.path().join(format!("{script}.luau"));
+        std::fs::rename(file(from), file(to)).expect("a file");
+        self.host().reload(None).await.expect("a reload");
     }
 
     pub fn host(&self) -> &Host {
@@ -296,6 +309,18 @@ impl Bot {
                 Place::Id,
             )
             .await;
+    }
+
+    /// The stream has been opened.
+    #[allow(dead_code, reason = "only the tests of scripts need it")]
+    pub async fn ready(&self) {
+        let event = Event {
+            id: String::new(),
+            kind: "ready".to_owned(),
+            payload: "{}".to_owned(),
+            received: Instant::now(),
+        };
+        self.inbox.append(event, Place::Connection).await;
     }
 
     /// Waits until the script has said exactly this.

@@ -115,6 +115,14 @@ impl Subscriber {
         Some(thread)
     }
 
+    /// A new handle is the only one that takes. Answers its claim.
+    fn pass(&mut self, thread: Option<Thread>) -> u64 {
+        self.thread = thread;
+        self.woken = false;
+        self.claim += 1;
+        self.claim
+    }
+
     fn has_room(&self) -> bool {
         self.ready.len() < READY_EVENTS && self.bytes < READY_BYTES
     }
@@ -277,16 +285,22 @@ impl Core {
         state.interested.clear();
     }
 
-    /// The claim of the new handle.
-    pub(in crate::inbox) fn pass_to(&self, key: u64, thread: Option<Thread>) -> u64 {
+    /// Passes the place from the holder of that claim to a thread. Answers the claim of the new handle,
+    /// which takes nothing where the holder's did not.
+    pub(in crate::inbox) fn pass_to(&self, key: u64, claim: u64, thread: Thread) -> u64 {
         let mut state = self.lock();
-        let Some(subscriber) = state.subscriber(key) else {
-            return 0;
-        };
-        subscriber.thread = thread;
-        subscriber.woken = false;
-        subscriber.claim += 1;
-        subscriber.claim
+        match state.subscriber(key) {
+            Some(subscriber) if subscriber.claim == claim => subscriber.pass(Some(thread)),
+            _ => claim,
+        }
+    }
+
+    /// Takes the place from whoever has it. Answers the claim of the new handle.
+    pub(in crate::inbox) fn pass_to_nobody(&self, key: u64) -> u64 {
+        let mut state = self.lock();
+        state
+            .subscriber(key)
+            .map_or(0, |subscriber| subscriber.pass(None))
     }
 
     /// The subscriber wants events of these types, too.

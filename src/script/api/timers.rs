@@ -187,6 +187,12 @@ impl Guest {
         self.timers.give(timer, run.due, event);
     }
 
+    /// Whether the timer is there whose run the event is.
+    pub(in crate::script) fn has_timer_of(&self, event: &Event) -> bool {
+        let run = serde_json::from_str::<Run>(&event.payload);
+        run.is_ok_and(|run| self.scheduler.borrow().has_every(&run.timer))
+    }
+
     /// Runs what is due, or what did not come to its end before.
     pub(in crate::script) fn take_run(&self, lua: &Lua, delivery: Delivery) {
         let found = serde_json::from_str(&delivery.payload)

@@ -60,6 +60,11 @@ impl Meter {
         self.exhausted.get() && !self.told.replace(true)
     }
 
+    /// Whether it is the top level's, until its first wait.
+    pub(in crate::script) fn is_of_load(&self) -> bool {
+        self.allowance == Allowance::Load
+    }
+
     /// The handler is over.
     pub(in crate::script) fn finish(&self) {
         self.over.set(true);

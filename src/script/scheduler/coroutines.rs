@@ -180,16 +180,19 @@ impl Guest {
         }
     }
 
-    /// Gives the coroutine that was preempted first another slice.
-    pub(in crate::script) fn run_preempted(&self) {
+    /// Gives the coroutine that was preempted first another slice. Answers whether there was one.
+    pub(in crate::script) fn run_preempted(&self) -> bool {
         let next = self.scheduler.borrow_mut().preempted.pop_front();
-        let Some((thread, behalf)) = next else { return };
+        let Some((thread, behalf)) = next else {
+            return false;
+        };
         // The script may have resumed it meanwhile: then it is over, or has yielded on its own.
         if thread.status() == ThreadStatus::Resumable && budget::is_interrupted(&thread) {
             self.resume(&thread, (), Some(behalf));
         } else if !self.scheduler.borrow().is_held(&thread) {
             self.forget(&thread);
         }
+        true
     }
 
     /// Closes a coroutine of a run that has been ended.
@@ -229,6 +232,7 @@ impl Guest {
     pub(super) fn forget(&self, thread: &Thread) {
         let root = self.scheduler.borrow_mut().roots.remove(&key(thread));
         if let Some(root) = root {
+            root.meter.finish();
             self.over(root.purpose);
         }
     }

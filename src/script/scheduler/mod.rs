@@ -117,6 +117,15 @@ impl Scheduler {
         !self.deferred.is_empty() || !self.preempted.is_empty()
     }
 
+    /// Whether something that runs at the script's end computes and has been preempted.
+    pub(super) fn is_unloading(&self) -> bool {
+        let mut events = self
+            .preempted
+            .iter()
+            .filter_map(|(_, of)| of.event.as_ref());
+        events.any(|event| event.is_unload())
+    }
+
     /// Whether the host will resume a coroutine that is suspended now.
     fn is_held(&self, thread: &Thread) -> bool {
         self.asleep.contains_key(&key(thread)) || self.scheduled.contains_key(&key(thread))
@@ -153,12 +162,16 @@ impl Scheduler {
     }
 
     /// Ends what only time or an event would begin: for a script whose turn is over. Answers the tickets
-    /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside.
-    pub(super) fn retire(&mut self) -> Vec<u64> {
+    /// to give back: coroutines that wait for an event, and what runs on behalf of none, calls aside. If what
+    /// is unfinished comes again, so do events whose handlers wait for another: these wait on.
+    pub(super) fn retire(&mut self, comes_again: bool) -> Vec<u64> {
         self.only_for_events();
         self.every.clear();
         let over = |waiting: &Waiting| match &waiting.wait {
-            Wait::Event { .. } => true,
+            Wait::Event { .. } => {
+                let event = waiting.behalf.as_ref().and_then(|of| of.event.as_ref());
+                !(comes_again && event.is_some_and(|event| event.is_kept()))
+            }
             wait => !wait.is_call() && !Behalf::is_of_event(waiting.behalf.as_ref()),
         };
         let mut tickets: Vec<u64> = self
