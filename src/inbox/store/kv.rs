@@ -20,9 +20,10 @@ pub const KEYS: u64 = 100_000;
 pub const KEY_BYTES: usize = 512;
 /// Bytes of a value as JSON text.
 pub const VALUE_BYTES: usize = 1 << 20;
-/// Entries and bytes in one page of a listing.
+/// Entries in one page of a listing.
 pub const PAGE: usize = 1000;
-const PAGE_BYTES: usize = 8 << 20;
+/// Bytes of them; one entry is always in it.
+pub const PAGE_BYTES: usize = 8 << 20;
 
 /// What the names of the host's own spaces begin with.
 const HIDDEN: &str = "host:";
