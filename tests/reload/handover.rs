@@ -364,3 +364,29 @@ async fn timers_of_a_new_version_begin_with_its_turn() {
     bench.said("version 2 runs").await;
     bench.said("a: ticks").await;
 }
+
+#[tokio::test]
+async fn a_version_that_does_not_answer_is_not_replaced_without_its_state() {
+    let script = |version: u32| {
+        format!(
+            "local busy = setmetatable({{}}, {{ __index = function()\n\
+             \tlocal begun = os.clock()\n\twhile os.clock() - begun < 10 do end\nend }})\n\
+             script.state.n = script.state.n or 0\n\
+             argon.on(\"messageCreate\", function(e)\n\tscript.state.n += 1\n\
+             \tif e.message.text == \"busy\" then print(\"begins\") local _ = busy.x end\n\
+             \te:reply(`v{version} {{script.state.n}}`)\nend)\n"
+        )
+    };
+    let config = "[limits]\ncpu_per_event = \"60s\"\n";
+    let mut bench = Bench::start_with(&[("a.luau", &script(1))], config).await;
+    bench.world.write(0, "general", "busy").await;
+    bench.host.line("begins").await;
+    bench.write("a.luau", &script(2));
+    let line = bench.host.line("version 1 goes on").await;
+    assert!(line.contains("version 1 does not answer"), "{line}");
+    assert_eq!(bench.events.bot_message().await["text"], "v1 1");
+    // The same text once more.
+    bench.write("a.luau", &script(2));
+    bench.host.line("runs, after").await;
+    assert_eq!(bench.answer("hi").await, "v2 2");
+}
