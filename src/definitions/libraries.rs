@@ -117,7 +117,7 @@ end)
             function("argon.command", "(definition)", 1, 1, "Registers a slash command. The definition has the parameters of `commands.register` and `run(interaction, options)`; `options` has the values by name."),
             function("argon.onControl", "(id, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody clicks the button with that id; `\"poll:*\"` matches every id that begins with `poll:`."),
             function("argon.onSelect", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody chooses from that select; `interaction.values` is the list of what was chosen."),
-            function("argon.onModal", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when that modal is sent; `interaction.values.<customId>` is a string, a list or a boolean, as the component is."),
+            function("argon.onModal", "(customId, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when that modal is sent; `interaction.values.<customId>` is a string, a list or a boolean, as the component is. A form that is open while the script is reloaded or the host restarted (within an hour) is handed to the version that runs when it is sent."),
         ],
         example: r#"argon.command{
 	name = "roll",
@@ -149,7 +149,7 @@ end)
             function("task.delay", "(seconds, f, ...) -> thread", 2, ANY, "The same after a while."),
             function("task.wait", "(seconds?) -> seconds", 0, 1, "Suspends for a while; returns how long it really was."),
             function("task.cancel", "(thread)", 1, 1, "Ends a coroutine that waits."),
-            function("argon.every", "(seconds, f) -> { off }", 2, 2, "Runs a function again and again; the first time after one period. A run that is not over when the next is due takes its place. A run ends with the process and is not made up for: what has to happen once, whatever ends in between, is for `argon.cron`."),
+            function("argon.every", "(seconds, f) -> { off }", 2, 2, "Runs a function again and again; the first time after one period, in a new version not before its turn. A run that is not over when the next is due takes its place. A run ends with the process and is not made up for: what has to happen once, whatever ends in between, is for `argon.cron`."),
             function("argon.cron", "(pattern, f, options?) -> { off }", 2, 3, "Runs a function by the calendar: five fields as in Vixie cron (minute, hour, day of the month, month, day of the week; `*`, lists, ranges, steps, names), in UTC or in `options.timezone`, a time zone of the IANA database. The function gets the time that the run was due at. A fixed time that a clock leaves out in spring runs right after the gap; one that comes twice in autumn runs once. Each due time runs once, also across restarts, and a run that a crash has ended runs again as an event does: what it was answered and what it sent stays. What was due while the host did not run is left out; with `missed = \"catchUp\"` (the default is `\"skip\"`), the last of it runs at the start. A timer is recognised by its pattern and time zone, several with the same by their order; one that is off is forgotten, and counts from then if it is set again.").options(2, &["timezone", "missed"]),
             function("argon.time.now", "() -> seconds", 0, 0, "Seconds since 1970-01-01T00:00:00Z, with fraction."),
             function("argon.time.parse", "(iso) -> seconds", 1, 1, "The same of an ISO 8601 text; without an offset it is UTC."),

@@ -567,7 +567,7 @@ impl Guest {
                 event.raw_set(&self.keys.replayed, true)?;
             }
             if arrived.kind == "modalSubmit" {
-                self.modals.borrow_mut().submitted(lua, &event)?;
+                self.modals.submitted(lua, &event)?;
             }
             event.set_metatable(Some(self.event_methods()))
         };

@@ -15,7 +15,6 @@ use mlua::{Function, Lua, LuaString, Table};
 use tokio::runtime;
 
 use super::api;
-use super::api::controls::Modals;
 use super::api::log::shorten;
 use super::api::require::Modules;
 use super::api::timers::CRON;
@@ -26,6 +25,7 @@ use super::commands::CommandSpec;
 use super::dispatch::{BadTypes, EventRun, Handlers};
 use super::errors::{Fault, Trouble};
 use super::json::Codec;
+use super::modals::Modals;
 use super::recall::Load;
 use super::registry::{Own, Shared};
 use super::rehearsal::Rehearsal;
@@ -66,6 +66,8 @@ pub(super) struct Birth {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) shared: Arc<Shared>,
     pub(super) status: Arc<Status>,
+    /// The script's, over all its versions.
+    pub(super) modals: Modals,
     /// Handlers that may run at once.
     pub(super) handlers: usize,
     /// What it may use of the CPU and of memory.
@@ -152,7 +154,8 @@ pub(super) struct Guest {
     pub(super) replies: Table,
     pub(super) scheduler: Rc<RefCell<Scheduler>>,
     pub(super) handlers: Rc<RefCell<Handlers>>,
-    pub(super) modals: RefCell<Modals>,
+    /// As in [`Birth`].
+    pub(super) modals: Modals,
     pub(super) voices: Voices,
     pub(super) modules: RefCell<Modules>,
     pub(super) bad_types: BadTypes,
@@ -215,7 +218,7 @@ impl Guest {
             scheduler: Rc::new(RefCell::new(Scheduler::new(birth.clock.clone()))),
             clock: birth.clock,
             handlers: Rc::default(),
-            modals: RefCell::default(),
+            modals: birth.modals,
             voices,
             modules: RefCell::new(Modules::new(birth.root, birth.entry, birth.files)),
             bad_types: RefCell::default(),

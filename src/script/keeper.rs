@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Trouble;
 use super::graph::Graph;
 use super::host::Settings;
+use super::modals::Modals;
 use super::reload::watch::Eye;
 use super::scripts::Script;
 use super::transaction::{Begin, Candidate, Stage, Wanted};
@@ -354,7 +355,8 @@ impl Keeper {
                 let options = self.settings.of(&wanted.name).clone();
                 let caller = self.stage.rest.caller(options.rate_share);
                 let versions = scripts.past.remove(&wanted.name).unwrap_or(0);
-                let script = Script::new(options, caller, versions);
+                let modals = Modals::new(self.stage.inbox.kv(), &wanted.name);
+                let script = Script::new(options, caller, modals, versions);
                 scripts.all.insert(wanted.name.clone(), script);
             }
         }

@@ -17,7 +17,7 @@
 //! `host` is the outside, `keeper` the task behind it that loads, replaces and ends scripts; `version` is
 //! what both know of a thread. `thread` has a version's loop, `guest` its state, `vm` the sandbox and the
 //! prelude's tools, `scheduler` its coroutines and timers, `rhythm` and `schedule` when what repeats is
-//! due, `budget` what it may use of the CPU and of memory, `natives` Luau's own functions with an end, `dispatch` its handlers, `errors` the errors,
+//! due, `budget` what it may use of the CPU and of memory, `natives` Luau's own functions with an end, `dispatch` its handlers, `modals` the forms that may still come back, `errors` the errors,
 //! `recall` what was asked before, `answers` what of its answers waits and `rehearsal` what runs on a recording, `registry` what all scripts have in common, [`commands`] the synchronisation of
 //! slash commands, `json` the way between JSON and Luau, and `api` one file for each library that a
 //! script sees. `reload` knows when to look at the folder, `graph` what a version was made of, `state`
@@ -43,6 +43,7 @@ mod guest;
 mod host;
 pub mod json;
 mod keeper;
+mod modals;
 mod natives;
 mod position;
 mod quarantine;

@@ -182,6 +182,15 @@ impl Shared {
         Arc::make_mut(&mut ids).insert(command.id.clone(), command.key.clone());
     }
 
+    /// The script that has the command of that name and scope now.
+    pub(super) fn owner_of(&self, name: &str, space: Option<&str>) -> Option<String> {
+        let all = self.registrations.borrow();
+        let mut commands = all.commands.iter();
+        let known =
+            commands.find(|known| known.name == name && known.space_id.as_deref() == space)?;
+        Some(known.script.clone())
+    }
+
     pub(super) fn registrations(&self) -> watch::Receiver<Registrations> {
         self.registrations.subscribe()
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::Trouble;
 use super::graph::Graph;
 use super::host::ScriptSettings;
+use super::modals::Modals;
 use super::quarantine::Quarantine;
 use super::registry::State;
 use super::rollback::Tally;
@@ -45,6 +46,8 @@ pub(super) struct Script {
     pub(super) caller: rest::Caller,
     /// Counters of all its versions.
     pub(super) status: Arc<Status>,
+    /// The modals that its versions have opened.
+    pub(super) modals: Modals,
     /// Its place in the inbox, from its first version on.
     pub(super) place: Option<Subscription>,
     pub(super) active: Option<Arc<Version>>,
@@ -61,11 +64,17 @@ pub(super) struct Script {
 
 impl Script {
     /// `versions` is the number of the last version that a script of this name had.
-    pub(super) fn new(options: ScriptSettings, caller: rest::Caller, versions: u64) -> Self {
+    pub(super) fn new(
+        options: ScriptSettings,
+        caller: rest::Caller,
+        modals: Modals,
+        versions: u64,
+    ) -> Self {
         Self {
             options,
             caller,
             status: Arc::default(),
+            modals,
             place: None,
             active: None,
             before: None,

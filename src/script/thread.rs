@@ -259,8 +259,12 @@ impl Turns<'_> {
     fn run(mut self) -> Result<(), Trouble> {
         self.guest.run_top(self.lua)?;
         loop {
+            // Asked before the mail is read: who opened a modal goes on before its submission is handed out.
+            let opened = !self.early.is_empty() && !self.guest.modals.are_opening();
             let mut busy = self.read_mail();
-            self.hand_out_early();
+            if opened {
+                self.hand_out_early();
+            }
             let now = Instant::now();
             busy |= self.guest.run_timers(self.lua, self.guest.clock.now());
             self.guest.run_deferred();
@@ -435,15 +439,13 @@ impl Turns<'_> {
     fn is_early(&self, delivery: &Delivery) -> bool {
         delivery.kind == "modalSubmit"
             && self.early.len() < EARLY
-            && self.guest.modals.borrow().are_opening()
+            && self.guest.modals.are_opening()
     }
 
     /// Hands out the submissions that waited for the answer to a modal's call.
     fn hand_out_early(&mut self) {
-        if !self.early.is_empty() && !self.guest.modals.borrow().are_opening() {
-            for delivery in self.early.drain(..) {
-                self.guest.dispatch(self.lua, delivery);
-            }
+        for delivery in self.early.drain(..) {
+            self.guest.dispatch(self.lua, delivery);
         }
     }
 

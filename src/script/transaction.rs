@@ -109,12 +109,13 @@ impl Stage {
     async fn load_one(&self, root: &Path, wanted: Wanted, begin: Begin) -> Candidate {
         let files: Files = Arc::new(Mutex::new(wanted.files.unwrap_or_default()));
         let again = files.lock().is_ok_and(|files| files.is_frozen());
-        let (old, kept) = {
+        let (old, kept, modals) = {
             let scripts = self.scripts.lock();
             let script = scripts.all.get(&wanted.name);
             (
                 script.and_then(|script| script.active.clone()),
                 script.and_then(|script| script.state.clone()),
+                script.map(|script| script.modals.clone()),
             )
         };
         let candidate = |version: Option<Arc<Version>>, number, result| Candidate {
@@ -133,6 +134,9 @@ impl Stage {
         };
         if let Some(trouble) = &wanted.refused {
             return candidate(None, 0, Err(trouble.clone()));
+        }
+        if let Some(modals) = modals {
+            modals.restore().await;
         }
         let state = match &old {
             Some(old) => old.copy_state().await.unwrap_or_default(),
@@ -221,6 +225,7 @@ impl Stage {
             mailbox: Arc::default(),
             shared: Arc::clone(&self.shared),
             status: Arc::clone(&script.status),
+            modals: script.modals.clone(),
             handlers: script.options.handlers,
             allowed: Allowed {
                 memory: script.options.memory,

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::restart::{CONFIG, run, start};
+use crate::stored::command;
 use crate::support::{Sim, World, bot};
 
 #[tokio::test]
@@ -56,4 +57,49 @@ async fn commands_and_controls_of_before_the_restart_work_after_it() {
     assert_eq!(events.bot_message().await["text"], "Choose");
     process.signal("TERM");
     process.ended().await;
+}
+
+#[tokio::test]
+async fn a_form_that_was_opened_before_the_restart_is_submitted_after_it() {
+    let sim = Sim::start().await;
+    let script = r#"argon.command{ name = "tell", description = "Asks", run = function(interaction)
+        interaction:modal({ customId = "feedback", title = "Feedback", components = {
+            { type = "checkbox", customId = "agree", label = "Agree" },
+        } })
+    end }
+    argon.on("messageCreate", function(event)
+        -- On disk is with it whatever was to be stored before: also that the handler of the command is over.
+        argon.kv.set("noted", true)
+        event:reply("noted")
+    end)
+    argon.onModal("feedback", function(event)
+        argon.messages.send({ channelId = event.channelId, text = `told {event.values.agree}` })
+    end)"#;
+    let dir = bot(CONFIG, &[("tell.luau", script)]);
+    let world = World::at(&sim.base).await;
+    let mut events = world.events().await;
+    let mut process = run(dir.path(), &sim).await;
+    world.command(0, "general", "tell", json!({})).await;
+    let opened = events
+        .next("a form", |event| event["type"] == "modal")
+        .await;
+    world.write(0, "general", "note").await;
+    assert_eq!(events.bot_message().await["text"], "noted");
+    process.signal("KILL");
+    process.ended().await;
+
+    let mut process = start(dir.path(), &sim);
+    process.line("live after").await;
+    let submit = json!({
+        "userId": world.person(0), "modalInteractionId": opened["modalInteractionId"],
+        "values": { "agree": ["true"] },
+    });
+    world.act("submit", submit).await;
+    assert_eq!(events.bot_message().await["text"], "told true");
+    process.signal("TERM");
+    process.ended().await;
+    // What the host keeps for itself is nobody's data.
+    let (_, exported) = command(dir.path(), &["kv", "export"]).await;
+    assert_eq!(exported.lines().count(), 1, "{exported}");
+    assert!(exported.contains("script:tell"), "{exported}");
 }

@@ -6,7 +6,8 @@ use crate::restart::{CONFIG, run};
 use crate::support::{Process, Sim, bot};
 
 /// Runs a command. Answers its exit code and what it said.
-async fn command(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+/// Runs the host with these arguments to its end: its exit code and what it wrote.
+pub async fn command(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
     let env = [
         ("ARGON_TOKEN", "00000000000000000000000000000000:none"),
         ("ARGON_URL", "http://127.0.0.1:9"),

@@ -254,6 +254,34 @@ async fn commands_and_intents_follow_the_new_version() {
 }
 
 #[tokio::test]
+async fn a_form_that_was_opened_before_a_reload_is_submitted_after_it() {
+    let script = |version: u32| {
+        format!(
+            "argon.command{{ name = \"tell\", description = \"Tell\", run = function(i)\n\
+             \ti:modal{{ customId = \"feedback\", title = \"Feedback\", components = {{\n\
+             \t\t{{ type = \"checkbox\", customId = \"agree\", label = \"Agree\" }} }} }}\nend }}\n\
+             argon.onModal(\"feedback\", function(e)\n\
+             \targon.messages.send{{ channelId = e.channelId, text = `v{version} {{e.values.agree}}` }}\nend)\n"
+        )
+    };
+    let mut bench = Bench::start(&[("a.luau", &script(1))]).await;
+    bench.said("commands: /tell").await;
+    bench.world.command(0, "general", "tell", json!({})).await;
+    let opened = bench
+        .events
+        .next("a form", |event| event["type"] == "modal");
+    let opened = opened.await;
+    bench.write("a.luau", &script(2));
+    bench.said("version 2 runs").await;
+    let submit = json!({
+        "userId": bench.world.person(0), "modalInteractionId": opened["modalInteractionId"],
+        "values": { "agree": ["true"] },
+    });
+    bench.world.act("submit", submit).await;
+    assert_eq!(bench.events.bot_message().await["text"], "v2 true");
+}
+
+#[tokio::test]
 async fn a_version_that_is_busy_when_its_turn_begins_gets_what_it_alone_wants() {
     let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
     let message = bench.world.write(0, "general", "hi").await;
@@ -321,4 +349,19 @@ async fn type_errors_of_a_new_version_are_shown_and_do_not_keep_it_from_running(
     bench.said("version 2 runs").await;
     bench.said("a.luau:1:23: error").await;
     assert_eq!(bench.answer("x").await, "two");
+}
+
+#[tokio::test]
+async fn timers_of_a_new_version_begin_with_its_turn() {
+    let mut bench = Bench::start(&[("a.luau", &answering("one"))]).await;
+    bench.write(
+        "a.luau",
+        "local ticks = 0\nlocal off\n\
+         off = argon.every(0.01, function()\n\tticks += 1\n\
+         \tif script.state.loaded then print(\"ticks\") off.off() end\nend)\n\
+         task.wait(0.2)\nprint(`{ticks} ticks before its turn`)\nscript.state.loaded = true\n",
+    );
+    bench.said("0 ticks before its turn").await;
+    bench.said("version 2 runs").await;
+    bench.said("a: ticks").await;
 }

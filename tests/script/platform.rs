@@ -168,6 +168,45 @@ async fn a_submission_that_overtakes_the_answer_to_its_modal_is_still_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_submission_waits_also_for_the_answer_that_the_version_before_waits_for() {
+    let script = |name: &str| {
+        format!(
+            r#"argon.onControl("ask", function(e)
+                print("{name} opens")
+                e:modal{{ customId = "feedback", title = "Feedback", components = {{
+                    {{ type = "checkbox", customId = "agree", label = "Agree" }},
+                }} }}
+            end)
+            argon.onModal("feedback", function(e) print("{name}", e.customId, e.values.agree) end)
+            argon.on("messageCreate", function(e) print("{name}", e.message.text) end)"#
+        )
+    };
+    let bot = Bot::start(&[("handed.luau", &script("one"))]).await;
+    let user = json!({"userId": "u", "username": "u", "displayName": "U", "flags": 0});
+    let held = bot.server.hold();
+    bot.event(
+        "controlInteraction",
+        json!({"channelId": "c1", "controlId": "ask", "controlType": 0, "interactionId": "i1",
+            "messageId": 77, "spaceId": "s1", "user": user}),
+    )
+    .await;
+    bot.said("handed", &["one opens"]).await;
+    bot.replace("handed", &script("two")).await;
+    bot.event(
+        "modalSubmit",
+        json!({"channelId": "c1", "customId": "modal-1", "interactionId": "modal-1",
+            "spaceId": "s1", "user": user,
+            "values": [{"customId": "agree", "values": ["true"]}]}),
+    )
+    .await;
+    bot.event("messageCreate", message("meanwhile")).await;
+    bot.said("handed", &["one opens", "two\tmeanwhile"]).await;
+    drop(held);
+    let all = ["one opens", "two\tmeanwhile", "two\tfeedback\ttrue"];
+    bot.said("handed", &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_modal_comes_back_under_its_own_name_with_typed_values() {
     let bot = Bot::start(&[(
         "feedback.luau",
@@ -402,4 +441,40 @@ async fn two_scripts_with_one_command_name_are_told_apart_by_the_platforms_id() 
     bot.done(4).await;
     assert_eq!(bot.log.of("roll_here"), ["here"]);
     assert_eq!(bot.log.of("roll_all"), ["global"]);
+    // As long as the platform has not told the id, the space's own goes first, and only that.
+    bot.event(
+        "commandInteraction",
+        json!({"channelId": "c1", "commandId": "unheard", "commandName": "roll",
+            "interactionId": "i", "spaceId": "s1", "user": {"userId": "u"}}),
+    )
+    .await;
+    bot.done(6).await;
+    assert_eq!(bot.log.of("roll_here"), ["here", "here"]);
+    assert_eq!(bot.log.of("roll_all"), ["global"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_has_moved_to_another_script_is_that_scripts_at_once() {
+    let source = r#"argon.command{ name = "deal", description = "Deal",
+        run = function() print(script.name) end }"#;
+    let bot = Bot::start(&[("moved_from.luau", source)]).await;
+    let registered = commands::Registered {
+        id: "c-deal".into(),
+        key: argon_host::script::CommandKey {
+            name: "deal".into(),
+            space_id: None,
+            script: "moved_from".into(),
+        },
+    };
+    bot.host().commands_are(&[registered]);
+    // The platform's commands are the same: the synchronisation has nothing to say, or has not come yet.
+    bot.rename("moved_from", "moved_to").await;
+    bot.event(
+        "commandInteraction",
+        json!({"channelId": "c1", "commandId": "c-deal", "commandName": "deal",
+            "interactionId": "i", "spaceId": "s1", "user": {"userId": "u"}}),
+    )
+    .await;
+    bot.done(1).await;
+    assert_eq!(bot.log.of("moved_to"), ["moved_to"]);
 }

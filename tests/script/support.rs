@@ -123,7 +123,7 @@ pub async fn until<T>(there: impl Fn() -> Option<T>, else_there_is: impl Fn() ->
 }
 
 pub struct Bot {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     host: Option<Host>,
     pub inbox: Arc<Inbox>,
     pub server: Server,
@@ -258,7 +258,7 @@ impl Bot {
             username: "testbot".into(),
         });
         Self {
-            _dir: dir,
+            dir,
             host: Some(host),
             inbox,
             server,
@@ -266,6 +266,19 @@ impl Bot {
             log,
             next_id: 1.into(),
         }
+    }
+
+    /// Replaces a script by this text; answers when the new version has its turn.
+    pub async fn replace(&self, script: &str, source: &str) {
+        write(self.dir.path(), &format!("{script}.luau"), source);
+        self.host().reload(Some(script)).await.expect("a reload");
+    }
+
+    /// Renames the file of a script, and so the script.
+    pub async fn rename(&self, from: &str, to: &str) {
+        let file = |script: &str| self.dir.path().join(format!("{script}.luau"));
+        std::fs::rename(file(from), file(to)).expect("a file");
+        self.host().reload(None).await.expect("a reload");
     }
 
     pub fn host(&self) -> &Host {

@@ -1,6 +1,7 @@
 //! The key-value store: `argon.kv`.
 //!
-//! A *space* is a namespace: `script:NAME` of one script, `shared:NAME` of several. Values are JSON text.
+//! A *space* is a namespace: `script:NAME` of one script, `shared:NAME` of several, and those of the host's
+//! own, [`hidden_space`], which no script can name and no export has. Values are JSON text.
 //! Every write gives the key a new revision, which no key ever had, so that an update can tell whether
 //! somebody came between its reading and its writing.
 
@@ -22,6 +23,14 @@ pub const VALUE_BYTES: usize = 1 << 20;
 /// Entries and bytes in one page of a listing.
 pub const PAGE: usize = 1000;
 const PAGE_BYTES: usize = 8 << 20;
+
+/// What the names of the host's own spaces begin with.
+const HIDDEN: &str = "host:";
+
+/// The name of a space that the host keeps something in: what it is, and whose.
+pub fn hidden_space(what: &str, of: &str) -> String {
+    format!("{HIDDEN}{what}:{of}")
+}
 
 /// What to do in a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -341,7 +350,7 @@ impl Store {
         Ok(())
     }
 
-    /// Every space and key that has not expired, for the export: space, key, value, expiry.
+    /// Every key of scripts that has not expired, for the export: space, key, value, expiry.
     pub(in crate::inbox) fn every_key(
         &self,
         mut each: impl FnMut(&str, &str, &str, Option<u64>),
@@ -354,6 +363,9 @@ impl Store {
         let mut rows = query.query([now])?;
         while let Some(row) = rows.next()? {
             let text = |at| row.get_ref(at).and_then(|value| Ok(value.as_str()?));
+            if text(0)?.starts_with(HIDDEN) {
+                continue;
+            }
             each(text(0)?, text(1)?, text(2)?, row.get(3)?);
         }
         Ok(())

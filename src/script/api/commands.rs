@@ -82,19 +82,25 @@ fn register(guest: &Guest, lua: &Lua, definition: &Table) -> Result<(), Fault> {
 impl Guest {
     /// Which of this script's commands an interaction calls: name and space.
     ///
-    /// The platform's id decides once the host knows it, because two scripts may have a command of one
-    /// name, one of them for this space only. Until then the space's own command goes first.
+    /// The platform's id decides which command it is once the host knows it, because there may be two of one
+    /// name, one of them for this space only. Until then the space's own command goes first. Whose it is, the
+    /// registrations say: a command that has moved from one script to another keeps its id, and the
+    /// synchronisation, which tells the new owner, may come later than the first interaction.
     pub(in crate::script) fn command_of(&self, event: &Table) -> Option<(String, Option<String>)> {
         let text = |name: &str| event.raw_get::<Option<String>>(name).ok().flatten();
-        if let Some(id) = text("commandId")
-            && let Some(key) = self.shared.command_ids().get(&id)
-        {
-            return (key.script == self.name).then(|| (key.name.clone(), key.space_id.clone()));
-        }
-        let name = text("commandName")?.to_lowercase();
-        let space = text("spaceId");
-        let scope = space.filter(|space| self.knows_command(&name, Some(space)));
-        Some((name, scope))
+        let id = text("commandId").unwrap_or_default();
+        let (name, space) = match self.shared.command_ids().get(&id) {
+            Some(key) => (key.name.clone(), key.space_id.clone()),
+            None => {
+                let name = text("commandName")?.to_lowercase();
+                let space = text("spaceId");
+                let own = |space: &String| self.shared.owner_of(&name, Some(space)).is_some();
+                let space = space.filter(own);
+                (name, space)
+            }
+        };
+        let owner = self.shared.owner_of(&name, space.as_deref());
+        (owner.as_ref() == Some(&self.name)).then_some((name, space))
     }
 
     /// The options of a command interaction by name, each of the type that it was declared with.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mlua::{Lua, Table, Value};
 
 use super::{Kit, only, table, wrong};
@@ -17,6 +18,7 @@ use crate::limits::PENDING_CALLS;
 use crate::rest;
 use crate::script::errors::{Fault, failure, local_failure};
 use crate::script::guest::Guest;
+use crate::script::modals::Modal;
 use crate::script::position::{self, Known};
 use crate::script::recall::{Question, Recall};
 use crate::script::scheduler::{Behalf, Finish, Wait};
@@ -191,21 +193,16 @@ impl Guest {
             }
         }
         // A modal that is opened must be known when it comes back.
-        let modal = super::controls::Modal::of_call(route, &params);
+        let modal = Modal::of_call(route, &params);
         let call = rest::Call::new(route, params).map_err(|error| self.refusal(lua, &error))?;
-        let opening = modal.as_ref().map(|_| self.modals.borrow().open());
+        let mut opening = modal.map(|modal| self.modals.open(modal));
+        let mut note = move |answer: &Result<Bytes, rest::Error>| {
+            if let (Some(opening), Ok(answer)) = (&mut opening, answer) {
+                opening.answered(answer);
+            }
+        };
         let finish: Finish = finish.unwrap_or_else(|| {
-            Box::new(move |lua, guest, answer| {
-                let _opening = opening;
-                let value = guest.decode(lua, route, answer)?;
-                if let (Some(modal), Value::Table(answer)) = (modal, &value) {
-                    guest
-                        .modals
-                        .borrow_mut()
-                        .opened(modal, answer.raw_get("modalInteractionId")?);
-                }
-                Ok(value)
-            })
+            Box::new(move |lua, guest, answer| guest.decode(lua, route, answer))
         });
         let Recall {
             site,
@@ -235,6 +232,7 @@ impl Guest {
             .ticket_on(lua, wait, None, behalf);
         let mailbox = Arc::clone(&self.mailbox);
         if let Some(answer) = known {
+            note(&answer);
             mailbox.post(Mail::Answer(ticket, answer, None));
             return Ok(ticket);
         }
@@ -271,7 +269,10 @@ impl Guest {
                     (answer, held)
                 }
             };
+            note(&answer);
             mailbox.post(Mail::Answer(ticket, answer, held));
+            // What opened a modal is over only now that the mail is there.
+            drop(note);
         });
         Ok(ticket)
     }

@@ -245,19 +245,19 @@ impl Guest {
             return;
         };
         let planned = every.timer.0;
-        let waits = matches!(every.rhythm, Rhythm::Cron(_)) && !self.has_turn();
-        let beat = if waits {
-            // The version before it has its turn still, and the same timer perhaps.
-            Beat {
+        // The version before it has its turn still, and the same timer perhaps.
+        let waits = !self.has_turn();
+        let beat = match every.rhythm {
+            // What is due by the calendar is not left out.
+            Rhythm::Cron(_) if waits => Beat {
                 next: now + Duration::from_secs(1),
                 runs: false,
                 due: None,
-            }
-        } else {
-            every.rhythm.beat(planned, now, calendar)
+            },
+            _ => every.rhythm.beat(planned, now, calendar),
         };
         let (name, function) = (Rc::clone(&every.name), every.function.clone());
-        let begins = beat.runs && !every.busy;
+        let begins = beat.runs && !waits && !every.busy;
         every.busy |= begins && beat.due.is_none();
         let timer = scheduler.set_timer(beat.next, Timer::Every(id));
         if let Some(every) = scheduler.every.get_mut(&id) {
