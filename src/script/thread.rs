@@ -366,6 +366,8 @@ impl Turns<'_> {
         }
         self.held.since = None;
         self.held.due = None;
+        // An event may be for what was registered in this very turn.
+        self.guest.publish(Some(place));
         if let Some(delivery) = self.timely().and_then(|at| self.untimely.remove(at)) {
             self.guest.dispatch(self.lua, delivery);
             return true;
