@@ -88,6 +88,8 @@ pub(super) async fn run(
         started = start(&config, connection, engine) => {
             let bot = started?;
             roll.enter(&config.bot.name, Arc::new(bot.subject(&config)));
+            // Not before: who reads that the bot is live may ask the admin server about it.
+            tokio::spawn(bot.announce_live().in_current_span());
             let result = bot.live(&config, &shutdown).await;
             roll.leave(&config.bot.name);
             bot.stop().await;
@@ -98,6 +100,8 @@ pub(super) async fn run(
 }
 
 struct Bot {
+    /// When its start began.
+    begun: Instant,
     username: String,
     inbox: Arc<Inbox>,
     client: Client,
@@ -201,15 +205,8 @@ async fn start(
     if let Ok(done) = commands {
         hub.set_commands(done.ids);
     }
-    let announce = announce_live(
-        begun,
-        *intents.borrow(),
-        left_out.clone(),
-        state.clone(),
-        hub.clone(),
-    );
-    tokio::spawn(announce.in_current_span());
     Ok(Bot {
+        begun,
         username: profile.username,
         inbox,
         client,
@@ -237,6 +234,17 @@ impl Bot {
             scripts: self.scripts.handle(),
             voice: self.voice.clone(),
         }
+    }
+
+    /// Says when the first connection of the stream is open.
+    fn announce_live(&self) -> impl Future<Output = ()> + Send + use<> {
+        announce_live(
+            self.begun,
+            *self.intents.borrow(),
+            self.left_out.clone(),
+            self.state.clone(),
+            Arc::clone(&self.hub),
+        )
     }
 
     /// Follows the scripts until the end is asked for or the platform refuses the bot.

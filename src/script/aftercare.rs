@@ -1,11 +1,13 @@
 //! What the keeper does about scripts that do badly: pause those that fail again and again, bring back
 //! the version before one that fails at its first events.
 
+use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::keeper::{Keeper, Outcome, Reloaded, tell};
 use super::registry::State;
-use super::scripts::Before;
+use super::scripts::{Before, Files};
 use super::transaction::{Begin, Wanted};
 
 impl Keeper {
@@ -108,11 +110,15 @@ impl Keeper {
             let Some(script) = scripts.all.get_mut(name) else {
                 return Vec::new();
             };
-            script.tried.as_ref().map(|tried| Wanted {
-                name: name.to_owned(),
-                path: tried.path.clone(),
-                refused: tried.refused.clone(),
-                files: None,
+            script.tried.as_ref().map(|tried| match &tried.instead {
+                // What was rolled back does not come again before it is saved.
+                Some((path, files)) => again(name.to_owned(), path.clone(), files),
+                None => Wanted {
+                    name: name.to_owned(),
+                    path: tried.path.clone(),
+                    refused: tried.refused.clone(),
+                    files: None,
+                },
             })
         };
         let begun = Instant::now();
@@ -149,18 +155,7 @@ impl Keeper {
     /// The version before one that fails at its first events.
     async fn bring_back(&mut self, name: String, before: Before) {
         let begun = Instant::now();
-        let files = {
-            let files = before.files.lock();
-            files
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .frozen()
-        };
-        let wanted = Wanted {
-            name,
-            path: before.path,
-            refused: None,
-            files: Some(files),
-        };
+        let wanted = again(name, before.path, &before.files);
         let candidates = self
             .stage
             .load(&self.root, vec![wanted], Begin::Loaded)
@@ -169,5 +164,16 @@ impl Keeper {
         for reloaded in self.outcomes(&candidates, &[]) {
             tell(&reloaded, begun.elapsed());
         }
+    }
+}
+
+/// A version that ran before, as it was.
+fn again(name: String, path: PathBuf, files: &Files) -> Wanted {
+    let files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    Wanted {
+        name,
+        path,
+        refused: None,
+        files: Some(files.frozen()),
     }
 }

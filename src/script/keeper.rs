@@ -372,7 +372,7 @@ impl Keeper {
             before: candidate.replaces,
             outcome: match (&candidate.result, candidate.replaces) {
                 (Err(trouble), _) => Outcome::Failed(trouble.clone()),
-                (Ok(()), _) if candidate.again => Outcome::RolledBack,
+                (Ok(()), Some(_)) if candidate.again => Outcome::RolledBack,
                 (Ok(()), Some(_)) => Outcome::Reloaded,
                 (Ok(()), None) => Outcome::Loaded,
             },

@@ -30,6 +30,8 @@ pub(super) struct Tried {
     pub(super) files: Files,
     /// Why it was not even tried.
     pub(super) refused: Option<Trouble>,
+    /// What runs instead, because this failed at its first events: the file and the text of the version before.
+    pub(super) instead: Option<(PathBuf, Files)>,
 }
 
 /// The version before the one that runs: what is needed to bring it back.

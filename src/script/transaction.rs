@@ -9,8 +9,10 @@
 //! 3. the old version's running handlers may finish for the drain time. Those that do not are cut off, and their
 //!    events have failed: that is said, and recorded like any failure.
 //!
-//! What is between 1 and 2 waits in the inbox. A thread that does not answer (a native call that does not
-//! end) is not waited for: its place is taken from it, its state is lost, and that is said. Versions that
+//! What is between 1 and 2 waits in the inbox. While a version's thread does not answer (a handler computes
+//! where nothing can interrupt it), nothing is loaded in its place: the new version would begin without
+//! `script.state`. One that does not answer when its turn is over is not waited for: its place is taken from
+//! it, what it changed in `script.state` since the new version was born is lost, and that is said. Versions that
 //! were loaded together change places together; each that failed is left out, and its old version goes on.
 
 use std::path::{Path, PathBuf};
@@ -74,7 +76,8 @@ pub(super) struct Candidate {
     /// Whether it is one that ran before.
     pub(super) again: bool,
     pub(super) result: Result<(), Trouble>,
-    pub(super) tried: Tried,
+    /// None if what runs kept it from being tried: the same files may do another time.
+    pub(super) tried: Option<Tried>,
     /// The number of the version that it replaces.
     pub(super) replaces: Option<u64>,
     /// Whether it has its turn already.
@@ -125,11 +128,12 @@ impl Stage {
             result,
             replaces: old.as_ref().map(|old| old.number),
             begun: begin == Begin::AtOnce,
-            tried: Tried {
+            tried: Some(Tried {
                 path: wanted.path.clone(),
                 files: Arc::clone(&files),
                 refused: wanted.refused.clone(),
-            },
+                instead: None,
+            }),
             name: wanted.name.clone(),
         };
         if let Some(trouble) = &wanted.refused {
@@ -139,7 +143,23 @@ impl Stage {
             modals.restore().await;
         }
         let state = match &old {
-            Some(old) => old.copy_state().await.unwrap_or_default(),
+            Some(old) => match old.copy_state().await {
+                Some(state) => state,
+                // What it had is gone with it, and that was said.
+                None if old.has_ended() => Snapshot::default(),
+                None => {
+                    let trouble = Trouble::plain(format!(
+                        "version {} does not answer, because something in it computes without a pause, and \
+                         its script.state would be lost: save the file again when that is over, or take the \
+                         file away to end the script",
+                        old.number
+                    ));
+                    return Candidate {
+                        tried: None,
+                        ..candidate(None, 0, Err(trouble))
+                    };
+                }
+            },
             None => kept.unwrap_or_default(),
         };
         let started = {
@@ -350,11 +370,12 @@ impl Stage {
 impl Script {
     /// Makes a candidate the version that runs, if it loaded. Answers the old version and the new one.
     fn take(&mut self, candidate: &Candidate) -> Option<(Option<Arc<Version>>, Arc<Version>)> {
-        if !candidate.again {
+        if let Some(tried) = candidate.tried.as_ref().filter(|_| !candidate.again) {
             self.tried = Some(Tried {
-                path: candidate.tried.path.clone(),
-                files: Arc::clone(&candidate.tried.files),
-                refused: candidate.tried.refused.clone(),
+                path: tried.path.clone(),
+                files: Arc::clone(&tried.files),
+                refused: tried.refused.clone(),
+                instead: None,
             });
         }
         if let Err(trouble) = &candidate.result {
@@ -365,6 +386,11 @@ impl Script {
             return None;
         }
         let new = candidate.version.clone()?;
+        if candidate.again
+            && let Some(tried) = &mut self.tried
+        {
+            tried.instead = Some((new.path.clone(), new.files()));
+        }
         self.failure = None;
         self.quarantine.end(Instant::now());
         let old = self.active.replace(Arc::clone(&new));

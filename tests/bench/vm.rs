@@ -1,12 +1,13 @@
 //! The VM under its limits: `cargo bench --bench vm [-- create | turns | natives | latency]`.
 //!
-//! * create: what a script costs in memory and CPU time, its thread included
+//! * create: what a script costs in memory and CPU time, its thread included; and, to compare, a thread alone and
+//!   a bare sandboxed VM, with Luau's libraries only, on a thread of its own
 //! * turns: a turn of a loop in a plain VM and in ours
 //! * natives: the worst that Luau's own natives do in one call within the default memory limit and the largest;
 //!   what takes long here must be in `limits::NATIVES`
 //! * latency: a script that answers at once, alone and beside two that compute for ever
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use argon_host::config::{MOST_MEMORY, Secret};
@@ -81,6 +82,11 @@ async fn main() {
             return create_one(label, &source).await;
         }
     }
+    for label in COMPARED {
+        if wanted.iter().any(|word| word == label) {
+            return create_compared(label);
+        }
+    }
     if wants("create") {
         create();
     }
@@ -117,7 +123,8 @@ fn created() -> [(&'static str, String); 2] {
 /// Each kind in a process of its own, in which nothing is left of the others.
 fn create() {
     let program = std::env::current_exe().expect("this program");
-    for (label, _) in created() {
+    let labels = created().map(|(label, _)| label);
+    for label in COMPARED.iter().chain(&labels) {
         let status = std::process::Command::new(&program).arg(label).status();
         assert!(status.expect("a process").success());
     }
@@ -128,8 +135,57 @@ fn thread_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// How many are created at once.
+const SCRIPTS: usize = 200;
+/// What scripts are compared with.
+const COMPARED: [&str; 2] = ["thread", "bare"];
+
+fn create_compared(label: &str) {
+    let has_vm = label == "bare";
+    let bare = move || {
+        has_vm.then(|| {
+            let lua = mlua::Lua::new();
+            lua.sandbox(true).expect("a sandbox");
+            lua
+        })
+    };
+    let (ready, go) = (
+        Arc::new(Barrier::new(SCRIPTS + 1)),
+        Arc::new(Barrier::new(SCRIPTS + 1)),
+    );
+    drop(bare());
+    let (memory, cpu) = (status("VmRSS:"), process_cpu());
+    let threads: Vec<_> = (0..SCRIPTS)
+        .map(|_| {
+            let (ready, go) = (Arc::clone(&ready), Arc::clone(&go));
+            let thread = std::thread::Builder::new().name("compared".into());
+            let spawned = thread.spawn(move || {
+                let _bare = bare();
+                ready.wait();
+                go.wait();
+            });
+            spawned.expect("a thread")
+        })
+        .collect();
+    ready.wait();
+    let cpu = process_cpu() - cpu;
+    println!(
+        "a {}: {} KiB resident and {:?} of CPU time each ({SCRIPTS} of them)",
+        if has_vm {
+            "bare sandboxed VM on a thread"
+        } else {
+            "thread alone"
+        },
+        (status("VmRSS:") - memory) / SCRIPTS as u64,
+        cpu / SCRIPTS as u32
+    );
+    go.wait();
+    for thread in threads {
+        thread.join().expect("it ends");
+    }
+}
+
 async fn create_one(label: &str, source: &str) {
-    const SCRIPTS: usize = 200;
     // What the process needs once is not a script's.
     let first = folder(&[("first".into(), source.to_owned())]);
     let first = host_of(&first, ScriptSettings::default()).await;

@@ -77,7 +77,16 @@ async fn live_for(hours: u32) {
     for hour in 1..=hours {
         world.act("time", json!({ "advance": 3600 })).await;
         world.act("fault", json!({ "kind": "drop" })).await;
-        host.line("the event stream is connected").await;
+        // Once at the start, and once more after each cut.
+        let connects = 1 + hour as usize;
+        while host
+            .output()
+            .matches("the event stream is connected")
+            .count()
+            < connects
+        {
+            host.line("").await;
+        }
         if hour % 2 == 0 {
             world.act("fault", json!({ "kind": "voiceCut" })).await;
             host.line("voice is back").await;

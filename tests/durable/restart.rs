@@ -60,9 +60,9 @@ async fn what_a_killed_bot_had_not_finished_runs_again_in_order_and_first() {
     process.ended().await;
 
     world.write(0, "general", "new").await;
+    let mut events = world.events().await;
     let mut process = start(dir.path(), &sim);
     process.line("3 events were not finished").await;
-    let mut events = world.events().await;
     for text in ["one", "two", "three"] {
         process.line(&format!("began {text} true")).await;
     }

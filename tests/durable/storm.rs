@@ -557,6 +557,6 @@ pub fn limit_files(host: &Process, bytes: &str) {
     let set = Command::new("prlimit")
         .args([format!("--pid={}", host.id()), format!("--fsize={bytes}:")])
         .status()
-        .expect("prlimit runs");
+        .expect("prlimit of util-linux, which every Debian has");
     assert!(set.success(), "the limit is set");
 }

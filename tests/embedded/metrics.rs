@@ -312,7 +312,8 @@ async fn each_metric_moves_for_its_cause() {
         .at_least("argon_stream_connects_total", &[], 2.0)
         .await;
     assert_eq!(scrape.sum("argon_stream_disconnects_total", &[]), 1.0);
-    assert_eq!(scrape.sum("argon_stream_resumes_total", &[]), 1.0);
+    // Counted by another step than the connect.
+    bench.at_least("argon_stream_resumes_total", &[], 1.0).await;
     bench.at_least("argon_stream_live", &[], 1.0).await;
 
     // Voice.

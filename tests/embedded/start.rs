@@ -27,6 +27,8 @@ async fn the_printed_lines_work_when_they_are_pasted() {
         .await
         .expect("a thread")
         .expect("sh and curl");
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert!(answer.status.success(), "sh and curl: {said}");
     let me: Value = serde_json::from_slice(&answer.stdout).expect("JSON");
     assert_eq!(me["username"], "helperbot");
 

@@ -242,6 +242,13 @@ async fn the_victims_latency_beside_the_attackers() {
             pace.tick().await;
             times.extend(count(&world).await.1);
         }
+        let mut slowest: Vec<_> = times.iter().enumerate().collect();
+        slowest.sort_by_key(|&(_, time)| std::cmp::Reverse(time));
+        let slowest = slowest.iter().take(6);
+        let slowest: Vec<_> = slowest
+            .map(|(at, time)| format!("{:.1} (answer {at})", time.as_secs_f64() * 1e3))
+            .collect();
+        println!("{label}: slowest, in ms: {}", slowest.join(", "));
         times.sort();
         let at = |share: usize| times[times.len() * share / 1000].as_secs_f64() * 1e3;
         println!(

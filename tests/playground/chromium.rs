@@ -58,7 +58,7 @@ fn start() -> Browser {
     });
     assert!(
         found,
-        "the playground's tests need Chromium: apt-get install chromium"
+        "no Chromium: run the test command of the README, which installs it"
     );
     let profile = profile();
     let mut child = Command::new("sh")

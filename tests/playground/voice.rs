@@ -71,7 +71,7 @@ async fn what_somebody_says_in_a_voice_channel_is_heard_in_the_page() {
         .act("voice", json!({ "userId": boris, "channelId": lounge }))
         .await;
     page.reads("#voice .speaker", "Boris").await;
-    let speech = json!({ "userId": boris, "channelId": lounge, "packets": base64(packets(150)) });
+    let speech = json!({ "userId": boris, "channelId": lounge, "packets": base64(packets(500)) });
     let ring = format!(
         "document.querySelector('#voice .speaking[data-speaker=\"{boris}\"] .level[aria-valuenow]:not([aria-valuenow=\"0\"])')"
     );

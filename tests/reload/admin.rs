@@ -179,3 +179,34 @@ async fn is_not_paused(bench: &Bench, base: &str, script: &str) {
     assert_eq!(one.expect("the script")["state"], "running", "{answer}");
     assert_eq!(bench.count("paused for"), 0, "{}", bench.host.output());
 }
+
+#[tokio::test]
+async fn a_pause_does_not_bring_back_what_was_rolled_back() {
+    let good = "argon.on(\"messageCreate\", function(e)\n\
+                \tif e.message.text == \"spin\" then while true do end end\n\
+                \te:reply(\"good\")\nend)\n";
+    let bad = "argon.on(\"messageCreate\", function(e) e:reply(nil .. 1) end)\n";
+    let mut bench = Bench::start_with(&[("a.luau", good)], ADMIN).await;
+    let base = address(&bench.host.output());
+    let http = reqwest::Client::new();
+    let post = |path: &str| http.post(format!("{base}{path}"));
+    assert_eq!(bench.answer("hi").await, "good");
+    bench.write("a.luau", bad);
+    assert_eq!(call(post("/api/reload?script=a")).await.0, 200);
+    for _ in 0..3 {
+        bench.world.write(0, "general", "hi").await;
+    }
+    bench.host.line("runs again, as version 3").await;
+    for _ in 0..5 {
+        bench.world.write(0, "general", "spin").await;
+    }
+    bench.host.line("paused for 10 s").await;
+    let (status, answer) = call(post("/api/scripts/a/resume")).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["scripts"][0]["outcome"], "loaded", "{answer}");
+    assert_eq!(bench.answer("hi").await, "good");
+    // Who asks for the file on disk gets it.
+    assert_eq!(call(post("/api/reload?script=a")).await.0, 200);
+    bench.world.write(0, "general", "hi").await;
+    bench.host.line("attempt to concatenate nil").await;
+}

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Bench, answering, run};
+use crate::{Bench, answering, in_steps, run};
 
 /// Saves three times in the same way.
 async fn saved_by(save: impl Fn(&Path, &str)) {
@@ -181,17 +181,19 @@ async fn written_slowly_in_steps() {
 /// beginning of the text, which is not Luau yet.
 #[tokio::test]
 async fn appended_in_steps() {
-    let mut bench = Bench::start(&[("a.luau", &answering("1"))]).await;
-    let path = bench.file("a.luau");
     let text = answering("2");
-    fs::write(&path, "").expect("a file");
-    for part in text.as_bytes().chunks(text.len() / 5 + 1) {
-        let mut file = OpenOptions::new().append(true).open(&path).expect("a file");
-        file.write_all(part).expect("written");
-        drop(file);
-        std::thread::sleep(Duration::from_millis(60));
-    }
-    bench.host.line("runs, after").await;
+    let mut bench = in_steps(&text, Duration::from_millis(60), async || {
+        let bench = Bench::start(&[("a.luau", &answering("1"))]).await;
+        let path = bench.file("a.luau");
+        fs::write(&path, "").expect("a file");
+        let append = move |part: &[u8]| {
+            let mut file = OpenOptions::new().append(true).open(&path).expect("a file");
+            file.write_all(part).expect("written");
+        };
+        (bench, append)
+    })
+    .await;
+    bench.reloaded("a", 1).await;
     assert_eq!(bench.answer("hi").await, "2");
     assert_eq!(
         bench.count("cannot be loaded"),

@@ -70,9 +70,10 @@ async fn a_module_reloads_exactly_those_that_use_it() {
         "direct.luau",
         "print(`direct {require(\"./lib/inner\")}`)\n",
     );
-    bench.said("direct 1").await;
+    // A change before that would make the load start over.
+    bench.said("demo/direct: loaded").await;
     bench.write("deep.luau", "print(`deep {require(\"./lib/outer\")}`)\n");
-    bench.said("deep 10").await;
+    bench.said("demo/deep: loaded").await;
     bench.write(
         "lazy.luau",
         "argon.on(\"messageCreate\", function() print(`lazy {require(\"./lib/inner\")}`) end)\n",
@@ -80,30 +81,32 @@ async fn a_module_reloads_exactly_those_that_use_it() {
     bench.said("demo/lazy: loaded").await;
     bench.write("hopeful.luau", "print(pcall(require, \"./lib/missing\"))\n");
     bench.said("demo/hopeful: false").await;
+    bench.said("demo/hopeful: loaded").await;
     // The new intent is in place.
-    bench.host.line("the event stream is connected").await;
+    bench.connected(2).await;
 
     // Nobody but the two has read it so far.
     bench.write("lib/inner.luau", "return 2\n");
-    bench.said("demo/deep: version 2 runs").await;
-    bench.said("demo/direct: version 2 runs").await;
+    bench.reloaded("deep", 1).await;
+    bench.reloaded("direct", 1).await;
     assert_eq!(bench.count("deep 20"), 1);
     assert_eq!(bench.count("direct 2"), 1);
-    assert_eq!(bench.count("version 2 runs"), 2);
+    assert_eq!(bench.count("runs, after"), 2);
 
     // Now the third has.
     bench.world.write(0, "general", "x").await;
     bench.said("lazy 2").await;
     bench.write("lib/inner.luau", "return 3\n");
-    bench.said("demo/deep: version 3 runs").await;
-    bench.said("demo/direct: version 3 runs").await;
-    bench.said("demo/lazy: version 2 runs").await;
+    bench.reloaded("deep", 2).await;
+    bench.reloaded("direct", 2).await;
+    bench.reloaded("lazy", 1).await;
 
     // What was looked for in vain is there.
     bench.write("lib/missing.luau", "return \"found\"\n");
     bench.said("demo/hopeful: true").await;
+    bench.reloaded("hopeful", 1).await;
     assert_eq!(bench.count("plain runs"), 1);
-    assert_eq!(bench.count("version 3 runs"), 2, "{}", bench.host.output());
+    assert_eq!(bench.count("runs, after"), 6, "{}", bench.host.output());
 }
 
 #[tokio::test]
@@ -115,16 +118,16 @@ async fn a_module_that_breaks_leaves_its_users_as_they_are() {
         "local word = require(\"./lib/word\")\nargon.on(\"messageCreate\", function(e) e:reply(word) end)\n",
     );
     bench.said("demo/a: loaded").await;
-    bench.host.line("the event stream is connected").await;
+    bench.connected(2).await;
     bench.write("lib/word.luau", "return (\n");
-    let line = bench.host.line("version 2 cannot be loaded").await;
+    let line = bench.host.line("cannot be loaded, version").await;
     assert!(
         line.contains("lib/word.luau:2") || line.contains("lib/word.luau:1"),
         "{line}"
     );
     assert_eq!(bench.answer("hi").await, "good");
     bench.write("lib/word.luau", "return \"better\"\n");
-    bench.said("demo/a: version 3 runs").await;
+    bench.reloaded("a", 1).await;
     assert_eq!(bench.answer("hi").await, "better");
 }
 

@@ -142,9 +142,11 @@ async fn events_of_handlers_that_are_cut_off_are_told_and_recorded_as_failed() {
         bench.host.line("begins").await;
     }
     bench.write("a.luau", "argon.on(\"messageCreate\", print)\n");
-    bench.host.line("version 2 runs").await;
-    let line = bench.host.line("a.luau:4: cut off, because").await;
-    assert!(line.contains("event=messageCreate"), "{line}");
+    // Said by different threads, in whatever order.
+    bench.said("version 2 runs").await;
+    bench.said("a.luau:4: cut off, because").await;
+    let cut_off = bench.count_in("a.luau:4: cut off, because", "event=messageCreate");
+    assert_eq!(cut_off, 1, "{}", bench.host.output());
     // The same once more is told as a count, and the journal has both.
     bench.said("again 1 time").await;
     let status = reqwest::get(format!("{}/api/status", address(&bench.host.output())))
@@ -220,10 +222,10 @@ async fn handlers_that_do_not_finish_are_cancelled_after_the_drain() {
     bench.world.write(0, "general", "one").await;
     bench.host.line("begins").await;
     bench.write("a.luau", "print(\"new\")\n");
-    bench.host.line("version 2 runs").await;
+    // Said by different threads, in whatever order.
+    bench.said("version 2 runs").await;
     bench
-        .host
-        .line("handlers and calls that still run are cut off")
+        .said("handlers and calls that still run are cut off")
         .await;
 }
 
@@ -245,10 +247,7 @@ async fn commands_and_intents_follow_the_new_version() {
     assert_eq!(bench.events.bot_message().await["text"], "2");
     // The new intent reconnects; what is written from then on is heard.
     bench.said("other intents").await;
-    // The first time at the start, in whatever order with the line that says that the bot is live.
-    while bench.count("the event stream is connected") < 2 {
-        bench.host.line("").await;
-    }
+    bench.connected(2).await;
     bench.world.write(0, "general", "hello").await;
     assert_eq!(bench.events.bot_message().await["text"], "heard");
 }
@@ -364,4 +363,30 @@ async fn timers_of_a_new_version_begin_with_its_turn() {
     bench.said("0 ticks before its turn").await;
     bench.said("version 2 runs").await;
     bench.said("a: ticks").await;
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_answer_is_not_replaced_without_its_state() {
+    let script = |version: u32| {
+        format!(
+            "local busy = setmetatable({{}}, {{ __index = function()\n\
+             \tlocal begun = os.clock()\n\twhile os.clock() - begun < 10 do end\nend }})\n\
+             script.state.n = script.state.n or 0\n\
+             argon.on(\"messageCreate\", function(e)\n\tscript.state.n += 1\n\
+             \tif e.message.text == \"busy\" then print(\"begins\") local _ = busy.x end\n\
+             \te:reply(`v{version} {{script.state.n}}`)\nend)\n"
+        )
+    };
+    let config = "[limits]\ncpu_per_event = \"60s\"\n";
+    let mut bench = Bench::start_with(&[("a.luau", &script(1))], config).await;
+    bench.world.write(0, "general", "busy").await;
+    bench.host.line("begins").await;
+    bench.write("a.luau", &script(2));
+    let line = bench.host.line("version 1 goes on").await;
+    assert!(line.contains("version 1 does not answer"), "{line}");
+    assert_eq!(bench.events.bot_message().await["text"], "v1 1");
+    // The same text once more.
+    bench.write("a.luau", &script(2));
+    bench.host.line("runs, after").await;
+    assert_eq!(bench.answer("hi").await, "v2 2");
 }

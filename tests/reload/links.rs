@@ -75,7 +75,7 @@ async fn a_module_that_becomes_a_link_to_the_outside_is_refused() {
          argon.on(\"messageCreate\", function(e) e:reply(`{word} {select(2, pcall(require, \"./lib/late\"))}`) end)\n",
     );
     bench.said("demo/a: loaded").await;
-    bench.host.line("the event stream is connected").await;
+    bench.connected(2).await;
     let secret = outside.path().join("secret.luau");
     // One that is asked for later only.
     symlink(&secret, bench.file("lib/late.luau")).expect("a link");
@@ -117,7 +117,7 @@ async fn a_script_that_is_a_link_is_the_file_that_it_leads_to() {
     bench.write("real/part.luau", part);
     symlink("real/part.luau", bench.file("y.luau")).expect("a link");
     bench.said("demo/y: loaded").await;
-    bench.host.line("the event stream is connected").await;
+    bench.connected(2).await;
     // Its neighbours are those of the file, and so is its name where modules need each other.
     let answer = bench.answer("hi").await;
     assert!(answer.starts_with("one "), "{answer}");

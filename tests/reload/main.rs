@@ -13,8 +13,12 @@ mod polled;
 mod stress;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use support::{Events, Process, World, embedded_bot, run_embedded};
+
+/// How much longer than it means to a writer may pause.
+const HELD_UP: Duration = Duration::from_millis(140);
 
 /// A running bot whose scripts are edited.
 struct Bench {
@@ -65,6 +69,14 @@ impl Bench {
         }
     }
 
+    /// Waits until the event stream has been connected so often: the first time at the start, in whatever order
+    /// with the line that says that the bot is live; again for each new intent.
+    async fn connected(&mut self, times: usize) {
+        while self.count("the event stream is connected") < times {
+            self.host.line("").await;
+        }
+    }
+
     /// Waits until so many new versions of a script have begun to run. A load that a further touch of the
     /// file has overtaken takes a number of its own, so that the numbers of versions say less.
     async fn reloaded(&mut self, script: &str, times: usize) {
@@ -98,6 +110,32 @@ fn answering(text: &str) -> String {
     format!("argon.on(\"messageCreate\", function(event)\n\tevent:reply(\"{text}\")\nend)\n")
 }
 
+/// Writes a text in five steps with a pause behind each, as a slow writer. On a busy machine the writer itself
+/// may be held up for so long that it has to be taken for one that has finished: then all is done anew, with
+/// another bot.
+async fn in_steps<W: FnMut(&[u8])>(
+    text: &str,
+    pause: Duration,
+    start: impl AsyncFn() -> (Bench, W),
+) -> Bench {
+    for _ in 0..5 {
+        let (bench, mut write) = start().await;
+        let mut longest = Duration::ZERO;
+        let mut last = Instant::now();
+        for part in text.as_bytes().chunks(text.len() / 5 + 1) {
+            write(part);
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+            std::thread::sleep(pause);
+        }
+        drop(write);
+        if longest < pause + HELD_UP {
+            return bench;
+        }
+    }
+    panic!("the machine is too busy for a writer that pauses for {pause:?}");
+}
+
 /// Runs a program to its end.
 fn run(program: &str, args: &[&str], dir: &Path) {
     let output = std::process::Command::new(program)
@@ -105,6 +143,8 @@ fn run(program: &str, args: &[&str], dir: &Path) {
         .current_dir(dir)
         .stdin(std::process::Stdio::null())
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}: run the test command of the README, which installs it")
+        });
     assert!(output.status.success(), "{program} {args:?}: {output:?}");
 }

@@ -36,16 +36,16 @@ async fn a_limit_that_does_not_end_fails_with_retry_after() {
     let client = client(&server.base);
     let began = Instant::now();
     let error = client
-        .call(send().deadline(Duration::from_millis(300)))
+        .call(send().deadline(Duration::from_secs(2)))
         .await
         .expect_err("limited");
     assert!(error.is_rate_limited());
     assert_eq!(error.status, 429);
     assert!(error.retry_after.is_some_and(|pause| pause > 0.0));
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(20));
     let requests = server.seen().len();
-    // 10, 20, 40, 80 and 100 ms between them.
-    assert!((3..=7).contains(&requests), "{requests}");
+    // 10, 20, 40, 80 and then always 100 ms between them.
+    assert!((3..=25).contains(&requests), "{requests}");
     assert_eq!(client.stats().refused, requests as u64);
 }
 

@@ -7,13 +7,13 @@ async fn tasks_run_in_the_documented_order() {
     let bot = Bot::start(&[(
         "tasks.luau",
         r#"task.defer(function(x) print("deferred", x) end, 1)
-        local slow = task.delay(0.02, function(x) print("delayed", x) end, 2)
-        local never = task.delay(0.01, function() print("never") end)
+        local slow = task.delay(0.5, function(x) print("delayed", x) end, 2)
+        local never = task.delay(0.4, function() print("never") end)
         task.cancel(never)
         task.spawn(function(x)
             print("spawned", x)
-            local waited = task.wait(0.03)
-            print("waited", waited >= 0.03 and waited < 5)
+            local waited = task.wait(0.7)
+            print("waited", waited >= 0.7 and waited < 60)
         end, 3)
         local sleeper = task.spawn(function() task.wait(0.001) print("cancelled too late") end)
         task.cancel(sleeper)

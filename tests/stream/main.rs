@@ -117,6 +117,17 @@ impl Bench {
         ids
     }
 
+    /// Waits until a connection, or the attempt to make one, has ended for that reason. The state that says so
+    /// may be over before anybody looks.
+    async fn ended(&self, reason: &str) {
+        soon(async {
+            while !self.handle.stats().ended.contains_key(reason) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     async fn state(&self, wanted: impl FnMut(&State) -> bool) -> State {
         let mut state = self.handle.state();
         soon(state.wait_for(wanted)).await.unwrap().clone()

@@ -117,16 +117,20 @@ impl Connection {
     }
 
     pub async fn open_silently(&mut self) {
-        self.raw(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\
-              Transfer-Encoding: chunked\r\n\r\n",
-        )
-        .await;
+        self.raw(OPENING).await;
+    }
+
+    /// Answers with an event stream and its first events (kind, id, data), all in one piece.
+    pub async fn open_with(&mut self, events: &[(&str, &str, &str)]) {
+        let events: String = (events.iter())
+            .map(|(kind, id, data)| text_of(kind, id, data))
+            .collect();
+        self.raw(&[OPENING, &chunk(events.as_bytes())].concat())
+            .await;
     }
 
     pub async fn event(&mut self, kind: &str, id: &str, data: &str) {
-        self.send(format!("event: {kind}\ndata: {data}\nid: {id}\n\n").as_bytes())
-            .await;
+        self.send(text_of(kind, id, data).as_bytes()).await;
     }
 
     /// One chunk of the stream.
@@ -157,6 +161,14 @@ impl Connection {
     pub async fn end(mut self) {
         self.raw(b"0\r\n\r\n").await;
     }
+}
+
+/// The head of an event stream.
+const OPENING: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\
+                         Transfer-Encoding: chunked\r\n\r\n";
+
+fn text_of(kind: &str, id: &str, data: &str) -> String {
+    format!("event: {kind}\ndata: {data}\nid: {id}\n\n")
 }
 
 fn chunk(bytes: &[u8]) -> Vec<u8> {

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-/// How long anything may take before a test calls it broken: generous, because CI is slow, and never
-/// used to wait for a known moment.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take before a test calls it broken: generous, because CI is slow, more than the
+/// minute after which the platform lets a bot connect again, and never used to wait for a known moment.
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// The dialect that the embedded servers of this test binary speak.
 pub fn dialect() -> &'static str {
@@ -105,7 +105,7 @@ impl Process {
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
-            .expect("kill runs");
+            .expect("kill: run the test command of the README, which installs procps");
         assert!(sent.success(), "the process is there");
     }
 

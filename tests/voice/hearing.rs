@@ -74,8 +74,10 @@ async fn a_handler_hears_every_packet_in_order_and_who_speaks() {
             count += 1
         end)
         argon.messages.send{ channelId = event.channelId, text = 'listening' }
-        while #heard < 2 do task.wait(0.01) end
-        assert(order and heard[1] == true and heard[2] == false)
+        -- Whoever pauses because the machine is busy has stopped, and speaks again.
+        while count < 50 or #heard == 0 or heard[#heard] do task.wait(0.01) end
+        assert(order and heard[1] == true)
+        for at, speaking in heard do assert(speaking == (at % 2 == 1), at) end
         assert(count == 50, count)
         assert(pcm >= 50 * 960, pcm)
         listening.off()",
@@ -141,10 +143,9 @@ async fn a_recording_is_a_file_that_opusinfo_has_nothing_against() {
     );
     let silent = packets.len() - 50;
     assert!(silent >= 40, "only {silent} packets of silence");
-    let Ok(info) = Command::new("opusinfo").arg(&file).output() else {
-        eprintln!("opusinfo is not installed: the recording was not shown to it");
-        return;
-    };
+    let info = Command::new("opusinfo").arg(&file).output();
+    let info =
+        info.expect("opusinfo: run the test command of the README, which installs opus-tools");
     let told =
         String::from_utf8_lossy(&info.stdout).into_owned() + &String::from_utf8_lossy(&info.stderr);
     assert!(

@@ -10,9 +10,9 @@ pub struct Sound {
     pub samples: Vec<f32>,
 }
 
-/// Frames of silence that end a sound; fewer were sent because the machine was too busy to have a packet
-/// ready, and are left out.
-const END: usize = 3;
+/// Frames of silence that end a sound, as many as the host sends behind the last one; fewer were sent because
+/// the machine was too busy to have a packet ready, and are left out.
+const END: usize = 5;
 
 /// Decodes what was sent, and cuts it at the silences.
 pub fn sounds(packets: &[Vec<u8>]) -> Vec<Sound> {
