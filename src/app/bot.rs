@@ -531,15 +531,13 @@ async fn sync_commands(
         .collect();
     names.sort();
     if !names.is_empty() || synced.changes > 0 {
-        tracing::info!(
-            "commands: {} ({} changes at the server)",
-            if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(" ")
-            },
-            synced.changes
-        );
+        let names = match names.is_empty() {
+            true => "none".to_owned(),
+            false => names.join(" "),
+        };
+        let changes = synced.changes;
+        let noun = if changes == 1 { "change" } else { "changes" };
+        tracing::info!("commands: {names} ({changes} {noun} at the server)");
     }
     let is_complete = !synced.is_worth_another();
     let ids = synced.commands.into_iter().map(|command| command.id);

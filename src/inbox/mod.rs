@@ -212,10 +212,12 @@ impl Opened {
         settings: Settings,
     ) -> Result<(Arc<Inbox>, Past), OpenError> {
         let (inbox, past, unfinished) = Inbox::start(self.0, user_id, passing, settings)?;
-        if unfinished > 0 {
-            tracing::info!(
+        match unfinished {
+            0 => {}
+            1 => tracing::info!("1 event was not finished when the bot ended; it comes first"),
+            _ => tracing::info!(
                 "{unfinished} events were not finished when the bot ended; they come first"
-            );
+            ),
         }
         Ok((inbox, past))
     }

@@ -33,7 +33,7 @@ use super::repeats::Repeats;
 use super::rollback::Tally;
 use super::scheduler::{Purpose, Scheduler};
 use super::scripts::Files;
-use super::state::{self, Copies, Snapshot};
+use super::state::{self, Copies, Known, Snapshot};
 use super::status::Status;
 use super::thread::Mailbox;
 use super::vm::{self, Tools};
@@ -120,6 +120,8 @@ pub(super) struct Guest {
     pub(super) state: Table,
     /// What it began with, and the tables made of that; until this version's turn.
     first: RefCell<Option<(Snapshot, Copies)>>,
+    /// The tables of the last copy of it.
+    copied: RefCell<Known>,
     /// What `script.onUnload` was given.
     pub(super) unload: RefCell<Vec<Function>>,
     pub(super) config: serde_json::Value,
@@ -192,6 +194,7 @@ impl Guest {
             tally: birth.tally,
             state,
             first: RefCell::new(Some((birth.state, copies))),
+            copied: RefCell::default(),
             unload: RefCell::default(),
             config: birth.config,
             rest: birth.rest,
@@ -456,8 +459,8 @@ impl Guest {
     }
 
     /// A copy of `script.state`. What it leaves out is said if `loud`.
-    pub(super) fn copy_state(&self, loud: bool) -> Snapshot {
-        match Snapshot::take(&self.state) {
+    pub(super) fn copy_state(&self, lua: &Lua, loud: bool) -> Snapshot {
+        match Snapshot::take(lua, &self.state, &mut self.copied.borrow_mut()) {
             Ok((snapshot, left_out)) => {
                 if let Some(left_out) = left_out.text().filter(|_| loud) {
                     tracing::warn!(target: "script", script = %self.name,
@@ -507,6 +510,7 @@ impl Guest {
         self.handlers.take();
         self.unload.take();
         self.first.take();
+        self.copied.take();
         self.voices.clear();
         self.modules.borrow_mut().clear();
     }

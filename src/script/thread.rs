@@ -297,7 +297,7 @@ impl Turns<'_> {
                 Mail::Open => {}
                 Mail::Copy(reply) => {
                     // Nobody waits any more: the load was given up.
-                    let _ = reply.send(self.guest.copy_state(false));
+                    let _ = reply.send(self.guest.copy_state(self.lua, false));
                 }
                 Mail::Begin(turn) => self.begin(turn),
                 Mail::Retire {
@@ -349,7 +349,7 @@ impl Turns<'_> {
         let unloading = || self.guest.scheduler.borrow().is_unloading();
         if let Some((reply, _)) = (self.last_state).take_if(|last| is_due(last) || !unloading()) {
             // Nobody waits any more: the next version began without it.
-            let _ = reply.send(self.guest.copy_state(true));
+            let _ = reply.send(self.guest.copy_state(self.lua, true));
         }
     }
 

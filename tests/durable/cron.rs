@@ -69,7 +69,7 @@ async fn a_run_that_was_killed_runs_again_and_says_nothing_twice() {
 
     std::fs::write(dir.path().join("scripts/yearly.luau"), yearly(options, "")).expect("a script");
     let mut process = start(dir.path(), &sim);
-    process.line("events were not finished").await;
+    process.line("not finished when the bot ended").await;
     process.line(": over").await;
     stop(process).await;
     let all = ["run 1 for 01-01", "over 1"];
