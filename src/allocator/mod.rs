@@ -107,6 +107,7 @@ unsafe impl GlobalAlloc for Host {
         match blocks(layout) {
             // SAFETY: the caller's promises about `layout` are the ones that both need.
             None if is_for_system(layout.size()) => unsafe { System.alloc(layout) },
+            // SAFETY: as above.
             None => unsafe { MiMalloc.alloc(layout) },
             // SAFETY: a slab's layout is not empty.
             Some(blocks) => blocks.take(|slab| unsafe { MiMalloc.alloc(slab) }),
@@ -117,9 +118,10 @@ unsafe impl GlobalAlloc for Host {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if blocks(layout).is_none() {
             note(layout.size());
-            // SAFETY: as for `alloc`.
             return match is_for_system(layout.size()) {
+                // SAFETY: as for `alloc`.
                 true => unsafe { System.alloc_zeroed(layout) },
+                // SAFETY: as for `alloc`.
                 false => unsafe { MiMalloc.alloc_zeroed(layout) },
             };
         }
@@ -173,6 +175,7 @@ unsafe impl GlobalAlloc for Host {
             None if is_from_system(pointer, layout.size()) => unsafe {
                 System.dealloc(pointer, layout)
             },
+            // SAFETY: as for `realloc`.
             None => unsafe { MiMalloc.dealloc(pointer, layout) },
             // SAFETY: the caller promises that it came from `alloc` with this layout, so from these
             // blocks; and a slab from `MiMalloc` with its own.
@@ -329,7 +332,7 @@ mod tests {
 
     #[test]
     fn other_threads_are_served_by_mimalloc() {
-        let block = vec![1u8; 64];
+        let block = String::from("made here");
         assert!(!is_from_system(block.as_ptr().cast_mut(), block.len()));
     }
 
