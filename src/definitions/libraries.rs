@@ -302,7 +302,7 @@ argon.log.warn("the list is long", { entries = 2000 })
             value("script.name", ": string", "The file's or folder's name without extension."),
             value("script.config", ": any", "`config` of the script's section in bot.toml, read-only; an empty table without it."),
             value("script.state", ": table", "Plain data that the next version of the script gets when it is reloaded: strings, numbers, booleans, vectors, buffers, and tables of them. What is something else (a function, a coroutine, a metatable) is left out, and a warning names it. At most 1,000,000 values and 32 MiB of text. Gone when the host ends."),
-            function("script.onUnload", "(f)", 1, 1, "Calls `f` when this version's turn is over: at a reload, and when the script or the host ends. It may make calls; they must be done within `[scripts] drain`."),
+            function("script.onUnload", "(f)", 1, 1, "Calls `f` when this version's turn is over: at a reload, and when the script or the host ends. It may make calls; they must be done within `[scripts] drain`. What it writes to `script.state` before its first wait goes to the next version."),
             function("require", "(path) -> value", 1, 1, "A module's value: `\"./file\"` and `\"../lib/x\"` from the requiring file, `\"@self/x\"` inside a folder script, `\"@std/x\"` for one that is built in. A module runs once for each version of a script."),
         ],
         example: r#"local greeting = script.config.greeting or "Hello"

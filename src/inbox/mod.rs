@@ -506,6 +506,11 @@ impl Subscription {
         self.seat.core.waiting(self.seat.key)
     }
 
+    /// The number ([`Ledger::number`]) of the next event that is kept: what waits already has a smaller one.
+    pub fn next_number(&self) -> u64 {
+        self.seat.core.next_number()
+    }
+
     /// An event that is handed out once more, to this script alone.
     pub fn again(&self, event: Arc<Event>) -> Delivery {
         Delivery::again(Arc::clone(&self.seat.core), event, self.seat.script)

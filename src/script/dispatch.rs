@@ -9,7 +9,7 @@
 //! The list of handlers of a type is built when the first such event comes and kept until a handler
 //! is added or removed.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, LazyCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use mlua::{FromLua, Function, Lua, Table, Value};
+use serde_json::Value as Json;
 
 use super::api::controls::Pattern;
 use super::api::timers::CRON;
@@ -304,6 +305,22 @@ impl Handlers {
                 self.names.remove(name);
             }
         }
+    }
+
+    /// Whether one of those for the event's type is for an event of this command or id. Also true if there is
+    /// none for the type.
+    pub(super) fn are_for(&self, event: &Event) -> bool {
+        let handlers = self.by_type.get(&event.kind).map_or(&[][..], Vec::as_slice);
+        if handlers.is_empty() || !self.any.is_empty() {
+            return true;
+        }
+        let payload = LazyCell::new(|| serde_json::from_str(&event.payload).unwrap_or(Json::Null));
+        let text = |field: &str| payload[field].as_str().unwrap_or_default();
+        handlers.iter().any(|handler| match &handler.kind {
+            Kind::Event { .. } | Kind::Wait { .. } => true,
+            Kind::Command { name, .. } => text("commandName").to_lowercase() == *name,
+            Kind::Identified { field, pattern, .. } => pattern.matches(text(field)),
+        })
     }
 
     /// How many there are.
@@ -621,6 +638,54 @@ mod tests {
         assert_eq!(handlers.count(), 2);
         assert_eq!(serials(&mut handlers, "ready"), [first, last]);
         assert!(serials(&mut handlers, "other").is_empty());
+    }
+
+    #[test]
+    fn handlers_are_for_their_own_command_or_id_or_for_the_whole_type() {
+        let lua = Lua::new();
+        let function = lua.create_function(|_, ()| Ok(())).unwrap();
+        let event = |kind: &str, payload: &str| Event {
+            id: String::new(),
+            kind: kind.into(),
+            payload: payload.into(),
+            received: Instant::now(),
+        };
+        let mut handlers = Handlers::default();
+        let (one, two) = (
+            event("controlInteraction", r#"{"controlId": "one"}"#),
+            event("controlInteraction", r#"{"controlId": "two"}"#),
+        );
+        assert!(handlers.are_for(&one), "none is there that is for another");
+        handlers.add(
+            "controlInteraction",
+            Kind::Identified {
+                function: function.clone(),
+                field: "controlId",
+                pattern: Pattern::Exact("one".into()),
+            },
+        );
+        assert_eq!(
+            (handlers.are_for(&one), handlers.are_for(&two)),
+            (true, false)
+        );
+        handlers.add("controlInteraction", wait());
+        assert!(handlers.are_for(&two));
+        handlers.add(
+            "commandInteraction",
+            Kind::Command {
+                function,
+                name: "one".into(),
+                space: None,
+            },
+        );
+        let one = event("commandInteraction", r#"{"commandName": "One"}"#);
+        let two = event("commandInteraction", "no JSON");
+        assert_eq!(
+            (handlers.are_for(&one), handlers.are_for(&two)),
+            (true, false)
+        );
+        handlers.add("*", wait());
+        assert!(handlers.are_for(&two));
     }
 
     #[test]

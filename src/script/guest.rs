@@ -384,13 +384,15 @@ impl Guest {
         Ok(())
     }
 
-    /// Whether the script has asked for events like this one, perhaps to no longer hear of them.
+    /// Whether the script has asked for events like this one. It may not hear of them any more, but not only
+    /// of those with other ids.
     pub(super) fn has_asked_for(&self, event: &Event) -> bool {
         if event.kind == CRON {
             return self.has_timer_of(event);
         }
         let own = self.own.borrow();
-        own.events.contains(&event.kind) || own.events.contains("*")
+        let asked = own.events.contains(&event.kind) || own.events.contains("*");
+        asked && self.handlers.borrow().are_for(event)
     }
 
     /// Refuses one more coroutine that waits or is scheduled, if there are as many as may be.

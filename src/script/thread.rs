@@ -194,6 +194,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
         held: Held::default(),
         early: Vec::new(),
         untimely: VecDeque::new(),
+        first_new: 0,
         ready: None,
         left_out: Duration::ZERO,
         rehearsed: false,
@@ -203,7 +204,7 @@ fn run(birth: Birth, state: &watch::Sender<State>) -> Result<(), Trouble> {
     result
 }
 
-/// Events that wait for the top level. When there are more, no further one is taken until it is over.
+/// Events that wait for the top level. A further one comes again at the next start.
 const UNTIMELY: usize = 1024;
 /// Why such an event found no handler.
 const TOO_SOON: &str = "no handler was there for it, because the version has ended before its top level: let \
@@ -230,9 +231,12 @@ struct Turns<'a> {
     /// Submissions that came while a modal was being opened: perhaps that one, whose id is in the
     /// answer that has not come. At most [`EARLY`]; a further one is handed out as it is.
     early: Vec<Delivery>,
-    /// Events that were kept for the script and came before its top level has asked for any of their type.
-    /// At most [`UNTIMELY`].
+    /// Events that had waited for this version and that its top level has not asked for yet. At most
+    /// [`UNTIMELY`].
     untimely: VecDeque<Delivery>,
+    /// The number of the first event that came after the turn had begun. A top level may go on for ever:
+    /// what comes meanwhile gets the handlers that there are.
+    first_new: u64,
     /// When the `ready` came that this version was given at its turn. Those up to it may still lie in the
     /// inbox: the version knows of them.
     ready: Option<Instant>,
@@ -314,6 +318,7 @@ impl Turns<'_> {
             return;
         }
         let place = turn.place.pass_to(thread::current());
+        self.first_new = place.next_number();
         self.guest.want_events(&place);
         self.guest.inherit(self.lua, turn.state.as_ref());
         if let Some(ready) = turn.ready {
@@ -361,12 +366,11 @@ impl Turns<'_> {
         }
         self.held.since = None;
         self.held.due = None;
+        // An event may be for what was registered in this very turn.
+        self.guest.publish(Some(place));
         if let Some(delivery) = self.timely().and_then(|at| self.untimely.remove(at)) {
             self.guest.dispatch(self.lua, delivery);
             return true;
-        }
-        if self.untimely.len() >= UNTIMELY {
-            return false;
         }
         match place.take() {
             Some(delivery) if self.is_known(&delivery) => {
@@ -374,7 +378,7 @@ impl Turns<'_> {
                 true
             }
             Some(delivery) if self.is_untimely(&delivery) => {
-                self.untimely.push_back(delivery);
+                self.keep_untimely(delivery);
                 true
             }
             Some(delivery) if self.is_early(&delivery) => {
@@ -396,9 +400,24 @@ impl Turns<'_> {
 
     /// Whether it may find its handlers when the top level has gone on.
     fn is_untimely(&self, delivery: &Delivery) -> bool {
-        delivery.ledger().number() > 0
-            && !self.guest.is_loaded()
+        !self.guest.is_loaded()
+            && (1..self.first_new).contains(&delivery.ledger().number())
             && !self.guest.has_asked_for(delivery)
+    }
+
+    fn keep_untimely(&mut self, delivery: Delivery) {
+        if self.untimely.len() < UNTIMELY {
+            self.untimely.push_back(delivery);
+            return;
+        }
+        let text = format!(
+            "{UNTIMELY} events wait for its top level to add their handlers, as many as may: this one comes \
+             again at the next start; let the top level add its handlers before it waits"
+        );
+        if self.guest.may_log(text.len()) {
+            tracing::warn!(target: "script", script = %self.guest.name, event = %delivery.kind,
+                event_id = %delivery.id, "{text}");
+        }
     }
 
     /// Where the first of the events is that waited for the top level and need not any more.

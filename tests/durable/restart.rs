@@ -261,3 +261,37 @@ async fn what_a_top_level_never_had_a_handler_for_has_failed_when_a_new_version_
     let output = process.output();
     assert!(!output.contains("not finished"), "{output}");
 }
+
+#[tokio::test]
+async fn a_command_that_comes_again_waits_for_its_handler_not_for_that_of_another() {
+    let sim = Sim::start().await;
+    let dir = bot(
+        IMPATIENT,
+        &[(
+            "slow.luau",
+            r#"argon.command{ name = "one", description = "One", run = function() print("began one") end }
+            if argon.kv.get("again") then
+                -- This comes after what was kept.
+                argon.waitFor("ready")
+            end
+            argon.kv.set("again", true)
+            argon.command{ name = "two", description = "Two", run = function(interaction)
+                print(`began two {interaction.replayed}`)
+                if not interaction.replayed then task.wait(1e9) end
+            end }"#,
+        )],
+    );
+    let world = World::at(&sim.base).await;
+    let mut process = run(dir.path(), &sim).await;
+    world
+        .command(0, "general", "two", serde_json::json!({}))
+        .await;
+    process.line("began two nil").await;
+    process.signal("KILL");
+    process.ended().await;
+
+    let mut process = start(dir.path(), &sim);
+    process.line("going on without waiting for it").await;
+    process.line("began two true").await;
+    assert!(!process.output().contains("began one"));
+}

@@ -195,6 +195,20 @@ async fn a_slow_top_level_counts_as_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_top_level_goes_on_does_not_wait_for_handlers() {
+    let bot = Bot::start_slow(&[(
+        "goes_on.luau",
+        r#"argon.command{ name = "one", description = "One", run = print }
+        task.wait(1e6)"#,
+    )])
+    .await;
+    // Commands of other scripts come, too.
+    bot.event("commandInteraction", json!({"commandName": "two"}))
+        .await;
+    bot.done(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_dropped_ends_its_scripts() {
     let mut bot = Bot::start(&[(
         "dropped.luau",

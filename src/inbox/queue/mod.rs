@@ -401,6 +401,11 @@ impl Core {
         }
     }
 
+    /// The number of the next event that is kept.
+    pub(in crate::inbox) fn next_number(&self) -> u64 {
+        self.lock().next_seq
+    }
+
     /// Deliveries that are not done: events, each as often as there are scripts that it is for.
     pub(in crate::inbox) fn unfinished(&self) -> u64 {
         let state = self.lock();
