@@ -33,7 +33,7 @@ use crate::inbox::pace::{LAZY, Pace};
 use crate::inbox::queue::{Core, Nap};
 use crate::inbox::record;
 use crate::inbox::redaction::Redaction;
-use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full};
+use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full, is_hidden_space};
 
 use asked::Asked;
 use ops::batches_of;
@@ -128,7 +128,7 @@ impl Journal {
         came: Came,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
-        core.counters.worked(0, &[], bytes);
+        core.counters.worked(0, std::iter::empty(), bytes);
         let next_call = store.call_rows()?.last().map_or(1, |(last, _)| last + 1);
         let now = Instant::now();
         Ok(Self {
@@ -222,8 +222,12 @@ impl Journal {
         match result {
             Ok(committed) => {
                 self.written(committed, now);
+                // What the host keeps for itself is no script's doing.
+                let of_scripts = spaces(&ops).zip(&replies);
+                let of_scripts = of_scripts.filter(|(space, _)| !is_hidden_space(space));
+                let of_scripts = of_scripts.map(|(_, reply)| reply);
                 let counters = &self.core.counters;
-                counters.worked(ops.len(), &replies, self.bytes);
+                counters.worked(ops.len(), of_scripts, self.bytes);
                 self.answer(ops, replies);
                 self.store.look_after_log();
             }
@@ -472,4 +476,12 @@ impl Journal {
 /// The batch that the event of this number would be in.
 fn batch_of(batches: &BTreeMap<u64, Batch>, seq: u64) -> Option<&Batch> {
     batches.range(..=seq).next_back().map(|(_, batch)| batch)
+}
+
+/// The spaces of the operations on the key-value store, in their order.
+fn spaces(ops: &[Op]) -> impl Iterator<Item = &str> {
+    ops.iter().filter_map(|op| match op {
+        Op::Kv { space, .. } => Some(&**space),
+        _ => None,
+    })
 }

@@ -32,6 +32,11 @@ pub fn hidden_space(what: &str, of: &str) -> String {
     format!("{HIDDEN}{what}:{of}")
 }
 
+/// Whether the host keeps something of its own in the space.
+pub fn is_hidden_space(space: &str) -> bool {
+    space.starts_with(HIDDEN)
+}
+
 /// What to do in a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KvOp {
@@ -363,7 +368,7 @@ impl Store {
         let mut rows = query.query([now])?;
         while let Some(row) = rows.next()? {
             let text = |at| row.get_ref(at).and_then(|value| Ok(value.as_str()?));
-            if text(0)?.starts_with(HIDDEN) {
+            if is_hidden_space(&text(0)?) {
                 continue;
             }
             each(text(0)?, text(1)?, text(2)?, row.get(3)?);
