@@ -310,6 +310,12 @@ impl Ear {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Nothing is heard any more, for now: who spoke has ended.
+    pub fn rest(&mut self) {
+        let ended = self.speech.end();
+        self.spoke(ended);
+    }
+
     fn spoke(&self, change: Option<bool>) {
         if let Some(speaking) = change {
             (self.tell)(Happening::Speaking(
@@ -400,6 +406,31 @@ mod tests {
         assert!(!hearing.may_record() && !hearing.record(start(RECORDINGS).0));
         handles[0].stop();
         assert!(hearing.may_record() && hearing.record(start(RECORDINGS + 1).0));
+    }
+
+    #[test]
+    fn who_is_heard_no_more_speaks_no_more() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&told);
+        let tell = move |what| {
+            if let Happening::Speaking(_, speaking) = what {
+                noted.lock().expect("one thread").push(speaking);
+            }
+        };
+        let hearing = Arc::new(Hearing::new("u1"));
+        let mut ear = Ear::new(hearing, Arc::default(), Arc::new(tell)).expect("an ear");
+        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Voip).expect("Opus");
+        let begun = Instant::now();
+        ear.rest();
+        for (number, frame) in speech()[..9_600].chunks_exact(960).enumerate() {
+            let packet = encoder.encode_vec_float(frame, 1_275).expect("Opus");
+            let now = begun + Duration::from_millis(20 * number as u64);
+            ear.hear(&Bytes::from(packet), now);
+        }
+        ear.rest();
+        ear.rest();
+        ear.wait(begun + Duration::from_secs(60));
+        assert_eq!(*told.lock().expect("one thread"), [true, false]);
     }
 
     #[tokio::test]
