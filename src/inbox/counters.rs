@@ -25,17 +25,18 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// The journal has done so many operations; `replies` is what came of those on the key-value store,
-    /// and `unfinished` the payload bytes of events that are not done.
-    pub(super) fn worked(
+    /// The journal has done so many operations; `replies` is what came of those on the scripts' part of the
+    /// key-value store, and `unfinished` the payload bytes of events that are not done.
+    pub(super) fn worked<'r>(
         &self,
         operations: usize,
-        replies: &[Result<KvAnswer, KvError>],
+        replies: impl Iterator<Item = &'r Result<KvAnswer, KvError>>,
         unfinished: u64,
     ) {
         self.operations.fetch_add(operations as u64, Relaxed);
         self.unfinished_bytes.store(unfinished, Relaxed);
-        if replies.is_empty() {
+        let mut replies = replies.peekable();
+        if replies.peek().is_none() {
             return;
         }
         let mut kv = self.kv.lock().unwrap_or_else(PoisonError::into_inner);

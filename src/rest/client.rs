@@ -239,7 +239,11 @@ impl Inner {
                              took effect",
                         ));
                     }
-                    return Err(no_turn(call, refusal, last));
+                    let error = no_turn(call, refusal, last);
+                    return Err(match error.is_rate_limited() {
+                        true => course.last_word(error),
+                        false => error,
+                    });
                 }
             };
             let sent = Instant::now();

@@ -16,9 +16,9 @@ pub struct Error {
     /// HTTP status; 0 when there was no answer or the call was not sent.
     pub status: u16,
     /// The platform's `error`, or one of ours: `invalid_params`, `rate_limited`, `unauthorized`,
-    /// `unreachable` (never sent), `lost_response` (sent, no answer), `internal_error` (a bare 500),
-    /// `http_502` and the like (no code in the answer), `response_too_large`, `not_callable`,
-    /// `invalid_settings`, `stopped`.
+    /// `unreachable` (never sent), `lost_response` (sent, no answer), `uncertain` (sent, no answer, and it
+    /// could not be repeated), `internal_error` (a bare 500), `http_502` and the like (no code in the
+    /// answer), `response_too_large`, `not_callable`, `invalid_settings`, `stopped`.
     pub code: String,
     /// A sentence for people.
     pub message: Option<String>,
@@ -143,7 +143,7 @@ impl Error {
     /// The platform may have acted although the call failed: it was sent and the answer is missing,
     /// or a proxy answered in the platform's place.
     pub fn may_have_taken_effect(&self) -> bool {
-        self.code == "lost_response" || matches!(self.status, 502..=504)
+        matches!(&*self.code, "lost_response" | "uncertain") || matches!(self.status, 502..=504)
     }
 }
 

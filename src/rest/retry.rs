@@ -8,8 +8,9 @@
 //! | 500 to the repetition of a request that may have taken effect | if repeating is harmless |
 //! | any other answer | no |
 //!
-//! A 500 says that this request took no effect, but nothing of the one that it repeats: where it stays the last
-//! word, the call fails with `uncertain`, so that nobody sends the same anew for it.
+//! A 500 and a 429 say that this request took no effect, and what could not be sent took none either; but
+//! that says nothing of the request that it repeats: where it stays the last word, the call fails with
+//! `uncertain`, so that nobody sends the same anew for it.
 //!
 //! Repeating is harmless for idempotent routes, for those that the platform de-duplicates by
 //! `randomId` (as long as it remembers the id), and for those whose second request is refused with a
@@ -111,7 +112,10 @@ impl Course {
         match attempt {
             Attempt::Success(body) => Next::Done(Ok(body)),
             Attempt::Refused(error) => Next::Queue(error),
-            Attempt::Unsent(error) => self.again(true, Duration::ZERO, error),
+            Attempt::Unsent(error) => {
+                let error = self.last_word(error);
+                self.again(true, Duration::ZERO, error)
+            }
             Attempt::Lost(error) => {
                 self.unclear = true;
                 self.again(self.repeats, Duration::ZERO, error)
@@ -122,12 +126,7 @@ impl Course {
                 self.again(self.repeats, least, error)
             }
             Attempt::Failed(error, least) if self.leaves_open(&error) => {
-                let uncertain = Error::local(
-                    self.route,
-                    "uncertain",
-                    "its answer was lost, and repeating it failed with status 500: nobody knows whether it \
-                     took effect",
-                );
+                let uncertain = self.uncertain("status 500");
                 self.again(true, least.unwrap_or_default(), uncertain)
             }
             Attempt::Failed(error, _) => Next::Done(match self.route.retry {
@@ -143,6 +142,22 @@ impl Course {
     fn leaves_open(&self, error: &Error) -> bool {
         let matters = matches!(self.route.retry, Retry::RandomId | Retry::Settles { .. });
         error.status == 500 && self.unclear && matters
+    }
+
+    /// What the call fails with if it ends with this error, which says that nothing was sent this time, or
+    /// that it took no effect.
+    pub fn last_word(&self, error: Error) -> Error {
+        if !self.unclear || self.route.retry == Retry::Idempotent {
+            return error;
+        }
+        self.uncertain(error.message.as_deref().unwrap_or(&error.code))
+    }
+
+    fn uncertain(&self, why: &str) -> Error {
+        let message = format!(
+            "its answer was lost, and repeating it failed ({why}): nobody knows whether it took effect"
+        );
+        Error::local(self.route, "uncertain", message)
     }
 
     fn again(&mut self, allowed: bool, least: Duration, error: Error) -> Next {
@@ -266,6 +281,27 @@ mod tests {
         assert!(matches!(course.next(attempt), Next::Again { .. }));
         let attempt = failed(&course, 500, "");
         assert!(matches!(course.next(attempt), Next::Done(Err(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_repeated_leaves_open_what_became_of_the_first() {
+        let ends_with = |mut course: Course| {
+            let attempt = lost(&course);
+            let mut next = course.next(attempt);
+            while let Next::Again { .. } = next {
+                let error = Error::local(course.route, "unreachable", "nobody there");
+                next = course.next(Attempt::Unsent(error));
+            }
+            match next {
+                Next::Done(Err(error)) => error.code,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ends_with(course("IMessages", "Send")), "uncertain");
+        assert_eq!(ends_with(course("IReactions", "Add")), "uncertain");
+        let kick = course("IMembers", "Kick").whatever_it_does();
+        assert_eq!(ends_with(kick), "uncertain");
+        assert_eq!(ends_with(course("ISpaces", "Get")), "unreachable");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What is sent again after which failure, and what is told when it is not.
 
+use std::time::Duration;
+
 use argon_host::contract::{Retry, route};
 use argon_host::rest::Error;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::server::{Reply, Server, error, ok};
 use crate::{call, client, send};
@@ -138,4 +142,63 @@ async fn a_lost_answer_says_that_the_call_may_have_taken_effect() {
         error.to_string().contains("may have taken effect"),
         "{error}"
     );
+}
+
+/// What this call fails with at a server that takes one request and is gone before it answers.
+async fn at_a_server_that_goes_away(label: &str, params: Value) -> Error {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.read_u8().await.expect("a request");
+        // Nobody listens any more before the client learns that its answer is lost.
+        drop(listener);
+    });
+    let result = client(&base).call(call(label, params)).await;
+    server.await.expect("one request came");
+    result.expect_err("never answered")
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_leaves_open_what_became_of_the_call() {
+    let reaction = json!({"channelId": "c", "messageId": 1, "emoji": "e"});
+    let message = json!({"channelId": "c", "text": "x"});
+    for (label, params) in [("IMessages/Send", message), ("IReactions/Add", reaction)] {
+        let error = at_a_server_that_goes_away(label, params).await;
+        assert_eq!((error.status, error.code.as_str()), (0, "uncertain"));
+        assert!(error.may_have_taken_effect());
+        assert!(error.to_string().contains("cannot be reached"), "{error}");
+    }
+    // Reading twice is as good as once.
+    let error = at_a_server_that_goes_away("ISpaces/Get", json!({"spaceId": "s"})).await;
+    assert_eq!(error.code, "unreachable");
+}
+
+#[tokio::test]
+async fn a_repetition_that_is_limited_until_the_deadline_leaves_it_open() {
+    let server = Server::start(|number, _| match number {
+        0 => Reply::Close,
+        _ => Reply::Http(429, "retry-after: 0\r\n", String::new()),
+    })
+    .await;
+    let call = send().deadline(Duration::from_secs(1));
+    let error = client(&server.base).call(call).await.expect_err("limited");
+    assert_eq!(error.code, "uncertain");
+    assert!(server.seen().len() > 1);
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_restart_stays_open_when_it_cannot_be_repeated() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let client = client(&base);
+    let repeated = || send().repeated(Duration::from_secs(1));
+    let error = client.call(repeated()).await.expect_err("nobody there");
+    assert_eq!(error.code, "uncertain");
+    // Whoever would have it twice rather than not at all is told no less.
+    let kick = json!({"spaceId": "s", "channelId": "c", "userId": "u"});
+    let kick = call("IMembers/Kick", kick).repeated(Duration::from_secs(1));
+    let error = client.call(kick.retry()).await.expect_err("nobody there");
+    assert_eq!(error.code, "uncertain");
 }

@@ -100,6 +100,12 @@ async fn what_the_platform_has_forgotten_by_its_turn_is_not_repeated() {
     let ago = argon_host::rest::RANDOM_ID_RELIED_ON - Duration::from_millis(20);
     let error = client.call(send().repeated(ago)).await;
     assert_eq!(error.expect_err("too late").code, "uncertain");
+    // So is what ends without a turn for another reason.
+    let soon = send().repeated(Duration::ZERO).deadline(Duration::ZERO);
+    let error = client.call(soon).await;
+    assert_eq!(error.expect_err("no turn").code, "uncertain");
+    let never_sent = client.call(send().deadline(Duration::ZERO)).await;
+    assert!(never_sent.expect_err("no turn").is_rate_limited());
     assert_eq!(server.seen().len(), 10);
     gate.add_permits(100);
     for call in running {

@@ -26,7 +26,9 @@ pub(super) fn routes(out: &mut String) {
          `allow` and `deny` in bot.toml do not permit. `randomId` is filled in. A call of a handler that runs again after a \
          crash is not sent again when its answer is known; what becomes of one whose answer is not known stands with the \
          route. `{ retry = true }` as a second argument has it sent again all the same, also when only the answer \
-         was lost: better twice than not at all. A failed call \
+         was lost: better twice than not at all. What fails with `unreachable` or `rate_limited` took no effect; \
+         of what fails with `lost_response` or `uncertain` (the answer was lost, and it could not be repeated) \
+         nobody knows. A failed call \
          raises an error value:\n",
     );
     code(out, FAILURE);

@@ -12,7 +12,8 @@
 //! **When the disk does not take it** (full, failing): what somebody waits for is refused with the
 //! reason; events, progress and answers are kept and tried again every second. Nothing is handed out
 //! meanwhile; once [`crate::inbox::CAPACITY_EVENTS`] wait, the stream stops reading its socket and the
-//! platform keeps what comes. It is said at once, and every minute while it lasts.
+//! platform keeps what comes. It is said at once, and every minute while it lasts. At the end it is tried
+//! once more.
 //!
 //! `ops` is what it is asked, `asked` the calls in it, `handing` what follows a transaction, `room` what keeps the database small.
 
@@ -33,7 +34,7 @@ use crate::inbox::pace::{LAZY, Pace};
 use crate::inbox::queue::{Core, Nap};
 use crate::inbox::record;
 use crate::inbox::redaction::Redaction;
-use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full};
+use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full, is_hidden_space};
 
 use asked::Asked;
 use ops::batches_of;
@@ -76,6 +77,8 @@ pub(in crate::inbox) struct Journal {
     unwritten: Unwritten,
     /// Not before then is anything tried.
     retry_at: Option<Instant>,
+    /// What is left at the end has been tried.
+    tried_at_end: bool,
     reported: Option<Instant>,
     /// When to tidy next; none if there was nothing to do since.
     tidy_at: Option<Instant>,
@@ -128,7 +131,7 @@ impl Journal {
         came: Came,
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
-        core.counters.worked(0, &[], bytes);
+        core.counters.worked(0, std::iter::empty(), bytes);
         let next_call = store.call_rows()?.last().map_or(1, |(last, _)| last + 1);
         let now = Instant::now();
         Ok(Self {
@@ -147,6 +150,7 @@ impl Journal {
             pace: Pace::new(now),
             unwritten: Unwritten::default(),
             retry_at: None,
+            tried_at_end: false,
             reported: None,
             tidy_at: Some(now + TIDY),
             dropped: Dropped::default(),
@@ -179,9 +183,12 @@ impl Journal {
             if state.closing {
                 let nothing =
                     state.ops.is_empty() && self.unwritten.is_empty() && !self.came.is_unwritten();
-                if nothing || self.retry_at.is_some() {
+                // There may be room since the last attempt; after one more, nobody waits for it.
+                let in_vain = self.retry_at.is_some() && self.tried_at_end;
+                if nothing || in_vain {
                     return None;
                 }
+                self.tried_at_end = true;
                 due = Some(now);
             } else if let Some(at) = self.retry_at {
                 due = Some(at);
@@ -222,8 +229,12 @@ impl Journal {
         match result {
             Ok(committed) => {
                 self.written(committed, now);
+                // What the host keeps for itself is no script's doing.
+                let of_scripts = spaces(&ops).zip(&replies);
+                let of_scripts = of_scripts.filter(|(space, _)| !is_hidden_space(space));
+                let of_scripts = of_scripts.map(|(_, reply)| reply);
                 let counters = &self.core.counters;
-                counters.worked(ops.len(), &replies, self.bytes);
+                counters.worked(ops.len(), of_scripts, self.bytes);
                 self.answer(ops, replies);
                 self.store.look_after_log();
             }
@@ -472,4 +483,12 @@ impl Journal {
 /// The batch that the event of this number would be in.
 fn batch_of(batches: &BTreeMap<u64, Batch>, seq: u64) -> Option<&Batch> {
     batches.range(..=seq).next_back().map(|(_, batch)| batch)
+}
+
+/// The spaces of the operations on the key-value store, in their order.
+fn spaces(ops: &[Op]) -> impl Iterator<Item = &str> {
+    ops.iter().filter_map(|op| match op {
+        Op::Kv { space, .. } => Some(&**space),
+        _ => None,
+    })
 }
