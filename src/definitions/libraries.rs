@@ -172,13 +172,13 @@ print(argon.time.now() - argon.time.parse("2026-01-31T09:30:00Z"))
     },
     Library {
         name: "Key-value store",
-        doc: "Values that outlive the process, by text keys of up to 512 bytes. A value is what JSON can say, up to 1 MiB as JSON. Each script has a store of its own with up to 100,000 keys and the bytes that `kv` under `[state]` says; `argon.kv.shared(name)` is one that every script of the bot can use. What a function returned from is on disk. A handler that runs again after a crash does not count twice: what it did before has the same result, once. Failures raise an error value as failed calls do, with the code `quota_exceeded` or `disk`.",
+        doc: "Values that outlive the process, by text keys of up to 512 bytes. A value is what JSON can say, up to 1 MiB as JSON. Each script has a store of its own with up to 100,000 keys and the bytes that `kv` under `[state]` says; `argon.kv.shared(name)` is one that every script of the bot can use. What a function returned from is on disk. A handler that runs again after a crash does not count twice: what it did before has the same result, once. Failures raise an error value as failed calls do, with the code `quota_exceeded`, `disk` or, of `list`, `response_too_large`.",
         members: &[
             function("argon.kv.get", "(key) -> value | nil", 1, 1, "The value, nil when there is none."),
             function("argon.kv.set", "(key, value, options?)", 2, 3, "Stores a value; nil removes the key. `{ ttl = seconds }` ends it by itself.").options(2, &["ttl"]),
             function("argon.kv.delete", "(key)", 1, 1, "Removes a key."),
             function("argon.kv.update", "(key, f) -> value", 2, 2, "Stores what `f(value)` returns, and returns it. Nobody else writes the key in between: when somebody did, `f` is called again with the new value. Nil removes the key; a ttl that runs goes on."),
-            function("argon.kv.list", "(prefix?, options?) -> { { key, value } }", 0, 2, "The entries whose keys begin so, in the order of their bytes: `limit` of them (100, at most 1000), behind the key `after`.").options(1, &["limit", "after"]),
+            function("argon.kv.list", "(prefix?, options?) -> { { key, value } }", 0, 2, "The entries whose keys begin so, in the order of their bytes: `limit` of them (100, at most 1000), behind the key `after`. Fewer than `limit` are all that there are: entries of more than 8 MiB together raise the code `response_too_large`, and are read with a smaller `limit`.").options(1, &["limit", "after"]),
             function("argon.kv.shared", "(name) -> store", 1, 1, "The store of that name, with the same functions."),
         ],
         example: r#"argon.on("messageCreate", function(event)

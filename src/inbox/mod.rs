@@ -61,8 +61,8 @@ pub use recording::{Asked, CallRecord, Failing, Recording};
 pub use redaction::Redaction;
 pub use sightings::{Sighting, Sightings};
 pub use store::{
-    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, Page, Recorded, VALUE_BYTES, hidden_space,
-    path_in,
+    KEY_BYTES, KvAnswer, KvError, KvOp, OpenError, PAGE, PAGE_BYTES, Page, Recorded, VALUE_BYTES,
+    hidden_space, path_in,
 };
 pub use timers::Timers;
 pub use view::{KvEntry, View, import_kv};

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -635,5 +636,53 @@ fn while_the_disk_is_full_events_wait_and_askers_are_told() {
     close(inbox);
     let (inbox, past) = home.open();
     assert_eq!(past.position, "3");
+    assert!(subscribe(&inbox, "script").take().is_none());
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_is_tried_once_more_at_the_end() {
+    let home = Home::new();
+    let store = Store::open(&home.path()).unwrap();
+    store.limit_pages(200);
+    let (inbox, ..) = Inbox::start(store, "ann", false, Settings::default()).unwrap();
+    let script = subscribe(&inbox, "script");
+    assert!(kv(&inbox, set("large", 700_000)).is_ok());
+    append_at(&inbox, sized(1, 200_000), place(1));
+    while inbox.core.counters.failed_commits.load(Relaxed) == 0 {
+        thread::yield_now();
+    }
+    {
+        // At once, so that no attempt in between has room.
+        let mut state = inbox.core.lock();
+        state.ops.push(Op::Kv {
+            space: "test".into(),
+            op: KvOp::Delete {
+                key: "large".into(),
+                revision: None,
+            },
+            site: None,
+            reply: Box::new(|_| {}),
+        });
+        state.closing = true;
+    }
+    drop(script);
+    close(inbox);
+    let (inbox, past) = home.open();
+    assert_eq!(past.position, "1");
+    assert_eq!(ids(&subscribe(&inbox, "script"), 1), numbers(1..2));
+}
+
+#[test]
+fn a_disk_that_stays_full_does_not_keep_the_host_from_ending() {
+    let home = Home::new();
+    let store = Store::open(&home.path()).unwrap();
+    store.limit_pages(200);
+    let (inbox, ..) = Inbox::start(store, "ann", false, Settings::default()).unwrap();
+    let script = subscribe(&inbox, "script");
+    append_at(&inbox, sized(1, 2_000_000), place(1));
+    drop(script);
+    close(inbox);
+    let (inbox, past) = home.open();
+    assert_eq!(past.position, "", "the platform is asked for it again");
     assert!(subscribe(&inbox, "script").take().is_none());
 }

@@ -47,6 +47,11 @@ pub(super) const LARGEST_READ: usize = 256 << 10;
 /// asked for again, so that a handler that reads for days fills neither memory nor disk.
 const READS: usize = 4 << 20;
 
+/// How much later than now something may have been sent: the system's clock is put right a little now and
+/// then, which must not make a handler that comes again at once doubt what it sent. It is far less than
+/// [`RANDOM_ID_RELIED_ON`] leaves of the platform's memory.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
 /// A coroutine of a handler.
 #[derive(Debug)]
 pub(super) struct Path {
@@ -270,11 +275,15 @@ pub(super) fn random_id(bot: &str, of: [&str; 2], script: &str, position: &str) 
     (if id == 0 { 1 } else { id }) as i64
 }
 
-/// How long ago a call was sent, by the time of its intent in milliseconds of Unix time.
+/// How long ago a call was sent, by the time of its intent in milliseconds of Unix time. One that was sent
+/// later than now, by a clock that has been set back since, counts as sent for ever ago: nobody knows.
 pub(super) fn age(sent: u64) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default()
-        .saturating_sub(Duration::from_millis(sent))
+    let (now, sent) = (now.unwrap_or_default(), Duration::from_millis(sent));
+    if sent > now + CLOCK_TOLERANCE {
+        return Duration::MAX;
+    }
+    now.saturating_sub(sent)
 }
 
 /// Whether a call that was sent so long ago, and whose answer is not known, may be sent again.
@@ -441,5 +450,18 @@ mod tests {
         assert!(!may("IMessages", "Send", 95));
         assert!(!may("IMembers", "Kick", 0));
         assert!(may("IReactions", "Add", 1000));
+    }
+
+    #[test]
+    fn what_was_sent_by_a_clock_that_was_ahead_counts_as_sent_long_ago() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap().as_millis() as u64;
+        let send = route("IMessages", "Send").unwrap();
+        let may = |route, sent| may_repeat(route, age(sent));
+        assert!(may(send, now));
+        assert!(may(send, now + 1000), "a clock may be put right a little");
+        assert!(!may(send, now + 60_000));
+        assert!(!may(send, u64::MAX));
+        assert!(may(route("IReactions", "Add").unwrap(), now + 60_000));
     }
 }

@@ -165,11 +165,15 @@ impl Program {
                     let short = self.running && self.ahead() < u64::from(frame);
                     let ready = self.mixer.is_ready(wanted)
                         || (short && self.mixer.is_partly_ready(wanted));
-                    if !ready {
+                    if ready {
+                        self.held = true;
+                        self.encode(cap)
+                    } else if !self.running && self.mixer.has_pushed() {
+                        // Less than a frame: if the script pushes more meanwhile, there is no gap.
+                        Frame::Silence
+                    } else {
                         return Wants::Data;
                     }
-                    self.held = true;
-                    self.encode(cap)
                 }
             };
             self.silent = 0;

@@ -92,3 +92,32 @@ async fn mistakes_are_raised_where_they_are_made() {
         assert!(said.starts_with(&place), "{said:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_has_all_that_was_asked_for_or_says_that_it_is_too_large() {
+    let bot = Bot::start(&[(
+        "kv_large.luau",
+        r#"local kv = argon.kv
+        for n = 1, 9 do kv.set(`k{n}`, string.rep("x", 1000000)) end
+        local _, failure = pcall(kv.list, "k")
+        print(failure.code, failure.message)
+        print(#kv.list("k", { limit = 8 }), #kv.list("k9"))
+        local keys, after = {}, nil
+        repeat
+            local page = kv.list("k", { limit = 4, after = after })
+            for _, entry in page do
+                after = entry.key
+                table.insert(keys, after)
+            end
+        until #page < 4
+        print(table.concat(keys, " "))"#,
+    )])
+    .await;
+    let said = [
+        "response_too_large\tthe first 8 of the entries have 8 MiB already, as many as one answer may: ask \
+         for fewer with `limit`",
+        "8\t1",
+        "k1 k2 k3 k4 k5 k6 k7 k8 k9",
+    ];
+    bot.said("kv_large", &said).await;
+}

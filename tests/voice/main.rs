@@ -12,6 +12,7 @@ mod hearing;
 mod hostile;
 mod lost;
 mod passing;
+mod pushing;
 mod renewal;
 mod rooms;
 mod samples;

@@ -185,6 +185,45 @@ async fn music_gives_way_while_somebody_speaks() {
     assert!((last - loud).abs() < 0.5, "it comes back: {frames:.1?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn music_gives_way_no_longer_when_nobody_is_listened_to() {
+    let stage = Stage::start(
+        "stereo = true, bitrate = 128000",
+        "local user = event.message.sender.userId
+        local spoke = {}
+        voice:on('speaking', function(e) table.insert(spoke, e.speaking) end)
+        local listening = voice:listen(user, function() end)
+        voice:play('audio/tone.flac', { loop = true, duck = 0.25 })
+        argon.messages.send{ channelId = event.channelId, text = 'playing' }
+        while #spoke < 1 do task.wait(0.01) end
+        -- It is soft by then.
+        task.wait(0.5)
+        -- Whoever pauses because the machine is busy has stopped, and speaks again.
+        while not spoke[#spoke] do task.wait(0.01) end
+        listening.off()
+        while spoke[#spoke] do task.wait(0.01) end
+        task.wait(1.2)
+        voice:stop()
+        while #voice:tracks() > 0 do task.wait(0.01) end",
+    )
+    .await;
+    join(&stage).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    assert_eq!(events.bot_message().await["text"], "playing");
+    speak(&stage, &tone(440.0, 250)).await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "done", "{}", stage.process.output());
+    let (_, packets) = stage.heard().await;
+    let sounds = crate::sound::sounds(&packets);
+    let all: Vec<f32> = sounds.iter().flat_map(|sound| sound.channel(0)).collect();
+    let frames: Vec<f64> = all.chunks_exact(960).map(level).collect();
+    let softest = frames[10..frames.len() - 6].iter().copied();
+    let softest = softest.fold(f64::INFINITY, f64::min);
+    let last = frames[frames.len() - 6];
+    assert!(last > softest + 11.0, "it comes back: {frames:.1?}");
+}
+
 /// A server that says `type` instead of `status`, and has `/audio/connect` only.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_older_dialect_is_spoken() {

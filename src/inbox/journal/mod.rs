@@ -12,7 +12,8 @@
 //! **When the disk does not take it** (full, failing): what somebody waits for is refused with the
 //! reason; events, progress and answers are kept and tried again every second. Nothing is handed out
 //! meanwhile; once [`crate::inbox::CAPACITY_EVENTS`] wait, the stream stops reading its socket and the
-//! platform keeps what comes. It is said at once, and every minute while it lasts.
+//! platform keeps what comes. It is said at once, and every minute while it lasts. At the end it is tried
+//! once more.
 //!
 //! `ops` is what it is asked, `asked` the calls in it, `handing` what follows a transaction, `room` what keeps the database small.
 
@@ -76,6 +77,8 @@ pub(in crate::inbox) struct Journal {
     unwritten: Unwritten,
     /// Not before then is anything tried.
     retry_at: Option<Instant>,
+    /// What is left at the end has been tried.
+    tried_at_end: bool,
     reported: Option<Instant>,
     /// When to tidy next; none if there was nothing to do since.
     tidy_at: Option<Instant>,
@@ -147,6 +150,7 @@ impl Journal {
             pace: Pace::new(now),
             unwritten: Unwritten::default(),
             retry_at: None,
+            tried_at_end: false,
             reported: None,
             tidy_at: Some(now + TIDY),
             dropped: Dropped::default(),
@@ -179,9 +183,12 @@ impl Journal {
             if state.closing {
                 let nothing =
                     state.ops.is_empty() && self.unwritten.is_empty() && !self.came.is_unwritten();
-                if nothing || self.retry_at.is_some() {
+                // There may be room since the last attempt; after one more, nobody waits for it.
+                let in_vain = self.retry_at.is_some() && self.tried_at_end;
+                if nothing || in_vain {
                     return None;
                 }
+                self.tried_at_end = true;
                 due = Some(now);
             } else if let Some(at) = self.retry_at {
                 due = Some(at);

@@ -20,9 +20,10 @@ pub const KEYS: u64 = 100_000;
 pub const KEY_BYTES: usize = 512;
 /// Bytes of a value as JSON text.
 pub const VALUE_BYTES: usize = 1 << 20;
-/// Entries and bytes in one page of a listing.
+/// Entries in one page of a listing.
 pub const PAGE: usize = 1000;
-const PAGE_BYTES: usize = 8 << 20;
+/// Bytes of them; one entry is always in it.
+pub const PAGE_BYTES: usize = 8 << 20;
 
 /// What the names of the host's own spaces begin with.
 const HIDDEN: &str = "host:";
@@ -181,22 +182,25 @@ impl Store {
                 if self.has_moved(space, key, now, *revision)? {
                     return Ok(Ok(KvAnswer::Conflict));
                 }
-                let before = self.size(space, key)?;
-                let usage = self.usage(usages, space)?;
                 let size = (key.len() + value.len()) as u64;
-                let keys = usage.keys + u64::from(before.is_none());
-                let bytes = (usage.bytes + size).saturating_sub(before.unwrap_or(0));
-                if keys > KEYS {
+                let mut after = self.usage_with(usages, space, key, size)?;
+                if after.keys > KEYS || after.bytes > quota {
+                    // What has expired is there until the next tidying, and nobody can delete it.
+                    self.expire(usages)?;
+                    after = self.usage_with(usages, space, key, size)?;
+                }
+                if after.keys > KEYS {
                     let text = format!("{space} has {KEYS} keys already: delete some first");
                     return Ok(Err(KvError::Quota(text)));
                 }
-                if bytes > quota {
+                if after.bytes > quota {
                     let text = format!(
-                        "{space} would use {bytes} bytes, more than the {quota} it may: delete something first, or raise \"kv\" in [state]"
+                        "{space} would use {} bytes, more than the {quota} it may: delete something first, or raise \"kv\" in [state]",
+                        after.bytes
                     );
                     return Ok(Err(KvError::Quota(text)));
                 }
-                *usage = Usage { keys, bytes };
+                *self.usage(usages, space)? = after;
                 let expires = match (ttl, revision) {
                     (Some(ttl), _) => Some(now.saturating_add(ttl.as_millis() as u64)),
                     // An update does not prolong.
@@ -299,6 +303,22 @@ impl Store {
             usages.0.insert(space.to_owned(), usage);
         }
         Ok(usages.0.entry(space.to_owned()).or_default())
+    }
+
+    /// What the space uses when the key has so many bytes.
+    fn usage_with(
+        &self,
+        usages: &mut Usages,
+        space: &str,
+        key: &str,
+        bytes: u64,
+    ) -> rusqlite::Result<Usage> {
+        let before = self.size(space, key)?;
+        let usage = self.usage(usages, space)?;
+        Ok(Usage {
+            keys: usage.keys + u64::from(before.is_none()),
+            bytes: (usage.bytes + bytes).saturating_sub(before.unwrap_or(0)),
+        })
     }
 
     fn next_revision(&self) -> rusqlite::Result<u64> {

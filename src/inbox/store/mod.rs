@@ -32,7 +32,8 @@ use lock::Lock;
 pub use calls::Recorded;
 pub(super) use calls::{Calls, Entry};
 pub use kv::{
-    KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, Page, VALUE_BYTES, hidden_space, is_hidden_space,
+    KEY_BYTES, KvAnswer, KvError, KvOp, PAGE, PAGE_BYTES, Page, VALUE_BYTES, hidden_space,
+    is_hidden_space,
 };
 pub(super) use kv::{Usages, disk_error};
 

@@ -212,3 +212,31 @@ fn a_commit_waits_for_what_it_is_told_to_wait_for() {
         assert_eq!(told, level, "{sync:?}");
     }
 }
+
+#[test]
+fn what_has_expired_leaves_its_room_to_what_is_written_next() {
+    let store = Store::in_memory().unwrap();
+    let mut usages = Usages::default();
+    let quota = 1000;
+    let mut write = |key: &str, bytes: usize| {
+        let op = KvOp::Set {
+            key: key.into(),
+            value: format!("\"{}\"", "x".repeat(bytes)),
+            ttl: Some(Duration::from_secs(3600)),
+            revision: None,
+        };
+        store.kv(&mut usages, quota, "script:a", &op).unwrap()
+    };
+    assert!(write("old", 900).is_ok());
+    assert_eq!(write("new", 200).unwrap_err().code(), "quota_exceeded");
+    // As if the hour were over.
+    let an_hour_later = "UPDATE kv SET expires = 1";
+    store.connection.execute_batch(an_hour_later).unwrap();
+    assert!(write("new", 200).is_ok());
+    assert!(write("newer", 700).is_ok());
+    assert_eq!(write("newest", 200).unwrap_err().code(), "quota_exceeded");
+    // What is replaced, too, may have expired.
+    store.connection.execute_batch(an_hour_later).unwrap();
+    assert!(write("new", 900).is_ok());
+    assert_eq!(write("newest", 200).unwrap_err().code(), "quota_exceeded");
+}

@@ -3,7 +3,8 @@
 //! `set(key, value, { ttl })`, `get(key)`, `delete(key)`, `update(key, f)` and
 //! `list(prefix, { limit, after })`. A value is what JSON can say. What `set`, `delete` and `update`
 //! return from is on disk; a full disk or a full store raises an error value with the code `disk` or
-//! `quota_exceeded`.
+//! `quota_exceeded`, and a listing that is too large one with `response_too_large`: no listing has fewer
+//! entries than were asked for while there are more.
 //!
 //! In a handler, what came of each operation is written down in the same transaction, so that a handler
 //! that runs again after a crash neither counts twice nor reads what it has written itself. `update`
@@ -19,7 +20,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{Kit, only, seconds, table, text, wrong};
-use crate::inbox::{KEY_BYTES, KvOp, PAGE, VALUE_BYTES, kv_json};
+use crate::inbox::{KEY_BYTES, KvOp, PAGE, PAGE_BYTES, VALUE_BYTES, kv_json};
 use crate::rest;
 use crate::script::answers::Unread;
 use crate::script::errors::{Fault, local_failure};
@@ -152,9 +153,14 @@ fn list(
         limit,
         after,
     };
-    ask(guest, lua, space, "list", op, |lua, guest, answer| {
+    ask(guest, lua, space, "list", op, move |lua, guest, answer| {
+        let found = answer.entries.unwrap_or_default();
+        // Fewer than were asked for say that there are no more.
+        if answer.more && found.len() < limit {
+            return Err(too_large(guest, lua, found.len()));
+        }
         let entries = lua.create_table()?;
-        for (at, found) in answer.entries.unwrap_or_default().iter().enumerate() {
+        for (at, found) in found.iter().enumerate() {
             let entry = lua.create_table_with_capacity(0, 2)?;
             entry.raw_set("key", &*found.key)?;
             entry.raw_set("value", decode(lua, guest, Some(found.value))?)?;
@@ -162,6 +168,17 @@ fn list(
         }
         Ok(Value::Table(entries))
     })
+}
+
+/// One answer had no room for the entries that were asked for, but for so many.
+fn too_large(guest: &Guest, lua: &Lua, fit: usize) -> Fault {
+    let message = format!(
+        "the first {fit} of the entries have {} MiB already, as many as one answer may: ask for fewer with \
+         `limit`",
+        PAGE_BYTES >> 20
+    );
+    let error = local_failure("argon.kv.list", "response_too_large", message);
+    guest.refusal(lua, &error)
 }
 
 /// What the prelude's `update` hands over: key, value, revision, position.
@@ -269,6 +286,8 @@ struct Answer<'a> {
     conflict: bool,
     #[serde(borrow)]
     entries: Option<Vec<Entry<'a>>>,
+    #[serde(default)]
+    more: bool,
 }
 
 #[derive(Deserialize)]
@@ -278,8 +297,6 @@ struct Entry<'a> {
     value: &'a RawValue,
 }
 
-type Finish = fn(&Lua, &Guest, Answer<'_>) -> mlua::Result<Value>;
-
 /// Asks the store for the running coroutine.
 fn ask(
     guest: &Guest,
@@ -287,7 +304,7 @@ fn ask(
     space: &str,
     name: &'static str,
     op: KvOp,
-    finish: Finish,
+    finish: impl FnOnce(&Lua, &Guest, Answer<'_>) -> Result<Value, Fault> + Send + 'static,
 ) -> Result<u64, Fault> {
     guest.room_for_call(lua, &format!("argon.kv.{name}"))?;
     let behalf = guest.scheduler.borrow().here(lua);
@@ -314,7 +331,7 @@ fn ask(
                 if let Some(of_load) = of_load {
                     guest.answered_load_text(of_load, format!("{{\"ok\":{answer}}}").into());
                 }
-                Ok(finish(lua, guest, parse(answer)?)?)
+                finish(lua, guest, parse(answer)?)
             }
             Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
             Err(_) => Err(stopped(guest, lua, name)),
@@ -449,8 +466,8 @@ fn parse(answer: &str) -> Result<Answer<'_>, Fault> {
         .map_err(|error| Fault::text(format!("argon.kv: what is stored cannot be read: {error}")))
 }
 
-fn value_of(lua: &Lua, guest: &Guest, answer: Answer<'_>) -> mlua::Result<Value> {
-    decode(lua, guest, answer.value)
+fn value_of(lua: &Lua, guest: &Guest, answer: Answer<'_>) -> Result<Value, Fault> {
+    Ok(decode(lua, guest, answer.value)?)
 }
 
 fn decode(lua: &Lua, guest: &Guest, value: Option<&RawValue>) -> mlua::Result<Value> {

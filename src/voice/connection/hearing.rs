@@ -1,6 +1,7 @@
 //! Hearing: whom a connection listens to, with a socket for each in a channel, and its own in a call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
@@ -94,10 +95,11 @@ impl Connection {
         if !hearing.may_record() {
             return Err(too_many());
         }
+        let began = Instant::now();
         let started = self
             .0
             .runtime
-            .spawn_blocking(move || Recorder::start(&path, seconds))
+            .spawn_blocking(move || Recorder::start(&path, seconds, began))
             .await;
         let started = started.map_err(|error| Error::new("host", error.to_string()))?;
         let (recorder, recording) =

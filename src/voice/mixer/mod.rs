@@ -293,10 +293,15 @@ impl Mixer {
         active.all(|track| track.is_ready(frames))
     }
 
-    /// Whether at least one has.
+    /// Whether at least one has, or has the rest of what a script pushed: it may be all that ever comes.
     pub fn is_partly_ready(&mut self, frames: usize) -> bool {
         let mut active = self.tracks.iter_mut().filter(|track| track.is_active());
-        active.any(|track| track.is_ready(frames))
+        active.any(|track| track.is_pushed() || track.is_ready(frames))
+    }
+
+    /// Whether something of what a script pushed waits to be heard.
+    pub fn has_pushed(&self) -> bool {
+        self.tracks.iter().any(|track| track.is_pushed())
     }
 
     /// Whether a track plays alone at gain 1, so that its packets can be sent untouched.

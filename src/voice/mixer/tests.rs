@@ -7,7 +7,7 @@ use super::{Command, Event, Events, Mixer};
 use crate::allocator;
 use crate::voice::packet::RATE;
 use crate::voice::source::feed::Feed;
-use crate::voice::source::feed::testing::{finished, written};
+use crate::voice::source::feed::testing::{finished, live, written};
 
 const FRAME: usize = 960;
 
@@ -247,6 +247,24 @@ fn a_track_that_runs_dry_fades_and_comes_back() {
     let jump = desk.largest_jump();
     // The fade at a gap is short: 5 ms.
     assert!(jump < 10.0 * CLICK, "{jump}");
+}
+
+#[test]
+fn what_a_script_pushed_ends_when_it_is_stopped_without_waiting_for_more() {
+    let mut desk = Desk::new();
+    let (mut to, feed) = live(48_000);
+    desk.play(1, feed, 0, options());
+    for _ in 0..FRAME + 40 {
+        to.push(0.5).expect("room");
+    }
+    desk.mix(1);
+    assert!(!desk.mixer.is_ready(FRAME));
+    assert!(desk.mixer.is_partly_ready(FRAME), "the rest is heard");
+    desk.command(Command::StopAll);
+    let last = desk.mix(1);
+    assert!(last[0] > 0.4 && last[40..].iter().all(|sample| *sample == 0.0));
+    desk.mix(1);
+    assert_eq!(desk.over(), [(1, State::Stopped)]);
 }
 
 #[test]

@@ -174,6 +174,11 @@ impl Track {
         !self.paused && !self.feed.is_resting()
     }
 
+    /// Whether a script writes it, and has written something that was not heard.
+    pub fn is_pushed(&self) -> bool {
+        self.feed.is_live() && self.is_active()
+    }
+
     /// Whether it can give that many samples now.
     pub fn is_ready(&mut self, wanted: usize) -> bool {
         self.feed.is_ready(wanted)
@@ -268,7 +273,9 @@ impl Track {
 
     /// Whether it has faded out to stop, or pauses now.
     pub(super) fn settle(&mut self) -> bool {
-        if !self.edge.is_still() {
+        // What a script stops may have no samples left to fade with.
+        let silent = self.then == Then::Stop && self.feed.is_resting();
+        if !self.edge.is_still() && !silent {
             return false;
         }
         match self.then {

@@ -223,7 +223,7 @@ impl Ear {
             let mut lists = hearing.lists();
             lists
                 .recorders
-                .retain_mut(|recorder| recorder.push(gap, kept, samples));
+                .retain_mut(|recorder| recorder.push(gap, kept, samples, now));
             if !dtx {
                 self.deliver(&lists, Format::Opus, &data, samples, at);
             }
@@ -310,6 +310,12 @@ impl Ear {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Nothing is heard any more, for now: who spoke has ended.
+    pub fn rest(&mut self) {
+        let ended = self.speech.end();
+        self.spoke(ended);
+    }
+
     fn spoke(&self, change: Option<bool>) {
         if let Some(speaking) = change {
             (self.tell)(Happening::Speaking(
@@ -389,7 +395,7 @@ mod tests {
         let hearing = Hearing::new("u1");
         let start = |number: usize| {
             let path = dir.path().join(format!("{number}.ogg"));
-            Recorder::start(&path, 1.0).expect("a thread and a file")
+            Recorder::start(&path, 1.0, Instant::now()).expect("a thread and a file")
         };
         let mut handles = Vec::new();
         for number in 0..RECORDINGS {
@@ -400,6 +406,55 @@ mod tests {
         assert!(!hearing.may_record() && !hearing.record(start(RECORDINGS).0));
         handles[0].stop();
         assert!(hearing.may_record() && hearing.record(start(RECORDINGS + 1).0));
+    }
+
+    #[test]
+    fn who_is_heard_no_more_speaks_no_more() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&told);
+        let tell = move |what| {
+            if let Happening::Speaking(_, speaking) = what {
+                noted.lock().expect("one thread").push(speaking);
+            }
+        };
+        let hearing = Arc::new(Hearing::new("u1"));
+        let mut ear = Ear::new(hearing, Arc::default(), Arc::new(tell)).expect("an ear");
+        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Voip).expect("Opus");
+        let begun = Instant::now();
+        ear.rest();
+        for (number, frame) in speech()[..9_600].chunks_exact(960).enumerate() {
+            let packet = encoder.encode_vec_float(frame, 1_275).expect("Opus");
+            let now = begun + Duration::from_millis(20 * number as u64);
+            ear.hear(&Bytes::from(packet), now);
+        }
+        ear.rest();
+        ear.rest();
+        ear.wait(begun + Duration::from_secs(60));
+        assert_eq!(*told.lock().expect("one thread"), [true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_recording_begins_when_it_was_begun_and_not_when_somebody_last_spoke() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Voip).expect("Opus");
+        let packet = encoder.encode_vec_float(&speech()[..960], 1_275);
+        let packet = Bytes::from(packet.expect("Opus"));
+        let hearing = Arc::new(Hearing::new("u1"));
+        let mut ear =
+            Ear::new(Arc::clone(&hearing), Arc::default(), Arc::new(|_| {})).expect("an ear");
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        ear.hear(&packet, begun);
+        let path = dir.path().join("a.ogg");
+        let (recorder, recording) = Recorder::start(&path, 30.0, at(60)).expect("a recording");
+        assert!(hearing.record(recorder));
+        // Later silence is recorded as it is.
+        for seconds in [62, 67] {
+            ear.hear(&packet, at(seconds));
+        }
+        hearing.close();
+        let seconds = recording.done().await.expect("a whole file") as f64 / 48_000.0;
+        assert!((7.0..7.1).contains(&seconds), "{seconds} s");
     }
 
     #[test]

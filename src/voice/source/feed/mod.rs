@@ -117,6 +117,11 @@ impl Feed {
         }
     }
 
+    /// Whether it is written by a script: nobody knows whether more will come.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Feed::Samples(feed) if feed.reader.is_none())
+    }
+
     /// Whether it is written by a script and has nothing now: no reason to send.
     pub fn is_resting(&self) -> bool {
         matches!(self, Feed::Samples(feed) if feed.reader.is_none() && feed.samples.is_empty())
@@ -181,6 +186,12 @@ pub mod testing {
     pub fn written(room: usize) -> (Producer<f32>, Feed) {
         let (to, samples) = RingBuffer::new(room);
         (to, feed(samples, Arc::default()))
+    }
+
+    /// A feed of one channel that a script writes.
+    pub fn live(room: usize) -> (Producer<f32>, Feed) {
+        let (to, samples) = RingBuffer::new(room);
+        (to, Feed::Samples(SampleFeed::live(samples, 1)))
     }
 
     /// A feed with these samples, and no more.
