@@ -158,9 +158,14 @@ impl OpusFeed {
     }
 
     pub(super) fn has(&mut self, wanted: usize) -> bool {
+        self.whole(wanted) >= wanted
+    }
+
+    /// Samples at hand, by whole packets, up to the first that makes them that many.
+    pub(super) fn whole(&mut self, wanted: usize) -> usize {
         let mut have = self.to - self.from;
         let Ok(chunk) = self.packets.read_chunk(self.packets.slots()) else {
-            return false;
+            return have;
         };
         let (first, second) = chunk.as_slices();
         for packet in first.iter().chain(second) {
@@ -169,6 +174,6 @@ impl OpusFeed {
             }
             have += (packet.samples - packet.skip - packet.trim) as usize;
         }
-        have >= wanted
+        have
     }
 }
