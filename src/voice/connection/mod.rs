@@ -25,7 +25,6 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use rtrb::Producer;
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -38,6 +37,7 @@ use super::session::Report;
 use super::stats::Counters;
 use super::{Error, Happening};
 use crate::limits::voice::COMMANDS;
+use push::Pushing;
 pub use tracks::{Play, TrackHandle, samples};
 
 /// How long leaving may take.
@@ -103,7 +103,7 @@ struct Inner {
     stop: watch::Sender<bool>,
     phase: watch::Sender<Phase>,
     state: Mutex<State>,
-    push: tokio::sync::Mutex<Option<Producer<f32>>>,
+    push: tokio::sync::Mutex<Option<Pushing>>,
 }
 
 #[derive(Default)]
@@ -116,6 +116,8 @@ struct State {
     ready: usize,
     /// The next one, which is being opened.
     opening: Option<u64>,
+    /// How often everything was stopped.
+    stops: u64,
     heard: Vec<Heard>,
     speaking: usize,
 }

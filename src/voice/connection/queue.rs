@@ -128,7 +128,11 @@ impl Connection {
             track.view.set_state(TrackState::Stopped);
             self.over(track.id, None);
         }
-        self.command(Command::StopAll)
+        // Under the lock: what a script pushes knows from the number whether it was stopped.
+        let mut state = self.state();
+        self.command(Command::StopAll)?;
+        state.stops += 1;
+        Ok(())
     }
 
     /// A track is over.
