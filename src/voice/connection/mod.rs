@@ -115,7 +115,7 @@ struct State {
     /// How many of the queue are in the mixer, waiting.
     ready: usize,
     /// The next one, which is being opened.
-    opening: Option<u64>,
+    opening: Option<Waiting>,
     /// How often everything was stopped.
     stops: u64,
     heard: Vec<Heard>,
@@ -128,9 +128,11 @@ struct Playing {
     queued: bool,
 }
 
+/// A track that the mixer does not know yet: what it is to be is changed here.
 struct Waiting {
     track: TrackHandle,
     options: Options,
+    paused: bool,
 }
 
 struct Heard {
@@ -360,15 +362,23 @@ impl State {
         let playing = self.tracks.iter_mut().find(queued)?;
         playing.queued = false;
         let track = playing.track.clone();
-        if self.opening != Some(id) {
+        if self.opening.as_ref().is_none_or(|next| next.track.id != id) {
             self.ready = self.ready.saturating_sub(1);
         }
         Some(track)
     }
 
-    fn track(&self, id: u64) -> Option<TrackHandle> {
-        let playing = self.tracks.iter().find(|playing| playing.track.id == id)?;
-        Some(playing.track.clone())
+    /// A track that the mixer does not know yet.
+    fn waiting(&mut self, id: u64) -> Option<&mut Waiting> {
+        let mut waiting = self.opening.iter_mut().chain(&mut self.waiting);
+        waiting.find(|waiting| waiting.track.id == id)
+    }
+
+    /// Stops the track that is being opened, if it is the one: whoever opens it finds that out.
+    fn stop_opening(&self, is: impl FnOnce(u64) -> bool) -> Option<u64> {
+        let next = self.opening.as_ref().filter(|next| is(next.track.id))?;
+        next.track.view.set_state(TrackState::Stopped);
+        Some(next.track.id)
     }
 }
 

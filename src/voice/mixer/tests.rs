@@ -250,6 +250,40 @@ fn a_track_that_runs_dry_fades_and_comes_back() {
 }
 
 #[test]
+fn a_track_of_the_queue_is_paused_and_made_softer_before_its_turn() {
+    let mut desk = Desk::new();
+    let two_frames = || finished(std::iter::repeat_n(0.25, 2 * FRAME));
+    desk.queue(1, two_frames(), 2 * FRAME, options());
+    let crossfade = Options {
+        crossfade: 480,
+        ..options()
+    };
+    desk.queue(2, two_frames(), 2 * FRAME, crossfade);
+    let other = finished(std::iter::repeat_n(0.9, 2 * FRAME));
+    desk.queue(3, other, 2 * FRAME, options());
+    // Nothing of what it had is heard.
+    let place = Box::new(two_frames());
+    desk.command(Command::Seek(3, place, 0));
+    desk.command(Command::Pause(2));
+    desk.command(Command::Volume(2, 0.5, 0));
+    desk.command(Command::Pause(3));
+    desk.command(Command::Resume(3));
+    desk.mix(4);
+    assert!(desk.mixer.is_idle(), "it holds the queue");
+    desk.command(Command::Resume(2));
+    desk.mix(4);
+    let expected = [
+        [0.25; 2 * FRAME],
+        [0.0; 2 * FRAME],
+        [0.125; 2 * FRAME],
+        [0.25; 2 * FRAME],
+    ];
+    assert!(desk.out == expected.concat());
+    let over: Vec<u64> = desk.over().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(over, [1, 2]);
+}
+
+#[test]
 fn what_a_script_pushed_ends_when_it_is_stopped_without_waiting_for_more() {
     let mut desk = Desk::new();
     let (mut to, feed) = live(48_000);

@@ -216,9 +216,36 @@ impl Track {
         if self.then != Then::Stop && (self.paused || self.then == Then::Pause) {
             self.then = Then::Go;
             self.paused = false;
-            self.edge.go(1.0, EDGE);
+            // Unless it was paused before it began: then it begins as it would have.
+            if self.edge.target() != 1.0 {
+                self.edge.go(1.0, EDGE);
+            }
             self.view.set_state(State::Playing);
         }
+    }
+
+    /// Lets it stand still, or go on, before its turn has come.
+    pub fn hold(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Whether it stands still.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Its turn has come.
+    pub(super) fn begin(&self) {
+        self.view.set_state(if self.paused {
+            State::Paused
+        } else {
+            State::Playing
+        });
+    }
+
+    /// Changes the volume before its turn has come: nobody hears it change.
+    pub(super) fn preset_volume(&mut self, volume: f32) {
+        self.volume = Ramp::still(volume);
     }
 
     /// Ends it within that many samples.
@@ -251,7 +278,12 @@ impl Track {
         let old = std::mem::replace(&mut self.feed, feed);
         self.position = position;
         self.view.set_position(position);
-        if self.paused {
+        if self.paused || self.view.state() == State::Queued {
+            // Nothing of the old one is heard. What has not begun begins softly there.
+            if self.edge.is_one() && position > 0 {
+                self.edge = Ramp::still(0.0);
+                self.edge.go(1.0, EDGE);
+            }
             return Some(old);
         }
         let mut ramp = Ramp::still(self.edge.now());
