@@ -55,3 +55,16 @@ async fn a_queued_track_has_the_volume_the_pause_and_the_place_that_it_was_given
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_fades_into_the_next_one_is_finished() {
+    let stage = Stage::start(
+        "stereo = true",
+        "local first = voice:queue('audio/tone.flac')
+        local second = voice:queue('audio/tone.flac', { crossfade = 0.2 })
+        assert(first:wait() == 'finished', first.state)
+        assert(second:wait() == 'finished', second.state)",
+    )
+    .await;
+    stage.play().await;
+}

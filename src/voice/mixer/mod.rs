@@ -240,8 +240,8 @@ impl Mixer {
             if let Some(waste) = track.take_waste() {
                 events.tell(Event::Waste(waste));
             }
-            if track.settle() {
-                self.over(at, State::Stopped, events);
+            if let Some(state) = track.settle() {
+                self.over(at, state, events);
             } else if track.is_active() && track.feed().is_exhausted() {
                 let state = track_end(track);
                 self.over(at, state, events);

@@ -203,10 +203,27 @@ fn a_crossfade_overlaps_and_does_not_click() {
         .unwrap_or(0);
     let overlap = 48_000 - heard;
     assert!((9_600 - 2 * FRAME..=9_601).contains(&overlap), "{overlap}");
+    assert_eq!(desk.over(), [(1, State::Finished), (2, State::Finished)]);
     // Where the last file itself ends is not the crossfade's matter.
     desk.out.truncate(heard - 1);
     let jump = desk.largest_jump();
     assert!(jump < CLICK, "{jump}");
+}
+
+#[test]
+fn a_track_that_is_stopped_while_it_crossfades_is_stopped() {
+    let mut desk = Desk::new();
+    desk.queue(1, tone(100.0, 4_800), 4_800, options());
+    let crossfade = Options {
+        crossfade: 4_800,
+        ..options()
+    };
+    desk.queue(2, tone(130.0, 24_000), 24_000, crossfade);
+    desk.mix(1);
+    desk.command(Command::Resume(1));
+    desk.command(Command::Stop(1, 0));
+    desk.mix(2);
+    assert_eq!(desk.over(), [(1, State::Stopped)]);
 }
 
 #[test]

@@ -117,6 +117,8 @@ enum Then {
     Go,
     Pause,
     Stop,
+    /// The next one of the queue is heard instead.
+    Cross,
 }
 
 /// A track as the mixer has it.
@@ -213,7 +215,8 @@ impl Track {
     }
 
     pub(super) fn resume(&mut self) {
-        if self.then != Then::Stop && (self.paused || self.then == Then::Pause) {
+        let ends = matches!(self.then, Then::Stop | Then::Cross);
+        if !ends && (self.paused || self.then == Then::Pause) {
             self.then = Then::Go;
             self.paused = false;
             // Unless it was paused before it began: then it begins as it would have.
@@ -269,7 +272,7 @@ impl Track {
 
     /// Fades it out as the next one fades in.
     pub(super) fn cross_out(&mut self, samples: u32) {
-        self.then = Then::Stop;
+        self.then = Then::Cross;
         self.edge.go_with_power(0.0, samples.max(EDGE));
     }
 
@@ -303,22 +306,23 @@ impl Track {
             .map(|(feed, _)| feed)
     }
 
-    /// Whether it has faded out to stop, or pauses now.
-    pub(super) fn settle(&mut self) -> bool {
+    /// How it has ended, if it has faded out to that end; or it pauses now.
+    pub(super) fn settle(&mut self) -> Option<State> {
         // What a script stops may have no samples left to fade with.
         let silent = self.then == Then::Stop && self.feed.is_resting();
         if !self.edge.is_still() && !silent {
-            return false;
+            return None;
         }
         match self.then {
-            Then::Go => false,
+            Then::Go => None,
             Then::Pause => {
                 self.paused = true;
                 self.then = Then::Go;
                 self.view.set_state(State::Paused);
-                false
+                None
             }
-            Then::Stop => true,
+            Then::Stop => Some(State::Stopped),
+            Then::Cross => Some(State::Finished),
         }
     }
 
@@ -359,7 +363,9 @@ impl Track {
         // What pauses or ends takes no more than it fades.
         let most = match self.then {
             Then::Go => scratch.len(),
-            Then::Pause | Then::Stop => scratch.len().min(self.edge.left() as usize * channels),
+            Then::Pause | Then::Stop | Then::Cross => {
+                scratch.len().min(self.edge.left() as usize * channels)
+            }
         };
         let pulled = self.feed.read(&mut scratch[..most]);
         let frames = match pulled {
