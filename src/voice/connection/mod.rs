@@ -299,6 +299,10 @@ impl Connection {
 
     /// The connection is over.
     fn ended(&self, reason: Option<String>) {
+        // First: whoever hears of the end may join again at once.
+        if let Some(host) = self.0.host.upgrade() {
+            host.forget(self.0.id);
+        }
         self.0.phase.send_replace(Phase::Over);
         self.0
             .seat
@@ -332,9 +336,6 @@ impl Connection {
             self.tell(Happening::Disconnected { reason, last: true });
         }
         self.tell(Happening::Closed);
-        if let Some(host) = self.0.host.upgrade() {
-            host.forget(self.0.id);
-        }
     }
 
     /// Ends it, without waiting for the goodbye.
