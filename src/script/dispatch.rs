@@ -23,6 +23,7 @@ use super::api::controls::Pattern;
 use super::api::timers::CRON;
 use super::errors::Trouble;
 use super::guest::Guest;
+use super::modals::Modals;
 use super::position::{self, Reads};
 use super::recall::{Load, Waited};
 use super::registry::Identity;
@@ -309,7 +310,7 @@ impl Handlers {
 
     /// Whether one of those for the event's type is for an event of this command or id. Also true if there is
     /// none for the type.
-    pub(super) fn are_for(&self, event: &Event) -> bool {
+    pub(super) fn are_for(&self, event: &Event, modals: &Modals) -> bool {
         let handlers = self.by_type.get(&event.kind).map_or(&[][..], Vec::as_slice);
         if handlers.is_empty() || !self.any.is_empty() {
             return true;
@@ -319,6 +320,10 @@ impl Handlers {
         handlers.iter().any(|handler| match &handler.kind {
             Kind::Event { .. } | Kind::Wait { .. } => true,
             Kind::Command { name, .. } => text("commandName").to_lowercase() == *name,
+            // The platform calls it by another id than its handler.
+            Kind::Identified { pattern, .. } if event.kind == "modalSubmit" => {
+                pattern.matches(&modals.custom_id(&event.payload))
+            }
             Kind::Identified { field, pattern, .. } => pattern.matches(text(field)),
         })
     }
@@ -610,6 +615,7 @@ pub(super) type BadTypes = RefCell<std::collections::HashSet<String>>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inbox::Inbox;
 
     fn wait() -> Kind {
         Kind::Wait {
@@ -650,12 +656,17 @@ mod tests {
             payload: payload.into(),
             received: Instant::now(),
         };
+        let modals = Modals::new(Inbox::new().kv(), "a");
+        let are_for = |handlers: &Handlers, event: &Event| handlers.are_for(event, &modals);
         let mut handlers = Handlers::default();
         let (one, two) = (
             event("controlInteraction", r#"{"controlId": "one"}"#),
             event("controlInteraction", r#"{"controlId": "two"}"#),
         );
-        assert!(handlers.are_for(&one), "none is there that is for another");
+        assert!(
+            are_for(&handlers, &one),
+            "none is there that is for another"
+        );
         handlers.add(
             "controlInteraction",
             Kind::Identified {
@@ -665,11 +676,11 @@ mod tests {
             },
         );
         assert_eq!(
-            (handlers.are_for(&one), handlers.are_for(&two)),
+            (are_for(&handlers, &one), are_for(&handlers, &two)),
             (true, false)
         );
         handlers.add("controlInteraction", wait());
-        assert!(handlers.are_for(&two));
+        assert!(are_for(&handlers, &two));
         handlers.add(
             "commandInteraction",
             Kind::Command {
@@ -681,11 +692,11 @@ mod tests {
         let one = event("commandInteraction", r#"{"commandName": "One"}"#);
         let two = event("commandInteraction", "no JSON");
         assert_eq!(
-            (handlers.are_for(&one), handlers.are_for(&two)),
+            (are_for(&handlers, &one), are_for(&handlers, &two)),
             (true, false)
         );
         handlers.add("*", wait());
-        assert!(handlers.are_for(&two));
+        assert!(are_for(&handlers, &two));
     }
 
     #[test]

@@ -392,7 +392,7 @@ impl Guest {
         }
         let own = self.own.borrow();
         let asked = own.events.contains(&event.kind) || own.events.contains("*");
-        asked && self.handlers.borrow().are_for(event)
+        asked && self.handlers.borrow().are_for(event, &self.modals)
     }
 
     /// Refuses one more coroutine that waits or is scheduled, if there are as many as may be.

@@ -9,8 +9,10 @@
 //! A person takes their time over a form. So the modals are the script's, not a version's: who opened one is
 //! perhaps no longer who gets its submission. For the same reason they are on disk for [`LIFETIME`], in a
 //! namespace of the bot's key-value store that no script can name, and a start of the host finds them again.
-//! An answer is noted where it comes, not when the thread that asked has read it.
+//! An answer is noted where it comes, not when the thread that asked has read it: at once when that thread
+//! has it in its mail, so that who opened a modal goes on before its submission is handed out.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -77,35 +79,52 @@ struct Opened {
     modal_interaction_id: Option<String>,
 }
 
+/// What a submission is called by.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Ids<'a> {
+    #[serde(borrow)]
+    custom_id: Cow<'a, str>,
+    #[serde(borrow)]
+    interaction_id: Cow<'a, str>,
+}
+
+impl<'a> Ids<'a> {
+    /// Those in a payload. One that cannot be read has none.
+    fn of(payload: &'a str) -> Self {
+        serde_json::from_str(payload).unwrap_or_default()
+    }
+}
+
 /// A call that opens a modal and has no answer yet. It is over when this is dropped, be it answered or
-/// refused.
+/// refused; only then is the modal known.
 #[must_use = "dropping it says that the call is over"]
 pub(super) struct Opening {
     modals: Modals,
     modal: Option<Modal>,
+    /// The modal's `modalInteractionId`, once there is an answer.
+    id: Option<String>,
 }
 
 impl Opening {
     /// The call was answered.
     pub(super) fn answered(&mut self, answer: &[u8]) {
         // Without a body nobody knows how it will be called when it comes back.
-        if let Ok(opened) = serde_json::from_slice::<Opened>(answer)
-            && let Some(modal) = self.modal.take()
-        {
-            self.modals
-                .opened(modal, opened.modal_interaction_id.unwrap_or_default());
+        if let Ok(opened) = serde_json::from_slice::<Opened>(answer) {
+            self.id = Some(opened.modal_interaction_id.unwrap_or_default());
         }
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
+        if let (Some(modal), Some(id)) = (self.modal.take(), self.id.take()) {
+            self.modals.opened(modal, id);
+        }
         let mut book = self.modals.book();
         book.opening -= 1;
-        if book.opening == 0 {
-            for thread in book.waiting.drain(..) {
-                thread.unpark();
-            }
+        for thread in book.waiting.drain(..) {
+            thread.unpark();
         }
     }
 }
@@ -127,7 +146,7 @@ struct Inner {
 struct Book {
     /// Calls that open a modal and have no answer yet.
     opening: usize,
-    /// Threads that want to know when there are none any more.
+    /// Threads that want to know when there is one less.
     waiting: Vec<Thread>,
     /// By `modalInteractionId`.
     opened: HashMap<String, Arc<Modal>>,
@@ -224,11 +243,12 @@ impl Modals {
         Opening {
             modals: self.clone(),
             modal: Some(modal),
+            id: None,
         }
     }
 
     /// Whether a submission may come whose modal is not known yet: the event can overtake the answer
-    /// to the call that opened it. If so, this thread is woken when no such call is left.
+    /// to the call that opened it. If so, this thread is woken when one of those calls is over.
     pub(super) fn are_opening(&self) -> bool {
         let mut book = self.book();
         if book.opening == 0 {
@@ -239,6 +259,24 @@ impl Modals {
             book.waiting.push(thread);
         }
         true
+    }
+
+    /// Whether the modal that was submitted so is known by the id that the platform gave it.
+    pub(super) fn know(&self, payload: &str) -> bool {
+        let ids = Ids::of(payload);
+        let book = self.book();
+        [ids.custom_id, ids.interaction_id]
+            .iter()
+            .any(|id| !id.is_empty() && book.opened.contains_key(&**id))
+    }
+
+    /// The `customId` that scripts know the modal by that was submitted so.
+    pub(super) fn custom_id(&self, payload: &str) -> String {
+        let ids = Ids::of(payload);
+        match self.find(&ids.custom_id, &ids.interaction_id) {
+            Some(modal) => modal.custom_id.clone(),
+            None => ids.custom_id.into_owned(),
+        }
     }
 
     /// A modal was opened under that `modalInteractionId`.
@@ -426,15 +464,22 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_answers_is_woken_by_the_last_of_them() {
+    fn who_waits_for_answers_is_woken_by_each_of_them() {
         let modals = modals();
         assert!(!modals.are_opening());
         let (mut one, other) = (modals.open(modal("one")), modals.open(modal("other")));
         assert!(modals.are_opening() && modals.are_opening());
         assert_eq!(modals.book().waiting.len(), 1);
         one.answered(br#"{"modalInteractionId":"m-1"}"#);
-        assert_eq!(modals.find("m-1", "").unwrap().custom_id, "one");
+        let submission = r#"{"customId":"m-1","interactionId":"i"}"#;
+        assert!(!modals.know(submission), "its thread has no mail yet");
         drop(one);
+        assert!(modals.book().waiting.is_empty());
+        assert!(modals.know(submission));
+        assert!(modals.know(r#"{"customId":"one","interactionId":"m-1"}"#));
+        assert!(!modals.know(r#"{"customId":"one","interactionId":""}"#));
+        assert_eq!(modals.custom_id(submission), "one");
+        assert_eq!(modals.custom_id(r#"{"customId":"m-2"}"#), "m-2");
         assert!(modals.are_opening(), "the other one has no answer");
         drop(other);
         assert!(modals.book().waiting.is_empty());

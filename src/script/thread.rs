@@ -260,10 +260,10 @@ impl Turns<'_> {
         self.guest.run_top(self.lua)?;
         loop {
             // Asked before the mail is read: who opened a modal goes on before its submission is handed out.
-            let opened = !self.early.is_empty() && !self.guest.modals.are_opening();
+            let opened = self.take_opened();
             let mut busy = self.read_mail();
-            if opened {
-                self.hand_out_early();
+            for delivery in opened {
+                self.guest.dispatch(self.lua, delivery);
             }
             let now = Instant::now();
             busy |= self.guest.run_timers(self.lua, self.guest.clock.now());
@@ -438,17 +438,24 @@ impl Turns<'_> {
         }
     }
 
+    /// Whether it may be of a modal whose call has no answer yet.
     fn is_early(&self, delivery: &Delivery) -> bool {
         delivery.kind == "modalSubmit"
             && self.early.len() < EARLY
+            && !self.guest.modals.know(&delivery.payload)
             && self.guest.modals.are_opening()
     }
 
-    /// Hands out the submissions that waited for the answer to a modal's call.
-    fn hand_out_early(&mut self) {
-        for delivery in self.early.drain(..) {
-            self.guest.dispatch(self.lua, delivery);
+    /// The submissions that waited for the answer to a modal's call, and need not any more.
+    fn take_opened(&mut self) -> Vec<Delivery> {
+        if self.early.is_empty() {
+            return Vec::new();
         }
+        let modals = &self.guest.modals;
+        // Asked first: what becomes known afterwards wakes this thread.
+        let opening = modals.are_opening();
+        let is_opened = |delivery: &mut Delivery| !opening || modals.know(&delivery.payload);
+        self.early.extract_if(.., is_opened).collect()
     }
 
     /// No handler may begin. Says so when events wait for one.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::restart::{CONFIG, run, start};
+use crate::restart::{CONFIG, IMPATIENT, run, start};
 use crate::stored::command;
 use crate::support::{Sim, World, bot};
 
@@ -102,4 +102,42 @@ async fn a_form_that_was_opened_before_the_restart_is_submitted_after_it() {
     let (_, exported) = command(dir.path(), &["kv", "export"]).await;
     assert_eq!(exported.lines().count(), 1, "{exported}");
     assert!(exported.contains("script:tell"), "{exported}");
+}
+
+#[tokio::test]
+async fn a_submission_that_comes_again_finds_the_handler_of_its_form_while_the_top_level_waits() {
+    let sim = Sim::start().await;
+    let script = r#"argon.command{ name = "tell", description = "Asks", run = function(interaction)
+        interaction:modal({ customId = "feedback", title = "Feedback", components = {
+            { type = "checkbox", customId = "agree", label = "Agree" },
+        } })
+    end }
+    argon.onModal("feedback", function(event)
+        print(`told {event.values.agree} {event.replayed}`)
+        if not event.replayed then task.wait(1e9) end
+    end)
+    if argon.kv.get("again") then task.wait(1e9) end
+    argon.kv.set("again", true)"#;
+    let dir = bot(CONFIG, &[("tell.luau", script)]);
+    let world = World::at(&sim.base).await;
+    let mut events = world.events().await;
+    let mut process = run(dir.path(), &sim).await;
+    world.command(0, "general", "tell", json!({})).await;
+    let opened = events
+        .next("a form", |event| event["type"] == "modal")
+        .await;
+    let submit = json!({
+        "userId": world.person(0), "modalInteractionId": opened["modalInteractionId"],
+        "values": { "agree": ["true"] },
+    });
+    world.act("submit", submit).await;
+    process.line("told true nil").await;
+    process.signal("KILL");
+    process.ended().await;
+
+    std::fs::write(dir.path().join("bot.toml"), IMPATIENT).expect("a config");
+    let mut process = start(dir.path(), &sim);
+    process.line("told true true").await;
+    process.signal("KILL");
+    process.ended().await;
 }

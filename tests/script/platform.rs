@@ -6,7 +6,7 @@ use argon_host::contract::{self, Type};
 use argon_host::script::commands;
 use serde_json::json;
 
-use crate::support::{Bot, answer_json, message};
+use crate::support::{Bot, Call, answer_json, message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_call_is_an_error_value_with_fields() {
@@ -165,6 +165,51 @@ async fn a_submission_that_overtakes_the_answer_to_its_modal_is_still_found() {
     drop(held);
     bot.said("quick", &["meanwhile", "modal-1", "submitted\tNice"])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_of_a_form_that_is_known_waits_for_no_other() {
+    let answer = |call: &Call| {
+        let opened = call.body["interactionId"].as_str().unwrap_or_default();
+        answer_json(200, json!({ "modalInteractionId": format!("of-{opened}") }))
+    };
+    let bot = Bot::start_with(
+        &[(
+            "forms.luau",
+            r#"argon.onControl("ask", function(e)
+                print("opens")
+                print(e:modal{ customId = "feedback", title = "Feedback", components = {
+                    { type = "textInput", customId = "text", label = "Text" },
+                } }.modalInteractionId)
+            end)
+            argon.onModal("feedback", function(e) print(e.modalInteractionId, e.values.text) end)"#,
+        )],
+        answer,
+    )
+    .await;
+    let user = json!({"userId": "u", "username": "u", "displayName": "U", "flags": 0});
+    let click = |id: &str| {
+        json!({"channelId": "c1", "controlId": "ask", "controlType": 0, "interactionId": id,
+            "messageId": 77, "spaceId": "s1", "user": user})
+    };
+    let submit = |id: &str| {
+        json!({"channelId": "c1", "customId": id, "interactionId": "other", "spaceId": "s1",
+            "user": user, "values": [{"customId": "text", "values": ["Nice"]}]})
+    };
+    bot.event("controlInteraction", click("one")).await;
+    let mut said = vec!["opens", "of-one"];
+    bot.said("forms", &said).await;
+    let held = bot.server.hold();
+    bot.event("controlInteraction", click("two")).await;
+    said.push("opens");
+    bot.said("forms", &said).await;
+    bot.event("modalSubmit", submit("of-two")).await;
+    bot.event("modalSubmit", submit("of-one")).await;
+    said.push("of-one\tNice");
+    bot.said("forms", &said).await;
+    drop(held);
+    said.extend(["of-two", "of-two\tNice"]);
+    bot.said("forms", &said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

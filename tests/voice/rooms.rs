@@ -185,6 +185,87 @@ async fn music_gives_way_while_somebody_speaks() {
     assert!((last - loud).abs() < 0.5, "it comes back: {frames:.1?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn music_gives_way_no_longer_when_nobody_is_listened_to() {
+    let stage = Stage::start(
+        "stereo = true, bitrate = 128000",
+        "local user = event.message.sender.userId
+        local spoke = {}
+        voice:on('speaking', function(e) table.insert(spoke, e.speaking) end)
+        local listening = voice:listen(user, function() end)
+        voice:play('audio/tone.flac', { loop = true, duck = 0.25 })
+        argon.messages.send{ channelId = event.channelId, text = 'playing' }
+        while #spoke < 1 do task.wait(0.01) end
+        -- It is soft by then.
+        task.wait(0.5)
+        -- Whoever pauses because the machine is busy has stopped, and speaks again.
+        while not spoke[#spoke] do task.wait(0.01) end
+        listening.off()
+        while spoke[#spoke] do task.wait(0.01) end
+        task.wait(1.2)
+        voice:stop()
+        while #voice:tracks() > 0 do task.wait(0.01) end",
+    )
+    .await;
+    join(&stage).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    assert_eq!(events.bot_message().await["text"], "playing");
+    speak(&stage, &tone(440.0, 250)).await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "done", "{}", stage.process.output());
+    let (_, packets) = stage.heard().await;
+    let sounds = crate::sound::sounds(&packets);
+    let all: Vec<f32> = sounds.iter().flat_map(|sound| sound.channel(0)).collect();
+    let frames: Vec<f64> = all.chunks_exact(960).map(level).collect();
+    let softest = frames[10..frames.len() - 6].iter().copied();
+    let softest = softest.fold(f64::INFINITY, f64::min);
+    let last = frames[frames.len() - 6];
+    assert!(last > softest + 11.0, "it comes back: {frames:.1?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_ends_takes_no_other_with_it_that_is_about_to_listen() {
+    let stage = Stage::start(
+        "",
+        "local user = event.message.sender.userId
+        local other = argon.botSelf.getMe().userId
+        local ended = voice:listen(other, function() end)
+        argon.messages.send{ channelId = event.channelId, text = 'ready' }
+        argon.waitFor('messageCreate', function(e) return e.message.text == 'slow' end, 30)
+        local heard, listening, problem, recording = 0, nil, nil, nil
+        task.spawn(function()
+            local ok, result = pcall(function()
+                recording = voice:record(user, 'audio/said.ogg')
+                return voice:listen(user, function() heard += 1 end)
+            end)
+            if ok then listening = result else problem = result end
+        end)
+        while not listening and not problem do
+            ended.off()
+            task.wait(0.001)
+        end
+        assert(not problem, tostring(problem))
+        argon.messages.send{ channelId = event.channelId, text = 'listening' }
+        while heard < 20 do task.wait(0.01) end
+        assert(recording:stop() > 0.3)",
+    )
+    .await;
+    join(&stage).await;
+    let mut events = stage.world.events().await;
+    stage.go().await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "ready", "{}", stage.process.output());
+    let slow = json!({ "kind": "delay", "interface": "IVoice", "seconds": 0.5 });
+    stage.world.act("fault", slow).await;
+    stage.world.write(0, "general", "slow").await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "listening", "{}", stage.process.output());
+    speak(&stage, &tone(440.0, 20)).await;
+    let said = events.bot_message().await;
+    assert_eq!(said["text"], "done", "{}", stage.process.output());
+}
+
 /// A server that says `type` instead of `status`, and has `/audio/connect` only.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_older_dialect_is_spoken() {

@@ -1,17 +1,34 @@
 //! Hearing: whom a connection listens to, with a socket for each in a channel, and its own in a call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Connection, Heard, Phase, Room};
-use crate::limits::voice::{HEARD, LISTENERS, RECORDINGS};
+use super::{Connection, Heard, Host, Phase, Room, State};
+use crate::limits::voice::HEARD;
 use crate::voice::mixer::Command;
 use crate::voice::receive::recorder::{Recorder, Recording};
 use crate::voice::receive::{Ear, Format, Hearing};
 use crate::voice::session::dial::Endpoint;
 use crate::voice::session::{RENEW, Report, Session, Tokens};
 use crate::voice::{Error, Happening};
+
+/// Whether a socket was opened, once that is known.
+pub(super) type First = Option<Result<(), Error>>;
+
+/// Somebody is about to be listened to or recorded: the socket is kept meanwhile.
+struct Expected {
+    connection: Connection,
+    hearing: Arc<Hearing>,
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.hearing.unexpect();
+        self.connection.hear_less();
+    }
+}
 
 impl Connection {
     /// Calls a handler with what somebody says. Comes back when the socket is open.
@@ -25,13 +42,15 @@ impl Connection {
         listener: u64,
         format: Format,
     ) -> Result<(), Error> {
-        let hearing = self.hear(user).await?;
+        let expected = self.hear(user).await?;
         let connection = self.clone();
         let notify = Arc::new(move |what| connection.tell(what));
-        if !hearing.listen(owner, listener, format, notify) {
-            let message =
-                format!("{LISTENERS} handlers listen to a person at most: end one with off()");
-            return Err(Error::new("too_many_listeners", message));
+        expected.hearing.listen(owner, listener, format, notify)?;
+        // An owner that ended before this handler was in its place has not ended it.
+        if !self.host()?.is_running(&self.0.script, owner) {
+            expected.hearing.forget(owner, None);
+            let message = "this version of the script has ended";
+            return Err(Error::new("closed", message));
         }
         Ok(())
     }
@@ -84,77 +103,93 @@ impl Connection {
             )
         })?;
         let path = self.host()?.writable(file).await?;
-        let hearing = self.hear(user).await?;
-        let too_many = || {
-            let message =
-                format!("{RECORDINGS} recordings of a person run at most: stop one first");
-            Error::new("too_many_recordings", message)
-        };
+        let expected = self.hear(user).await?;
         // Asked first, because the file of a recording is empty from its beginning.
-        if !hearing.may_record() {
-            return Err(too_many());
-        }
+        expected.hearing.may_record()?;
+        let began = Instant::now();
         let started = self
             .0
             .runtime
-            .spawn_blocking(move || Recorder::start(&path, seconds))
+            .spawn_blocking(move || Recorder::start(&path, seconds, began))
             .await;
         let started = started.map_err(|error| Error::new("host", error.to_string()))?;
         let (recorder, recording) =
             started.map_err(|error| Error::new("file", format!("{file:?}: {error}")))?;
-        if !hearing.record(recorder) {
-            return Err(too_many());
-        }
+        expected.hearing.record(recorder)?;
         Ok(recording)
     }
 
-    async fn hear(&self, user: &str) -> Result<Arc<Hearing>, Error> {
-        if self.phase() == Phase::Over {
-            return Err(Error::closed());
-        }
+    /// Comes back when the socket is open, for everybody who waits for it.
+    async fn hear(&self, user: &str) -> Result<Expected, Error> {
         let host = self.host()?;
-        let (hearing, tokens, stop) = {
+        let (expected, mut opened) = {
             let mut state = self.state();
-            if let Some(heard) = state
+            // Whoever is heard before the connection's end ends with it, so it is asked in here.
+            if self.phase() == Phase::Over {
+                return Err(Error::closed());
+            }
+            let known = state
                 .heard
                 .iter()
-                .find(|heard| heard.hearing.user.eq_ignore_ascii_case(user))
-            {
-                return Ok(Arc::clone(&heard.hearing));
-            }
-            let Room::Channel { space, channel } = &self.0.room else {
-                let message = "only the caller can be heard in a call";
-                return Err(Error::new("invalid_params", message));
+                .find(|heard| heard.hearing.user.eq_ignore_ascii_case(user));
+            let (hearing, opened) = match known {
+                Some(heard) => (Arc::clone(&heard.hearing), heard.opened.clone()),
+                None => self.begin_to_hear(&mut state, &host, user)?,
             };
-            if state.heard.len() >= HEARD {
-                let message = format!(
-                    "{HEARD} people are heard by a connection at most: end the handlers and recordings of somebody first"
-                );
-                return Err(Error::new("too_many_listeners", message));
-            }
-            let hearing = Arc::new(Hearing::new(user));
-            let (stop, stopped) = watch::channel(false);
-            state.heard.push(Heard {
-                hearing: Arc::clone(&hearing),
-                stop: Some(stop),
-            });
-            (
+            hearing.expect();
+            let connection = self.clone();
+            let expected = Expected {
+                connection,
                 hearing,
-                host.tokens(&self.0.script, space, channel),
-                stopped,
-            )
+            };
+            (expected, opened)
         };
-        let (sender, first) = oneshot::channel();
-        let session = self.listening(user, &hearing, tokens, stop)?;
-        self.0.runtime.spawn(session.run(sender));
-        let opened = first.await.unwrap_or_else(|_| Err(Error::closed()));
-        if let Err(error) = opened {
-            self.state()
-                .heard
-                .retain(|heard| !Arc::ptr_eq(&heard.hearing, &hearing));
-            return Err(error);
+        let result = match opened.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            Ok(None) | Err(_) => Err(Error::closed()),
+        };
+        result.map(|()| expected)
+    }
+
+    /// Begins to open a socket for one participant.
+    fn begin_to_hear(
+        &self,
+        state: &mut State,
+        host: &Host,
+        user: &str,
+    ) -> Result<(Arc<Hearing>, watch::Receiver<First>), Error> {
+        let Room::Channel { space, channel } = &self.0.room else {
+            let message = "only the caller can be heard in a call";
+            return Err(Error::new("invalid_params", message));
+        };
+        if state.heard.len() >= HEARD {
+            let message = format!(
+                "{HEARD} people are heard by a connection at most: end the handlers and recordings of somebody first"
+            );
+            return Err(Error::new("too_many_listeners", message));
         }
-        Ok(hearing)
+        let hearing = Arc::new(Hearing::new(user));
+        let (stop, stopped) = watch::channel(false);
+        let tokens = host.tokens(&self.0.script, space, channel);
+        let session = self.listening(user, &hearing, tokens, stopped)?;
+        let (result, opened) = watch::channel(None);
+        state.heard.push(Heard {
+            hearing: Arc::clone(&hearing),
+            stop: Some(stop),
+            opened: opened.clone(),
+        });
+        let (sender, first) = oneshot::channel();
+        self.0.runtime.spawn(session.run(sender));
+        let (connection, of_session) = (self.clone(), Arc::clone(&hearing));
+        self.0.runtime.spawn(async move {
+            let opened = first.await.unwrap_or_else(|_| Err(Error::closed()));
+            // Whoever tries again opens another.
+            if opened.is_err() {
+                connection.hear_no_more(&of_session);
+            }
+            result.send_replace(Some(opened));
+        });
+        Ok((hearing, opened))
     }
 
     fn listening(
@@ -190,6 +225,8 @@ impl Connection {
         self.state().heard.push(Heard {
             hearing: Arc::clone(&hearing),
             stop: None,
+            // The connection's own socket.
+            opened: watch::Sender::new(Some(Ok(()))).subscribe(),
         });
         self.ear(&hearing)
     }
@@ -228,13 +265,17 @@ impl Connection {
 
     /// A listening session is over: the server ended it.
     fn heard_enough(&self, hearing: &Arc<Hearing>, reason: Option<String>) {
-        hearing.close();
-        self.state()
-            .heard
-            .retain(|heard| !Arc::ptr_eq(&heard.hearing, hearing));
+        self.hear_no_more(hearing);
         if let Some(reason) = reason {
             tracing::warn!(target: "script", script = %self.0.script,
                 "voice: {} is not heard any more: {reason}", hearing.user);
         }
+    }
+
+    fn hear_no_more(&self, hearing: &Arc<Hearing>) {
+        hearing.close();
+        self.state()
+            .heard
+            .retain(|heard| !Arc::ptr_eq(&heard.hearing, hearing));
     }
 }

@@ -139,6 +139,8 @@ struct Heard {
     hearing: Arc<Hearing>,
     /// Its own session; the connection's own socket hears the caller of a call.
     stop: Option<watch::Sender<bool>>,
+    /// Whether that is open.
+    opened: watch::Receiver<hearing::First>,
 }
 
 /// What a connection is made of.

@@ -186,6 +186,13 @@ impl Inner {
             .collect()
     }
 
+    /// Whether that version of a script is there.
+    pub(super) fn is_running(&self, script: &str, version: u64) -> bool {
+        let state = self.state();
+        let script = state.scripts.get(script);
+        script.is_some_and(|script| script.versions.iter().any(|(id, _)| *id == version))
+    }
+
     /// Ends a connection if no version of its script is there.
     fn end_orphan(&self, connection: &Connection) {
         let running = {
@@ -480,13 +487,15 @@ mod tests {
     async fn so_many_people_are_heard_by_so_many_handlers() {
         let host = host();
         let connection = connection(&host, "ears", 1);
+        let client = host.client("ears", Caller::HOST, Arc::new(|_| {}));
+        let owner = client.id();
         let user = |number: usize| format!("user {number}");
         for number in 0..HEARD {
             connection.caller_ear(&user(number)).expect("an ear");
         }
         let listen = |number: usize, id| {
             let (connection, user) = (connection.clone(), user(number));
-            async move { connection.listen(&user, 7, id, Format::Opus).await }
+            async move { connection.listen(&user, owner, id, Format::Opus).await }
         };
         let error = listen(HEARD, 0).await.expect_err("one too many");
         assert_eq!(code(&error), "too_many_listeners");
@@ -497,8 +506,38 @@ mod tests {
         let error = listen(0, 99).await.expect_err("one too many");
         assert_eq!(code(&error), "too_many_listeners");
         assert!(error.to_string().contains("off()"), "{error}");
-        connection.forget(7, Some(3));
+        connection.forget(owner, Some(3));
         listen(0, 99).await.expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn a_version_that_ended_while_it_began_to_listen_has_no_handler() {
+        let host = host();
+        let connection = connection(&host, "ears", 1);
+        connection.caller_ear("u").expect("an ear");
+        let client = || host.client("ears", Caller::HOST, Arc::new(|_| {}));
+        let (old, new) = (client(), client());
+        let (gone, owner) = (old.id(), new.id());
+        drop(old);
+        let listen = |owner, id| connection.listen("u", owner, id, Format::Opus);
+        let error = listen(gone, 0).await.expect_err("it has ended");
+        assert_eq!(code(&error), "closed");
+        for id in 1..=LISTENERS as u64 {
+            listen(owner, id).await.expect("there is room for all");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_listens_to_the_same_person_waits_for_the_same_socket() {
+        let host = host();
+        let connection = connection(&host, "ears", 1);
+        let client = host.client("ears", Caller::HOST, Arc::new(|_| {}));
+        let listen = |id| connection.listen("u", client.id(), id, Format::Opus);
+        // No server is there.
+        let (first, second) = tokio::join!(listen(1), listen(2));
+        for result in [first, second] {
+            assert_eq!(code(&result.expect_err("there is no server")), "rest");
+        }
     }
 
     #[tokio::test]

@@ -17,9 +17,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use opus::{Channels, Decoder};
 
-use super::Happening;
 use super::packet::{self, LONGEST, RATE};
 use super::stats::Counters;
+use super::{Error, Happening};
 use crate::limits::voice::{LISTENERS, RECORDINGS};
 use recorder::Recorder;
 use speech::Detector;
@@ -77,9 +77,34 @@ impl Drop for Heard {
 struct Lists {
     listeners: Vec<Listener>,
     recorders: Vec<Recorder>,
+    /// How many are about to listen or to record.
+    expected: usize,
+    /// Nothing is heard any more.
+    over: bool,
 }
 
 impl Lists {
+    fn check(&self, user: &str) -> Result<(), Error> {
+        if !self.over {
+            return Ok(());
+        }
+        let message = format!(
+            "{user} is not heard any more: try again, or join again if the voice is closed"
+        );
+        Err(Error::new("closed", message))
+    }
+
+    fn may_record(&mut self, user: &str) -> Result<(), Error> {
+        self.check(user)?;
+        self.let_go();
+        if self.recorders.len() >= RECORDINGS {
+            let message =
+                format!("{RECORDINGS} recordings of a person run at most: stop one first");
+            return Err(Error::new("too_many_recordings", message));
+        }
+        Ok(())
+    }
+
     /// Forgets the recordings that were stopped.
     fn let_go(&mut self) {
         self.recorders.retain(|recorder| !recorder.is_stopped());
@@ -106,20 +131,36 @@ impl Hearing {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a handler of an owner; false when there are [`LISTENERS`].
-    pub fn listen(&self, owner: u64, id: u64, format: Format, notify: Notify) -> bool {
-        let listeners = &mut self.lists().listeners;
-        let room = listeners.len() < LISTENERS;
-        if room {
-            listeners.push(Listener {
-                owner,
-                id,
-                format,
-                notify,
-                pending: Arc::default(),
-            });
+    /// Somebody is about to listen or to record: it is in use until [`Self::unexpect`].
+    pub fn expect(&self) {
+        self.lists().expected += 1;
+    }
+
+    /// Whoever was about to listen or to record does, or never will.
+    pub fn unexpect(&self) {
+        self.lists().expected -= 1;
+    }
+
+    /// Adds a handler of an owner.
+    ///
+    /// # Errors
+    /// When there are [`LISTENERS`], or nothing is heard any more.
+    pub fn listen(&self, owner: u64, id: u64, format: Format, notify: Notify) -> Result<(), Error> {
+        let mut lists = self.lists();
+        lists.check(&self.user)?;
+        if lists.listeners.len() >= LISTENERS {
+            let message =
+                format!("{LISTENERS} handlers listen to a person at most: end one with off()");
+            return Err(Error::new("too_many_listeners", message));
         }
-        room
+        lists.listeners.push(Listener {
+            owner,
+            id,
+            format,
+            notify,
+            pending: Arc::default(),
+        });
+        Ok(())
     }
 
     /// Ends the handlers of an owner, or one of them.
@@ -129,34 +170,38 @@ impl Hearing {
         self.lists().listeners.retain(|listener| !gone(listener));
     }
 
-    /// Whether nobody listens and nothing is recorded.
+    /// Whether nobody listens or is about to, and nothing is recorded.
     pub fn is_unused(&self) -> bool {
         let mut lists = self.lists();
         lists.let_go();
-        lists.listeners.is_empty() && lists.recorders.is_empty()
+        lists.expected == 0 && lists.listeners.is_empty() && lists.recorders.is_empty()
     }
 
     /// Whether there is room for a recording.
-    pub fn may_record(&self) -> bool {
-        let mut lists = self.lists();
-        lists.let_go();
-        lists.recorders.len() < RECORDINGS
+    ///
+    /// # Errors
+    /// When there are [`RECORDINGS`], or nothing is heard any more.
+    pub fn may_record(&self) -> Result<(), Error> {
+        self.lists().may_record(&self.user)
     }
 
-    /// Adds a recording; false when there are [`RECORDINGS`].
-    pub fn record(&self, recorder: Recorder) -> bool {
+    /// Adds a recording.
+    ///
+    /// # Errors
+    /// As [`Self::may_record`].
+    pub fn record(&self, recorder: Recorder) -> Result<(), Error> {
         let mut lists = self.lists();
-        lists.let_go();
-        let room = lists.recorders.len() < RECORDINGS;
-        if room {
-            lists.recorders.push(recorder);
-        }
-        room
+        lists.may_record(&self.user)?;
+        lists.recorders.push(recorder);
+        Ok(())
     }
 
-    /// Ends every recording: what was said so far is in the files.
+    /// Nothing is heard any more. Ends every recording: what was said so far is in the files.
     pub fn close(&self) {
-        *self.lists() = Lists::default();
+        let mut lists = self.lists();
+        lists.listeners.clear();
+        lists.recorders.clear();
+        lists.over = true;
     }
 }
 
@@ -223,7 +268,7 @@ impl Ear {
             let mut lists = hearing.lists();
             lists
                 .recorders
-                .retain_mut(|recorder| recorder.push(gap, kept, samples));
+                .retain_mut(|recorder| recorder.push(gap, kept, samples, now));
             if !dtx {
                 self.deliver(&lists, Format::Opus, &data, samples, at);
             }
@@ -310,6 +355,12 @@ impl Ear {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Nothing is heard any more, for now: who spoke has ended.
+    pub fn rest(&mut self) {
+        let ended = self.speech.end();
+        self.spoke(ended);
+    }
+
     fn spoke(&self, change: Option<bool>) {
         if let Some(speaking) = change {
             (self.tell)(Happening::Speaking(
@@ -369,7 +420,9 @@ mod tests {
             }
         };
         let hearing = Arc::new(Hearing::new("u1"));
-        assert!(hearing.listen(1, 1, Format::Pcm, Arc::new(notify)));
+        hearing
+            .listen(1, 1, Format::Pcm, Arc::new(notify))
+            .expect("there is room");
         let mut ear = Ear::new(hearing, Arc::default(), Arc::new(|_| {})).expect("an ear");
         let begun = Instant::now();
         for (number, frame) in samples.chunks_exact(960).enumerate() {
@@ -389,17 +442,76 @@ mod tests {
         let hearing = Hearing::new("u1");
         let start = |number: usize| {
             let path = dir.path().join(format!("{number}.ogg"));
-            Recorder::start(&path, 1.0).expect("a thread and a file")
+            Recorder::start(&path, 1.0, Instant::now()).expect("a thread and a file")
         };
         let mut handles = Vec::new();
         for number in 0..RECORDINGS {
             let (recorder, handle) = start(number);
-            assert!(hearing.may_record() && hearing.record(recorder));
+            hearing.record(recorder).expect("there is room");
             handles.push(handle);
         }
-        assert!(!hearing.may_record() && !hearing.record(start(RECORDINGS).0));
+        let error = hearing.may_record().expect_err("one too many");
+        assert!(error.to_string().contains("stop one first"), "{error}");
+        assert!(hearing.record(start(RECORDINGS).0).is_err());
         handles[0].stop();
-        assert!(hearing.may_record() && hearing.record(start(RECORDINGS + 1).0));
+        hearing.may_record().expect("there is room");
+        hearing
+            .record(start(RECORDINGS + 1).0)
+            .expect("there is room");
+        hearing.close();
+        let error = hearing
+            .record(start(RECORDINGS + 2).0)
+            .expect_err("it is over");
+        assert!(error.to_string().contains("not heard any more"), "{error}");
+    }
+
+    #[test]
+    fn who_is_heard_no_more_speaks_no_more() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&told);
+        let tell = move |what| {
+            if let Happening::Speaking(_, speaking) = what {
+                noted.lock().expect("one thread").push(speaking);
+            }
+        };
+        let hearing = Arc::new(Hearing::new("u1"));
+        let mut ear = Ear::new(hearing, Arc::default(), Arc::new(tell)).expect("an ear");
+        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Voip).expect("Opus");
+        let begun = Instant::now();
+        ear.rest();
+        for (number, frame) in speech()[..9_600].chunks_exact(960).enumerate() {
+            let packet = encoder.encode_vec_float(frame, 1_275).expect("Opus");
+            let now = begun + Duration::from_millis(20 * number as u64);
+            ear.hear(&Bytes::from(packet), now);
+        }
+        ear.rest();
+        ear.rest();
+        ear.wait(begun + Duration::from_secs(60));
+        assert_eq!(*told.lock().expect("one thread"), [true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_recording_begins_when_it_was_begun_and_not_when_somebody_last_spoke() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Voip).expect("Opus");
+        let packet = encoder.encode_vec_float(&speech()[..960], 1_275);
+        let packet = Bytes::from(packet.expect("Opus"));
+        let hearing = Arc::new(Hearing::new("u1"));
+        let mut ear =
+            Ear::new(Arc::clone(&hearing), Arc::default(), Arc::new(|_| {})).expect("an ear");
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        ear.hear(&packet, begun);
+        let path = dir.path().join("a.ogg");
+        let (recorder, recording) = Recorder::start(&path, 30.0, at(60)).expect("a recording");
+        hearing.record(recorder).expect("there is room");
+        // Later silence is recorded as it is.
+        for seconds in [62, 67] {
+            ear.hear(&packet, at(seconds));
+        }
+        hearing.close();
+        let seconds = recording.done().await.expect("a whole file") as f64 / 48_000.0;
+        assert!((7.0..7.1).contains(&seconds), "{seconds} s");
     }
 
     #[test]

@@ -10,10 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::timeline::GRID;
 use crate::voice::ogg::Writer;
 use crate::voice::packet::RATE;
 
@@ -96,14 +98,17 @@ pub struct Recorder {
     owed: u64,
     /// Samples left until the longest length.
     left: u64,
+    /// When it began, until the first packet: what was not said before is no part of it.
+    began: Option<Instant>,
 }
 
 impl Recorder {
-    /// Creates the file, or begins that of an older recording anew, and starts the thread.
+    /// Creates the file, or begins that of an older recording anew, and starts the thread. Silence is
+    /// recorded since `began`.
     ///
     /// # Errors
     /// When the file is there and no Ogg file, cannot be created, or the system has no more threads.
-    pub fn start(path: &Path, seconds: f64) -> io::Result<(Self, Recording)> {
+    pub fn start(path: &Path, seconds: f64, began: Instant) -> io::Result<(Self, Recording)> {
         let file = BufWriter::new(create(path)?);
         // What comes may be mono or stereo, packet by packet: a stereo header suits both.
         let writer = Writer::begin(file, 2, rand::random())?;
@@ -127,12 +132,23 @@ impl Recorder {
             shared: Arc::clone(&shared),
             owed: 0,
             left: (seconds * f64::from(RATE)) as u64,
+            began: Some(began),
         };
         Ok((recorder, Recording { shared, state }))
     }
 
     /// Adds a packet behind that many samples of nothing. False when the recording is over.
-    pub fn push(&mut self, gap: u64, packet: Option<&Bytes>, samples: u32) -> bool {
+    pub fn push(
+        &mut self,
+        mut gap: u64,
+        packet: Option<&Bytes>,
+        samples: u32,
+        now: Instant,
+    ) -> bool {
+        if let Some(began) = self.began.take() {
+            let silent = now.saturating_duration_since(began).as_micros() as u64;
+            gap = gap.min(silent * u64::from(RATE) / 1_000_000 / GRID * GRID);
+        }
         if self.shared.stopped.load(Ordering::Acquire) || self.left < gap + u64::from(samples) {
             return false;
         }
@@ -231,7 +247,9 @@ mod tests {
         let path = dir.path().join("a.ogg");
         for before in [&b"text that somebody wrote"[..], b"Ogg", b"OggX and more"] {
             std::fs::write(&path, before).expect("a file");
-            let error = Recorder::start(&path, 1.0).err().expect("refused");
+            let error = Recorder::start(&path, 1.0, Instant::now())
+                .err()
+                .expect("refused");
             assert!(error.to_string().contains("no Ogg file"), "{error}");
             assert_eq!(std::fs::read(&path).expect("the file"), before);
         }
@@ -242,8 +260,11 @@ mod tests {
             if let Some(before) = before {
                 std::fs::write(&path, before).expect("a file");
             }
-            let (recorder, recording) = Recorder::start(&path, 1.0).expect("a recording");
-            let error = Recorder::start(&path, 1.0).err().expect("refused");
+            let (recorder, recording) =
+                Recorder::start(&path, 1.0, Instant::now()).expect("a recording");
+            let error = Recorder::start(&path, 1.0, Instant::now())
+                .err()
+                .expect("refused");
             assert!(error.to_string().contains("another recording"), "{error}");
             drop(recorder);
             recording.done().await.expect("a whole file");

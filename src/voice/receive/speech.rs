@@ -49,8 +49,12 @@ impl Detector {
         if self.deadline().is_none_or(|end| now < end) {
             return None;
         }
-        *self = Self::default();
-        Some(false)
+        self.end()
+    }
+
+    /// Nothing is heard any more. Answers when somebody has ended to speak.
+    pub fn end(&mut self) -> Option<bool> {
+        std::mem::take(self).speaking.then_some(false)
     }
 
     /// When the speech ends, if nothing more is heard.

@@ -23,7 +23,7 @@ const WITNESSES: u64 = 3;
 /// How long they are waited for.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// Pauses are whole multiples of the shortest packet, samples.
-const GRID: u64 = 120;
+pub const GRID: u64 = 120;
 
 /// A packet in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -208,6 +208,10 @@ impl Session {
         set_open(&self.intake, &self.opened, true);
         let end = self.exchange(&mut socket).await;
         set_open(&self.intake, &self.opened, false);
+        // Nothing tells when who speaks now will end.
+        if let Some(ear) = &mut self.ear {
+            ear.rest();
+        }
         if matches!(end, End::Asked) {
             // What was due is still sent. If that fails, there is nobody to say goodbye to.
             let _ = send(&mut self.intake, &self.report, &mut socket, &self.counters).await;
