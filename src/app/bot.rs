@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 use super::admin::Subject;
+use super::commands::Commands;
 use super::hub::Hub;
 use super::{SHUTDOWN_DRAIN, Shutdown};
 use crate::admin::Roll;
@@ -22,13 +23,13 @@ use crate::config::{self, Config, Intents, Secret};
 use crate::contract::{self, INTENTS};
 use crate::inbox::{self, Inbox};
 use crate::rest::{self, Call, Client};
-use crate::script::commands::{self, Progress, SyncError};
 use crate::script::{self, Registrations, ScriptSettings};
 use crate::stream;
 use crate::voice;
 
 /// First and longest pause between attempts to reach a server that does not answer at start.
-const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+pub(super) const UNREACHABLE_PAUSE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Where a bot connects to.
 pub(super) struct Connection {
@@ -86,11 +87,11 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     tokio::select! {
         started = start(&config, connection, engine) => {
-            let bot = started?;
+            let (bot, commands) = started?;
             roll.enter(&config.bot.name, Arc::new(bot.subject(&config)));
             // Not before: who reads that the bot is live may ask the admin server about it.
             tokio::spawn(bot.announce_live().in_current_span());
-            let result = bot.live(&config, &shutdown).await;
+            let result = bot.live(&config, &shutdown, commands).await;
             roll.leave(&config.bot.name);
             bot.stop().await;
             result
@@ -113,15 +114,13 @@ struct Bot {
     /// Intents that the platform refused.
     left_out: watch::Receiver<u64>,
     registrations: watch::Receiver<Registrations>,
-    /// Whether the commands known at start are in place.
-    synced: bool,
 }
 
 async fn start(
     config: &Config,
     connection: Connection,
     engine: voice::Engine,
-) -> Result<Bot, Error> {
+) -> Result<(Bot, Commands), Error> {
     let begun = Instant::now();
     let state = open_state(config).await?;
     let hub = Arc::new(Hub::new());
@@ -173,13 +172,9 @@ async fn start(
     inbox.keep_only(scripts.reports().into_iter().map(|report| report.name));
     let _checked_later = check_scripts(config, scripts.reports().iter());
 
-    let mut registrations = scripts.registrations();
-    let known = registrations.borrow_and_update().clone();
-    let (intents, intents_seen) = watch::channel(mask(config, &known));
-    let commands = sync_commands(&client, &scripts, &hub, &known).await;
-    if let Err(error) = &commands {
-        tracing::warn!("{error}; trying again");
-    }
+    let registrations = scripts.registrations();
+    let (intents, intents_seen) = watch::channel(mask(config, &registrations.borrow()));
+    let commands = Commands::begin(client.clone(), &scripts, Arc::clone(&hub)).await;
 
     scripts.open(script::Identity {
         user_id: profile.user_id.clone(),
@@ -201,11 +196,7 @@ async fn start(
     let state = stream.state();
     let left_out = stream.left_out();
     hub.set_stream(stream);
-    let synced = commands.as_ref().is_ok_and(|done| done.is_complete);
-    if let Ok(done) = commands {
-        hub.set_commands(done.ids);
-    }
-    Ok(Bot {
+    let bot = Bot {
         begun,
         username: profile.username,
         inbox,
@@ -217,8 +208,8 @@ async fn start(
         intents,
         left_out,
         registrations,
-        synced,
-    })
+    };
+    Ok((bot, commands))
 }
 
 impl Bot {
@@ -248,7 +239,12 @@ impl Bot {
     }
 
     /// Follows the scripts until the end is asked for or the platform refuses the bot.
-    async fn live(&self, config: &Config, shutdown: &Shutdown) -> Result<(), Error> {
+    async fn live(
+        &self,
+        config: &Config,
+        shutdown: &Shutdown,
+        commands: Commands,
+    ) -> Result<(), Error> {
         tokio::select! {
             () = shutdown.requested() => Ok(()),
             () = self.hub.unauthorized() => Err(Error::TokenRefused),
@@ -256,7 +252,7 @@ impl Bot {
             () = self.inbox.ended() => Err(Error::JournalEnded),
             never = self.follow_intents(config) => match never {},
             never = self.follow_refusals(config) => match never {},
-            never = self.follow_commands() => match never {},
+            never = commands.follow() => match never {},
             never = self.follow_reloads(shutdown) => match never {},
             never = self.follow_versions(config) => match never {},
         }
@@ -330,39 +326,6 @@ impl Bot {
                 () = changed(&mut left_out) => {}
                 () = changed(&mut registrations) => {}
             }
-        }
-    }
-
-    /// Keeps the platform's commands in line with what the scripts register.
-    async fn follow_commands(&self) -> Infallible {
-        let mut registrations = self.registrations.clone();
-        let mut synced = self.synced;
-        let mut pause = UNREACHABLE_PAUSE.0;
-        loop {
-            if synced {
-                changed(&mut registrations).await;
-            }
-            let now = registrations.borrow_and_update().clone();
-            synced = match sync_commands(&self.client, &self.scripts, &self.hub, &now).await {
-                Ok(done) => {
-                    self.hub.set_commands(done.ids);
-                    done.is_complete
-                }
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    false
-                }
-            };
-            if synced {
-                pause = UNREACHABLE_PAUSE.0;
-                continue;
-            }
-            tracing::warn!("trying again with the commands in {} s", pause.as_secs());
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = changed(&mut registrations) => {}
-            }
-            pause = (pause * 2).min(UNREACHABLE_PAUSE.1);
         }
     }
 
@@ -462,7 +425,7 @@ fn mask(config: &Config, registrations: &Registrations) -> u64 {
 }
 
 /// Completes when the value has changed, and never when it cannot change any more: what it is about has ended.
-async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+pub(super) async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -494,57 +457,6 @@ fn names_of(mask: u64) -> String {
     let named = INTENTS.iter().filter(|intent| mask & intent.mask() != 0);
     let names: Vec<_> = named.map(|intent| intent.name).collect();
     names.join(", ")
-}
-
-/// How far the platform's commands are in line.
-struct InPlace {
-    /// The ids of the bot's commands; none when one of them is not known.
-    ids: Option<Vec<String>>,
-    /// Whether another attempt would change nothing.
-    is_complete: bool,
-}
-
-/// Brings the platform's commands in line with the scripts', and tells the scripts, then the stream, their
-/// ids.
-async fn sync_commands(
-    client: &Client,
-    scripts: &script::Host,
-    hub: &Hub,
-    registrations: &Registrations,
-) -> Result<InPlace, SyncError> {
-    let tell = |progress: Progress<'_>| match progress {
-        Progress::Registering(names) => hub.await_commands(names),
-        Progress::Registered(command) => {
-            scripts.command_is(command);
-            hub.add_command(&command.id);
-        }
-    };
-    let synced = commands::sync(client, &registrations.commands, tell).await?;
-    for failed in &synced.failed {
-        tracing::error!("{failed}");
-    }
-    scripts.commands_are(&synced.commands);
-    let mut names: Vec<_> = synced
-        .commands
-        .iter()
-        .map(|command| format!("/{}", command.key.name))
-        .collect();
-    names.sort();
-    if !names.is_empty() || synced.changes > 0 {
-        let names = match names.is_empty() {
-            true => "none".to_owned(),
-            false => names.join(" "),
-        };
-        let changes = synced.changes;
-        let noun = if changes == 1 { "change" } else { "changes" };
-        tracing::info!("commands: {names} ({changes} {noun} at the server)");
-    }
-    let is_complete = !synced.is_worth_another();
-    let ids = synced.commands.into_iter().map(|command| command.id);
-    Ok(InPlace {
-        ids: (!synced.is_unsure).then(|| ids.collect()),
-        is_complete,
-    })
 }
 
 /// Says what `check` has against the scripts that run, as warnings. It has a thread of its own, which runs

@@ -3,12 +3,13 @@
 //! One process runs several bots; each has its own REST client, inbox, script host and stream. Bots
 //! whose embedded server has the same `listen` address share that server and its world.
 //!
-//! Order of start: REST client and own profile (a refused token ends it here), scripts, commands, then
-//! the stream, so that no event arrives before somebody can handle it. Shutdown goes the other way:
+//! Order of start: REST client and own profile (a refused token ends it here), scripts, commands (unless the
+//! server takes long with them), then the stream, so that no event arrives before somebody can handle it. Shutdown goes the other way:
 //! the stream closes first, running handlers finish, then everything else.
 
 mod admin;
 mod bot;
+mod commands;
 mod hub;
 mod notices;
 mod rehearse;

@@ -112,7 +112,7 @@ end)
     },
     Library {
         name: "Interactions",
-        doc: "The commands of all scripts together are brought in line with the server when the bot starts. An interaction can be answered for 60 seconds.",
+        doc: "The commands of all scripts together are brought in line with the server when the bot starts and when they change. A server that is slow with them holds nothing else up; a command that it refuses with a bare 500 is tried again after five minutes, and then less and less often. What no script registers any more is deleted there once every script has loaded: while one still loads, or cannot be loaded, its commands are not known, and none is deleted. An interaction can be answered for 60 seconds.",
         members: &[
             function("argon.command", "(definition)", 1, 1, "Registers a slash command. The definition has the parameters of `commands.register` and `run(interaction, options)`; `options` has the values by name."),
             function("argon.onControl", "(id, handler) -> { off }", 2, 2, "Calls `handler(interaction)` when somebody clicks the button with that id; `\"poll:*\"` matches every id that begins with `poll:`."),

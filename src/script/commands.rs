@@ -245,20 +245,38 @@ pub struct Synced {
     pub failed: Vec<SyncError>,
     /// A command may be registered under an id that is not known: the answer did not come.
     pub is_unsure: bool,
+    /// The names, with a slash, of commands that nobody wants and that stay for now.
+    pub left_out: Vec<String>,
+}
+
+/// Whether another attempt may do what one could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Again {
+    /// It would fail the same way, or there is nothing to do.
+    Never,
+    /// Perhaps, and not before long.
+    Later,
+    /// When the platform is well again.
+    Soon,
 }
 
 impl Synced {
     /// Whether another attempt may do what this one could not.
-    pub fn is_worth_another(&self) -> bool {
-        self.failed.iter().any(SyncError::may_pass)
+    pub fn again(&self) -> Again {
+        let all = self.failed.iter().map(SyncError::again);
+        all.max().unwrap_or(Again::Never)
     }
 }
 
 impl SyncError {
     /// Whether it may be mended by waiting. A bare 500 is how the platform refuses what is wrong with a
-    /// command, so that it is final.
-    fn may_pass(&self) -> bool {
-        self.source.may_pass_by_waiting() && self.source.status != 500
+    /// command, but now and then a fault of its own.
+    pub fn again(&self) -> Again {
+        match self.source.status {
+            500 => Again::Later,
+            _ if self.source.may_pass_by_waiting() => Again::Soon,
+            _ => Again::Never,
+        }
     }
 }
 
@@ -272,13 +290,15 @@ pub enum Progress<'a> {
     Registered(&'a Registered),
 }
 
-/// Brings the platform's commands in line with `wanted`, and tells how far it is.
+/// Brings the platform's commands in line with `wanted`, and tells how far it is. Without `is_all` there may
+/// be commands that are wanted and not known yet: none is deleted then.
 ///
 /// # Errors
 /// When the commands cannot be listed. A command for which a call failed is in [`Synced::failed`].
 pub async fn sync(
     client: &rest::Client,
     wanted: &[CommandSpec],
+    is_all: bool,
     tell: impl Fn(Progress<'_>),
 ) -> Result<Synced, SyncError> {
     let list = request(client, "List", Map::new())
@@ -299,6 +319,10 @@ pub async fn sync(
     });
     tell(Progress::Registering(registered.collect()));
     for step in steps {
+        if !is_all && let Step::Delete { id } = &step {
+            synced.left_out.push(named(&existing, id));
+            continue;
+        }
         // What is wanted and the id that it has, what it is otherwise, and what came of the call.
         let (place, what, outcome) = match step {
             Step::Keep { id, wanted } => (Some((wanted, Some(id))), String::new(), Ok(())),
@@ -354,6 +378,16 @@ pub async fn sync(
         }
     }
     Ok(synced)
+}
+
+/// How people call the command with this id.
+fn named(existing: &[Value], id: &str) -> String {
+    let with_id = |command: &&Value| text(command, "commandId").as_deref() == Some(id);
+    let name = existing
+        .iter()
+        .find(with_id)
+        .and_then(|known| text(known, "name"));
+    format!("/{}", name.unwrap_or_default())
 }
 
 async fn request(

@@ -296,17 +296,6 @@ impl Host {
         self.shared.registrations()
     }
 
-    /// Tells the scripts which ids the platform gave their commands. Until then a command interaction
-    /// goes by name and space.
-    pub fn commands_are(&self, commands: &[Registered]) {
-        self.shared.set_command_ids(commands);
-    }
-
-    /// The platform gave this command an id, beside those of the others.
-    pub fn command_is(&self, command: &Registered) {
-        self.shared.add_command_id(command);
-    }
-
     /// Takes no more events, lets running handlers and calls finish for at most `drain`, then ends the
     /// threads: what Luau still runs ends with an error at its next safepoint. Events whose handlers have
     /// not finished come again at the next start.
@@ -346,6 +335,59 @@ impl Host {
 }
 
 impl Handle {
+    /// Tells the scripts which ids the platform gave their commands. Until then a command interaction
+    /// goes by name and space.
+    pub fn commands_are(&self, commands: &[Registered]) {
+        self.shared.set_command_ids(commands);
+    }
+
+    /// The platform gave this command an id, beside those of the others.
+    pub fn command_is(&self, command: &Registered) {
+        self.shared.add_command_id(command);
+    }
+
+    /// Whether all that the scripts register is known: none loads still, and none is without a version that
+    /// runs because it failed. A script that is paused, or whose new version failed, has what it had.
+    pub fn are_settled(&self) -> bool {
+        self.unsettled().is_none()
+    }
+
+    /// Completes when [`Handle::are_settled`].
+    pub async fn settled(&self) {
+        let mut swaps = self.shared.swaps.subscribe();
+        // One after the other: all of them have to settle.
+        while let Some(state) = self.unsettled() {
+            let loaded = async {
+                let is_over = match state {
+                    Some(mut state) => state
+                        .wait_for(|state| *state == State::Loaded)
+                        .await
+                        .is_ok(),
+                    None => false,
+                };
+                // What has failed can only be followed by another version.
+                if !is_over {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = loaded => {}
+                swapped = swaps.changed() => if swapped.is_err() {
+                    std::future::pending::<()>().await;
+                },
+            }
+        }
+    }
+
+    /// A script of which it is not known what it registers: how its version is doing, if it has one.
+    fn unsettled(&self) -> Option<Option<watch::Receiver<State>>> {
+        let scripts = self.scripts.lock();
+        let mut unsettled = (scripts.all.values())
+            .filter(|script| matches!(script.state(), State::Loading | State::Failed(_)));
+        let script = unsettled.next()?;
+        Some(script.active.as_ref().map(|version| version.states()))
+    }
+
     /// How each script is doing, by name.
     pub fn reports(&self) -> Vec<Report> {
         // A copy: whoever changes them may hold the scripts, and would wait for what is borrowed here.

@@ -64,6 +64,11 @@ impl Version {
         self.state.borrow().clone()
     }
 
+    /// How far it is, to be followed.
+    pub(super) fn states(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
     /// Whether its top level has ended well.
     pub(super) fn has_loaded(&self) -> bool {
         self.mailbox.has_loaded()

@@ -1,8 +1,13 @@
 //! What scripts register while the bot runs, and bots that cannot start.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use crate::support::{Process, Sim, World, bot, embedded_bot, embedded_server, run_embedded};
+use serde_json::{Value, json};
+
+use crate::support::{
+    PATIENCE, Process, Sim, World, bot, embedded_bot, embedded_server, run_embedded,
+};
 
 const ANSWER: &str = r#"argon.on("messageCreate", function(event) event:reply("here") end)"#;
 
@@ -74,6 +79,154 @@ async fn a_new_handler_does_not_wait_for_the_commands() {
     host.line("open with messages").await;
     world.write(0, "general", "anybody?").await;
     assert_eq!(events.bot_message().await["text"], "here");
+}
+
+/// A bot of a server of its own, which lives on when the bot is restarted.
+async fn bot_at(sim: &Sim, more: &str, scripts: &[(&str, &str)]) -> tempfile::TempDir {
+    let (token, base) = (&sim.token, &sim.base);
+    let config =
+        format!("[bot]\nname = \"plain\"\ntoken = \"{token}\"\n[server]\nurl = \"{base}\"\n{more}");
+    bot(&config, scripts)
+}
+
+/// A script that registers these commands.
+fn commands(names: &[&str]) -> String {
+    let one = |name: &&str| {
+        format!("argon.command{{ name = \"{name}\", description = \"x\", run = function() end }}\n")
+    };
+    names.iter().map(one).collect()
+}
+
+fn save(dir: &Path, name: &str, text: &str) {
+    std::fs::write(dir.join("scripts").join(name), text).expect("a script");
+}
+
+/// The bot's commands at the server, with their ids.
+async fn registered(sim: &Sim) -> BTreeMap<String, String> {
+    let request = reqwest::Client::new()
+        .get(format!("{}/ICommands/v1/List", sim.base))
+        .header("authorization", format!("Bot {}", sim.token));
+    let answer = request.send().await.expect("an answer");
+    let answer = answer.text().await.expect("a body");
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let text = |command: &Value, key: &str| command[key].as_str().expect("a text").to_owned();
+    let all = answer["commands"].as_array().expect("commands").iter();
+    all.map(|command| (text(command, "name"), text(command, "commandId")))
+        .collect()
+}
+
+/// Waits until the server has exactly these commands.
+async fn until_registered(sim: &Sim, names: &[&str]) -> BTreeMap<String, String> {
+    let wait = async {
+        loop {
+            let now = registered(sim).await;
+            if now.keys().eq(names) {
+                return now;
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(now) => now,
+        Err(_) => panic!("{:?}, not {names:?}", registered(sim).await),
+    }
+}
+
+#[tokio::test]
+async fn a_bot_is_live_before_a_slow_server_has_its_commands() {
+    let sim = Sim::start_with(&["--bot", "plain", "--limits", "off"]).await;
+    let script = format!("{}{ANSWER}", commands(&["hi"]));
+    let dir = bot_at(&sim, "", &[("answer.luau", &script)]).await;
+    let world = World::at(&sim.base).await;
+    let mut events = world.events().await;
+    // The first request is never answered; the next one is.
+    let delay = json!({
+        "kind": "delay", "interface": "ICommands", "seconds": 600, "count": 1,
+    });
+    world.act("fault", delay).await;
+    let mut host = Process::start(dir.path(), &["run"], &[]);
+    host.line("live after").await;
+    world.write(0, "general", "anybody?").await;
+    assert_eq!(events.bot_message().await["text"], "here");
+    let output = host.output();
+    assert!(!output.contains("commands: /hi"), "{output}");
+    assert!(registered(&sim).await.is_empty());
+    host.line("commands: /hi (1 change at the server)").await;
+    assert!(registered(&sim).await.contains_key("hi"));
+}
+
+#[tokio::test]
+async fn the_commands_of_a_script_that_does_not_load_stay() {
+    let sim = Sim::start_with(&["--bot", "plain", "--limits", "off"]).await;
+    let typo = commands(&["kept"]);
+    let scripts = [
+        ("good.luau", &*commands(&["good", "old"])),
+        ("typo.luau", &typo),
+    ];
+    let dir = bot_at(&sim, "", &scripts).await;
+    let mut host = Process::start(dir.path(), &["run"], &[]);
+    host.line("live after").await;
+    let before = until_registered(&sim, &["good", "kept", "old"]).await;
+    host.signal("TERM");
+    assert!(host.ended().await.success());
+
+    save(dir.path(), "good.luau", &commands(&["good", "new"]));
+    save(dir.path(), "typo.luau", &format!("{typo} this is no Luau"));
+    let mut host = Process::start(dir.path(), &["run"], &[]);
+    host.line("they stay until then: ").await;
+    host.line("live after").await;
+    let now = until_registered(&sim, &["good", "kept", "new", "old"]).await;
+    for name in ["good", "kept", "old"] {
+        assert_eq!(now[name], before[name], "{name}");
+    }
+
+    // It has the same commands as before: what nobody registers goes, and it keeps its ids.
+    save(dir.path(), "typo.luau", &typo);
+    let now = until_registered(&sim, &["good", "kept", "new"]).await;
+    assert_eq!(now["kept"], before["kept"]);
+
+    // Also when what settles in the end registers nothing.
+    save(dir.path(), "bad.luau", "this is no Luau");
+    host.line("cannot be loaded").await;
+    save(dir.path(), "good.luau", &commands(&["good"]));
+    host.line("they stay until then: /new").await;
+    save(dir.path(), "bad.luau", "");
+    until_registered(&sim, &["good", "kept"]).await;
+
+    // A new version that does not load changes nothing, and holds nothing up.
+    save(dir.path(), "typo.luau", "this is no Luau");
+    host.line("goes on").await;
+    save(dir.path(), "good.luau", &commands(&["best"]));
+    until_registered(&sim, &["best", "kept"]).await;
+    std::fs::remove_file(dir.path().join("scripts/typo.luau")).expect("it is there");
+    until_registered(&sim, &["best"]).await;
+}
+
+#[tokio::test]
+async fn the_commands_of_a_script_that_loads_for_long_keep_their_ids() {
+    let sim = Sim::start_with(&["--bot", "plain", "--limits", "off"]).await;
+    let slow = format!("argon.waitFor(\"messageCreate\")\n{}", commands(&["slow"]));
+    let more = "[script.slow]\nlimits = { load_time = \"100ms\" }\n";
+    let scripts = [
+        ("old.luau", &*commands(&["old"])),
+        ("slow.luau", &commands(&["slow"])),
+    ];
+    let dir = bot_at(&sim, more, &scripts).await;
+    let world = World::at(&sim.base).await;
+    let mut host = Process::start(dir.path(), &["run"], &[]);
+    host.line("live after").await;
+    let before = until_registered(&sim, &["old", "slow"]).await;
+    host.signal("TERM");
+    assert!(host.ended().await.success());
+
+    save(dir.path(), "slow.luau", &slow);
+    save(dir.path(), "old.luau", "");
+    let mut host = Process::start(dir.path(), &["run"], &[]);
+    host.line("going on without waiting for it").await;
+    host.line("live after").await;
+    assert_eq!(registered(&sim).await, before);
+    world.write(0, "general", "go on").await;
+    let now = until_registered(&sim, &["slow"]).await;
+    assert_eq!(now["slow"], before["slow"]);
 }
 
 #[tokio::test]

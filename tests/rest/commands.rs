@@ -1,7 +1,7 @@
 //! Bringing commands in line when calls fail.
 
 use argon_host::script::CommandSpec;
-use argon_host::script::commands::sync;
+use argon_host::script::commands::{Again, sync};
 use serde_json::json;
 
 use crate::server::{Reply, Request, Server, error, ok};
@@ -29,16 +29,16 @@ async fn with(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Ser
 
 #[tokio::test]
 async fn a_command_whose_change_fails_is_still_the_bots() {
-    for (status, is_worth_another) in [(503, true), (500, false), (400, false)] {
+    for (status, again) in [(503, Again::Soon), (500, Again::Later), (400, Again::Never)] {
         let server = with(move |_| error(status, "no")).await;
         let client = crate::client(&server.base);
-        let synced = sync(&client, &[command("roll")], |_| {})
+        let synced = sync(&client, &[command("roll")], true, |_| {})
             .await
             .expect("a list");
         let ids: Vec<_> = synced.commands.iter().map(|known| &*known.id).collect();
         assert_eq!(ids, ["c1"], "{status}");
         assert_eq!(synced.failed.len(), 1);
-        assert_eq!(synced.is_worth_another(), is_worth_another, "{status}");
+        assert_eq!(synced.again(), again, "{status}");
         assert!(!synced.is_unsure);
     }
 }
@@ -54,7 +54,7 @@ async fn a_registration_without_an_answer_leaves_it_open_whose_command_is_whose(
         .await;
         let client = crate::client(&server.base);
         let wanted = [command("roll"), command("flip")];
-        let synced = sync(&client, &wanted, |_| {}).await.expect("a list");
+        let synced = sync(&client, &wanted, true, |_| {}).await.expect("a list");
         let names: Vec<_> = synced
             .commands
             .iter()
@@ -62,6 +62,25 @@ async fn a_registration_without_an_answer_leaves_it_open_whose_command_is_whose(
             .collect();
         assert_eq!(names, ["roll"], "{status}");
         assert_eq!(synced.is_unsure, is_unsure, "{status}");
-        assert_eq!(synced.is_worth_another(), is_unsure, "{status}");
+        let again = if is_unsure { Again::Soon } else { Again::Later };
+        assert_eq!(synced.again(), again, "{status}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_while_not_every_command_is_known() {
+    let server = with(|_| ok(r#"{"commandId":"c2"}"#)).await;
+    let client = crate::client(&server.base);
+    let synced = sync(&client, &[command("flip")], false, |_| {}).await;
+    let synced = synced.expect("a list");
+    assert_eq!(
+        (synced.left_out, synced.changes),
+        (vec!["/roll".to_owned()], 1)
+    );
+    let paths: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|one| one.path().to_owned())
+        .collect();
+    assert_eq!(paths, ["/ICommands/v1/List", "/ICommands/v1/Register"]);
 }

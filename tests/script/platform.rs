@@ -332,7 +332,7 @@ async fn commands_are_brought_in_line_and_answered_with_typed_options() {
     );
 
     let wanted = bot.host().registrations().borrow().commands.clone();
-    let synced = commands::sync(&bot.client, &wanted, |_| {})
+    let synced = commands::sync(&bot.client, &wanted, true, |_| {})
         .await
         .expect("listed");
     assert_eq!((synced.changes, synced.failed.len()), (2, 0));

@@ -388,7 +388,7 @@ impl Store {
         let mut rows = query.query([now])?;
         while let Some(row) = rows.next()? {
             let text = |at| row.get_ref(at).and_then(|value| Ok(value.as_str()?));
-            if is_hidden_space(&text(0)?) {
+            if is_hidden_space(text(0)?) {
                 continue;
             }
             each(text(0)?, text(1)?, text(2)?, row.get(3)?);

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::encoder::Settings;
 use super::engine::Seat;
@@ -102,6 +102,8 @@ struct Inner {
     seat: Mutex<Option<Seat>>,
     stop: watch::Sender<bool>,
     phase: watch::Sender<Phase>,
+    /// Set when the server knows that a call is over by this side, or did not answer.
+    hung_up: OnceCell<()>,
     state: Mutex<State>,
     push: tokio::sync::Mutex<Option<Pushing>>,
 }
@@ -169,6 +171,7 @@ impl Connection {
             seat: Mutex::new(None),
             stop: watch::Sender::new(false),
             phase: watch::Sender::new(Phase::Joining),
+            hung_up: OnceCell::new(),
             state: Mutex::default(),
             push: tokio::sync::Mutex::new(None),
         }))
@@ -333,14 +336,22 @@ impl Connection {
                 error: None,
             });
         }
+        let asked = reason.is_none();
         if let Some(reason) = reason {
             tracing::info!(target: "script", script = %self.0.script, "voice: the connection is over: {reason}");
             self.tell(Happening::Disconnected { reason, last: true });
         }
         self.tell(Happening::Closed);
+        // The end of its socket does not end a call: the caller would wait in it.
+        if asked && matches!(self.0.room, Room::Call { .. }) {
+            let connection = self.clone();
+            self.0
+                .runtime
+                .spawn(async move { connection.hang_up().await });
+        }
     }
 
-    /// Ends it, without waiting for the goodbye.
+    /// Ends it, and hangs up a call, without waiting for either.
     pub fn close(&self) {
         self.0.stop.send_replace(true);
     }
@@ -352,8 +363,14 @@ impl Connection {
         let over = phase.wait_for(|phase| *phase == Phase::Over);
         // A server that does not answer is left alone.
         let _ = tokio::time::timeout(GOODBYE, over).await;
+        self.hang_up().await;
+    }
+
+    /// Hangs up a call, once; waits for whoever does it already.
+    async fn hang_up(&self) {
         if let (Room::Call { call, .. }, Ok(host)) = (&self.0.room, self.host()) {
-            host.hang_up(&self.0.script, call).await;
+            let hang_up = || host.hang_up(&self.0.script, call);
+            self.0.hung_up.get_or_init(hang_up).await;
         }
     }
 }

@@ -74,8 +74,9 @@ impl Client {
             match known {
                 Some(known) => Ok(known),
                 None => {
-                    host.connect(script, Room::Channel { space, channel }, tokens, settings)
-                        .await
+                    let room = Room::Channel { space, channel };
+                    let connected = Arc::clone(&host).connect(script, room, tokens, settings);
+                    host.owned(connected.await?)
                 }
             }
         }
@@ -99,19 +100,38 @@ impl Client {
                 .rest
                 .call(Call::new(route, params)?.caller(caller))
                 .await?;
-            let accepted: Accepted = serde_json::from_slice(&answer).map_err(|error| {
-                Error::new("invalid_response", format!("ICalls/Accept: {error}"))
-            })?;
-            let grant = Grant {
-                base: accepted.audio_base_url,
-                token: Secret::new(accepted.token),
+            let connecting = async {
+                let accepted: Accepted = serde_json::from_slice(&answer).map_err(|error| {
+                    Error::new("invalid_response", format!("ICalls/Accept: {error}"))
+                })?;
+                let grant = Grant {
+                    base: accepted.audio_base_url,
+                    token: Secret::new(accepted.token),
+                };
+                let room = Room::Call {
+                    call: call.clone(),
+                    caller: accepted.caller_id,
+                };
+                Arc::clone(&host)
+                    .connect(script.clone(), room, Tokens::Call(grant), settings)
+                    .await
             };
-            let room = Room::Call {
-                call,
-                caller: accepted.caller_id,
-            };
-            host.connect(script, room, Tokens::Call(grant), settings)
-                .await
+            match connecting.await {
+                Ok(connection) => host.owned(connection),
+                Err(error) => {
+                    // It is accepted: the caller would wait in it, unless it is talked in already.
+                    if !matches!(
+                        &error,
+                        Error::Voice {
+                            code: "already_joined",
+                            ..
+                        }
+                    ) {
+                        host.hang_up(&script, &call).await;
+                    }
+                    Err(error)
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! A script that is deleted takes its connections with it. One that only fails to come back (its new version
 //! does not load after the old one was ended, or it is in quarantine) may be mended at any moment, so its
 //! music plays on; but nobody can stop it meanwhile, so after [`ORPHANED`] without a version its connections
-//! are ended.
+//! are ended. A call that ends by this side, or is accepted and cannot be connected, is hung up.
 //!
 //! Bounds: [`CONNECTIONS`](crate::limits::voice::CONNECTIONS) for a script. A bot speaks once in a room: a second script that joins the
 //! same room gets an error.
@@ -87,6 +87,8 @@ struct State {
 struct Script {
     versions: Vec<(u64, Post)>,
     caller: Option<Caller>,
+    /// It was deleted; what is left of it ends.
+    gone: bool,
 }
 
 impl std::fmt::Debug for Host {
@@ -119,6 +121,7 @@ impl Host {
         let entry = state.scripts.entry(script.to_owned()).or_default();
         entry.versions.push((id, post));
         entry.caller = Some(caller);
+        entry.gone = false;
         drop(state);
         Client {
             host: Arc::clone(&self.0),
@@ -130,6 +133,10 @@ impl Host {
 
     /// Ends the connections of a script that is gone for good.
     pub fn close_script(&self, script: &str) {
+        // Before they are looked for: a connection that is not among them yet finds it.
+        if let Some(script) = self.0.state().scripts.get_mut(script) {
+            script.gone = true;
+        }
         for connection in self.0.of(|connection| connection.script() == script) {
             connection.close();
         }
@@ -207,6 +214,20 @@ impl Inner {
             "voice: the connection in {} is ended: its script has not run for {} s",
             connection.room().id(), ORPHANED.as_secs());
         connection.close();
+    }
+
+    /// A new connection, unless its script has gone meanwhile: nobody would ever leave it.
+    fn owned(&self, connection: Connection) -> Result<Connection, Error> {
+        let there = {
+            let state = self.state();
+            let script = state.scripts.get(connection.script());
+            script.is_some_and(|script| !script.gone && !script.versions.is_empty())
+        };
+        if there {
+            return Ok(connection);
+        }
+        connection.close();
+        Err(Error::new("closed", "the script has ended"))
     }
 
     pub(super) fn next_id(&self) -> u64 {
