@@ -74,6 +74,32 @@ async fn playing_can_begin_behind_many_short_packets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn packets_arrive_unchanged_again_after_a_pause() {
+    let stage = Stage::start(
+        "stereo = true",
+        "for _, length in { '2.5', '20', '60' } do
+            local track = voice:play(`audio/stereo_{length}.opus`)
+            while track.position == 0 do task.wait() end
+            track:pause()
+            while track.state == 'playing' do task.wait() end
+            assert(track.state == 'paused', track.state)
+            track:resume()
+            assert(track:wait() == 'finished')
+        end",
+    )
+    .await;
+    stage.play().await;
+    let (_, heard) = stage.heard().await;
+    for length in ["2.5", "20", "60"] {
+        let all = packets_of(&data().join(format!("stereo_{length}.opus")));
+        let changed = all.iter().filter(|packet| !heard.contains(packet));
+        let changed: f64 = changed.map(|packet| ms(packet)).sum();
+        // What fades out, and what fades in.
+        assert!(changed <= 120.0, "{changed} ms of packets of {length} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn playing_can_begin_in_the_middle_and_jump() {
     let stage = Stage::start(
         "stereo = true",

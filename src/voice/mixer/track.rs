@@ -9,7 +9,8 @@ use crate::voice::source::feed::{Feed, Pulled};
 
 /// How long a gain takes to change when nothing else is said, samples: 20 ms.
 pub const SMOOTH: u32 = RATE / 50;
-/// How long a track takes to begin in the middle, to pause and to stop, samples: 10 ms.
+/// How long a track takes to begin in the middle, to pause and to stop, samples: 10 ms. A pause may take
+/// the rest of a packet longer.
 pub const EDGE: u32 = RATE / 100;
 
 /// Where a track stands.
@@ -210,7 +211,8 @@ impl Track {
     pub(super) fn pause(&mut self) {
         if self.then == Then::Go && !self.paused {
             self.then = Then::Pause;
-            self.edge.go(0.0, EDGE);
+            // To the end of a packet: those behind it can be sent untouched when it goes on.
+            self.edge.go(0.0, self.feed.whole(EDGE));
         }
     }
 

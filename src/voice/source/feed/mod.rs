@@ -135,6 +135,15 @@ impl Feed {
         }
     }
 
+    /// That many samples (of one channel), and as many more as the last packet of them has.
+    pub fn whole(&mut self, wanted: u32) -> u32 {
+        match self {
+            // Fewer at hand are no reason to take less.
+            Feed::Opus(feed) => wanted.max(feed.whole(wanted as usize) as u32),
+            Feed::Samples(_) => wanted,
+        }
+    }
+
     /// The gain that the file itself asks for.
     pub fn gain(&self) -> f32 {
         match self {

@@ -166,13 +166,15 @@ impl OpusFeed {
     pub(super) fn has(&mut self, wanted: usize) -> bool {
         // More of it than the ring holds may come before the first sample: it must not fill the ring.
         self.pass_settling();
-        if self.packets.slots() == PACKETS {
-            // It never has more than that.
-            return true;
-        }
+        // A full ring never has more than that.
+        self.packets.slots() == PACKETS || self.whole(wanted) >= wanted
+    }
+
+    /// Samples at hand, by whole packets, up to the first that makes them that many.
+    pub(super) fn whole(&mut self, wanted: usize) -> usize {
         let mut have = self.to - self.from;
         let Ok(chunk) = self.packets.read_chunk(self.packets.slots()) else {
-            return false;
+            return have;
         };
         let (first, second) = chunk.as_slices();
         for packet in first.iter().chain(second) {
@@ -181,6 +183,6 @@ impl OpusFeed {
             }
             have += (packet.samples - packet.skip - packet.trim) as usize;
         }
-        have >= wanted
+        have
     }
 }
