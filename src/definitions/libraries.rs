@@ -240,7 +240,7 @@ argon.kv.shared("leaderboard").set("season", 3, { ttl = 86400 })
             function("voice:stats", "() -> table", 0, 0, "What was counted so far. Packets: `sent`, of them `late` (written to the socket more than 20 ms after their time), `missed` (none was ready, so silence was sent), `dropped` (the socket did not take them), `silence`, `received`, `unheard` (a handler was too slow). Encoding: `encoded` (frames), `encodeMs` (mean time), `longestEncodeMs`, `complexity` (now; lowered by itself when there is not enough time). `reconnects`: how often the socket was opened again."),
             function("voice:leave", "()", 0, 0, "Leaves the channel, or hangs up."),
             value("voice.state", ": string", "`joining`, `connected`, `reconnecting`, `closed`. Also `spaceId`, `channelId`, or `callId`, `callerId`."),
-            function("track:pause", "()", 0, 0, "Stands still."),
+            function("track:pause", "()", 0, 0, "Stands still. A queued track can be paused before its turn: when that comes it waits, and so do those behind it."),
             function("track:resume", "()", 0, 0, "Goes on."),
             function("track:seek", "(seconds)", 1, 1, "Goes to a position. Ogg Opus begins with a whole packet."),
             function("track:setVolume", "(volume, fade?)", 1, 2, "From 0 to 4, within `fade` seconds."),

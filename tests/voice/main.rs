@@ -14,6 +14,7 @@ mod hostile;
 mod lost;
 mod passing;
 mod pushing;
+mod queued;
 mod renewal;
 mod rooms;
 mod samples;

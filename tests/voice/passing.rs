@@ -55,6 +55,24 @@ async fn every_packet_arrives_unchanged_in_order_and_in_real_time() {
     }
 }
 
+/// More packets lie before the place than are read ahead, and none of them is heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn playing_can_begin_behind_many_short_packets() {
+    let stage = Stage::start(
+        "stereo = true",
+        "for _, options in { { startAt = 0.4 }, { startAt = 0.4, volume = 0.5 } } do
+            local track = voice:play('audio/stereo_2.5.opus', options)
+            for _ = 1, 1000 do
+                if track.state == 'finished' then break end
+                task.wait(0.01)
+            end
+            assert(track.state == 'finished', track.state)
+        end",
+    )
+    .await;
+    stage.play().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_arrive_unchanged_again_after_a_pause() {
     let stage = Stage::start(

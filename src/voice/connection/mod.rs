@@ -25,7 +25,6 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use rtrb::Producer;
 use tokio::runtime;
 use tokio::sync::{OnceCell, watch};
 
@@ -38,6 +37,7 @@ use super::session::Report;
 use super::stats::Counters;
 use super::{Error, Happening};
 use crate::limits::voice::COMMANDS;
+use push::Pushing;
 pub use tracks::{Play, TrackHandle, samples};
 
 /// How long leaving may take.
@@ -105,7 +105,7 @@ struct Inner {
     /// Set when the server knows that a call is over by this side, or did not answer.
     hung_up: OnceCell<()>,
     state: Mutex<State>,
-    push: tokio::sync::Mutex<Option<Producer<f32>>>,
+    push: tokio::sync::Mutex<Option<Pushing>>,
 }
 
 #[derive(Default)]
@@ -117,7 +117,9 @@ struct State {
     /// How many of the queue are in the mixer, waiting.
     ready: usize,
     /// The next one, which is being opened.
-    opening: Option<u64>,
+    opening: Option<Waiting>,
+    /// How often everything was stopped.
+    stops: u64,
     heard: Vec<Heard>,
     speaking: usize,
 }
@@ -128,9 +130,11 @@ struct Playing {
     queued: bool,
 }
 
+/// A track that the mixer does not know yet: what it is to be is changed here.
 struct Waiting {
     track: TrackHandle,
     options: Options,
+    paused: bool,
 }
 
 struct Heard {
@@ -300,6 +304,10 @@ impl Connection {
 
     /// The connection is over.
     fn ended(&self, reason: Option<String>) {
+        // First: whoever hears of the end may join again at once.
+        if let Some(host) = self.0.host.upgrade() {
+            host.forget(self.0.id);
+        }
         self.0.phase.send_replace(Phase::Over);
         self.0
             .seat
@@ -334,9 +342,6 @@ impl Connection {
             self.tell(Happening::Disconnected { reason, last: true });
         }
         self.tell(Happening::Closed);
-        if let Some(host) = self.0.host.upgrade() {
-            host.forget(self.0.id);
-        }
         // The end of its socket does not end a call: the caller would wait in it.
         if asked && matches!(self.0.room, Room::Call { .. }) {
             let connection = self.clone();
@@ -377,15 +382,23 @@ impl State {
         let playing = self.tracks.iter_mut().find(queued)?;
         playing.queued = false;
         let track = playing.track.clone();
-        if self.opening != Some(id) {
+        if self.opening.as_ref().is_none_or(|next| next.track.id != id) {
             self.ready = self.ready.saturating_sub(1);
         }
         Some(track)
     }
 
-    fn track(&self, id: u64) -> Option<TrackHandle> {
-        let playing = self.tracks.iter().find(|playing| playing.track.id == id)?;
-        Some(playing.track.clone())
+    /// A track that the mixer does not know yet.
+    fn waiting(&mut self, id: u64) -> Option<&mut Waiting> {
+        let mut waiting = self.opening.iter_mut().chain(&mut self.waiting);
+        waiting.find(|waiting| waiting.track.id == id)
+    }
+
+    /// Stops the track that is being opened, if it is the one: whoever opens it finds that out.
+    fn stop_opening(&self, is: impl FnOnce(u64) -> bool) -> Option<u64> {
+        let next = self.opening.as_ref().filter(|next| is(next.track.id))?;
+        next.track.view.set_state(TrackState::Stopped);
+        Some(next.track.id)
     }
 }
 

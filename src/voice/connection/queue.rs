@@ -12,6 +12,20 @@ use crate::voice::{Error, Happening, source};
 /// Tracks that the mixer has ready behind the one that plays.
 const READY: usize = 2;
 
+impl Waiting {
+    /// The track as the mixer has it.
+    fn ready(self, opened: Opened) -> Box<Track> {
+        let options = Options {
+            start: opened.start,
+            ..self.options
+        };
+        let TrackHandle { id, view, .. } = self.track;
+        let mut track = Track::new(id, view, Box::new(opened.feed), options);
+        track.hold(self.paused);
+        Box::new(track)
+    }
+}
+
 impl Connection {
     /// Opens a file and plays it when those before it in the queue are over. Comes back when the file is
     /// known to be good.
@@ -32,6 +46,7 @@ impl Connection {
         self.state().waiting.push_back(Waiting {
             track: track.clone(),
             options,
+            paused: false,
         });
         self.refill();
         Ok(track)
@@ -39,7 +54,7 @@ impl Connection {
 
     /// Opens the next of the queue when the mixer needs it.
     pub(super) fn refill(&self) {
-        let (track, options) = {
+        let track = {
             let mut state = self.state();
             if state.opening.is_some() || state.ready >= READY {
                 return;
@@ -47,52 +62,58 @@ impl Connection {
             let Some(next) = state.waiting.pop_front() else {
                 return;
             };
-            state.opening = Some(next.track.id);
+            let track = next.track.clone();
+            state.opening = Some(next);
             state.tracks.push(Playing {
-                track: next.track.clone(),
+                track: track.clone(),
                 queued: true,
             });
-            (next.track, next.options)
+            track
         };
+        self.reopen(&track);
+    }
+
+    fn reopen(&self, track: &TrackHandle) {
         let connection = self.clone();
         let of_thread = track.clone();
-        let opened = move |opened| connection.reopened(&of_thread, options, opened);
+        let opened = move |opened| connection.reopened(&of_thread, opened);
         if let Err(error) = feed::open((*track.plan).clone(), opened) {
-            self.reopened(&track, options, Err(error.into()));
+            self.reopened(track, Err(error.into()));
         }
     }
 
-    fn reopened(
-        &self,
-        track: &TrackHandle,
-        options: Options,
-        opened: Result<Opened, source::Error>,
-    ) {
-        let stopped = {
+    fn reopened(&self, track: &TrackHandle, opened: Result<Opened, source::Error>) {
+        let failed = {
             let mut state = self.state();
-            state.opening = None;
-            let stopped = track.view.state().is_over();
-            state.ready += usize::from(opened.is_ok() && !stopped);
-            stopped
-        };
-        match opened {
-            _ if stopped => {}
-            Ok(opened) => {
-                let ready = Track::new(
-                    track.id,
-                    Arc::clone(&track.view),
-                    Box::new(opened.feed),
-                    options,
-                );
-                if self.command(Command::Queue(Box::new(ready))).is_err() {
-                    track.view.set_state(TrackState::Stopped);
-                    self.over(track.id, None);
+            let Some(next) = state.opening.take() else {
+                // The connection is over.
+                return;
+            };
+            if !track.view.state().is_over() && !Arc::ptr_eq(&next.track.plan, &track.plan) {
+                // By now it is to begin somewhere else.
+                let track = next.track.clone();
+                state.opening = Some(next);
+                drop(state);
+                return self.reopen(&track);
+            }
+            match opened {
+                _ if track.view.state().is_over() => None,
+                Ok(opened) => {
+                    state.ready += 1;
+                    // Under the lock: what is asked of the track from here on comes behind it.
+                    let entered = self.command(Command::Queue(next.ready(opened)));
+                    entered.err().map(|_| (TrackState::Stopped, None))
+                }
+                Err(error) => {
+                    // As if it had been: its end takes that back.
+                    state.ready += 1;
+                    Some((TrackState::Failed, Some(error.to_string())))
                 }
             }
-            Err(error) => {
-                track.view.set_state(TrackState::Failed);
-                self.over(track.id, Some(error.to_string()));
-            }
+        };
+        if let Some((state, error)) = failed {
+            track.view.set_state(state);
+            self.over(track.id, error);
         }
         self.refill();
     }
@@ -117,7 +138,7 @@ impl Connection {
                 .drain(..)
                 .map(|waiting| waiting.track)
                 .collect();
-            let opening = state.opening.and_then(|id| state.track(id));
+            let opening = state.stop_opening(|_| true);
             (waiting, opening)
         };
         for track in waiting {
@@ -125,10 +146,13 @@ impl Connection {
             self.tell(Happening::Finished { track, error: None });
         }
         if let Some(track) = opening {
-            track.view.set_state(TrackState::Stopped);
-            self.over(track.id, None);
+            self.over(track, None);
         }
-        self.command(Command::StopAll)
+        // Under the lock: what a script pushes knows from the number whether it was stopped.
+        let mut state = self.state();
+        self.command(Command::StopAll)?;
+        state.stops += 1;
+        Ok(())
     }
 
     /// A track is over.

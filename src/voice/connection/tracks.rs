@@ -204,6 +204,9 @@ impl TrackHandle {
     /// # Errors
     /// When the connection is over.
     pub fn pause(&self) -> Result<(), Error> {
+        if self.while_waiting(|waiting| waiting.paused = true) {
+            return Ok(());
+        }
         self.connection.command(Command::Pause(self.id))
     }
 
@@ -212,6 +215,9 @@ impl TrackHandle {
     /// # Errors
     /// When the connection is over.
     pub fn resume(&self) -> Result<(), Error> {
+        if self.while_waiting(|waiting| waiting.paused = false) {
+            return Ok(());
+        }
         self.connection.command(Command::Resume(self.id))
     }
 
@@ -234,30 +240,29 @@ impl TrackHandle {
                 .tell(Happening::Finished { track, error: None });
             return Ok(());
         }
-        if self.connection.state().opening == Some(self.id) {
-            self.view.set_state(TrackState::Stopped);
-            self.connection.over(self.id, None);
+        let opening = self.connection.state().stop_opening(|id| id == self.id);
+        if let Some(id) = opening {
+            self.connection.over(id, None);
             return Ok(());
         }
         self.connection
             .command(Command::Stop(self.id, samples(fade) as u32))
     }
 
-    /// Changes the volume within so many seconds.
+    /// Changes it, if the mixer does not know it yet. Once that is false, it stays so: what is changed is
+    /// then a command to the mixer.
+    fn while_waiting(&self, change: impl FnOnce(&mut Waiting)) -> bool {
+        let mut state = self.connection.state();
+        state.waiting(self.id).map(change).is_some()
+    }
+
+    /// Changes the volume within so many seconds; at once, if its turn has not come.
     ///
     /// # Errors
     /// When the connection is over.
     pub fn set_volume(&self, volume: f32, fade: f64) -> Result<(), Error> {
-        {
-            let mut state = self.connection.state();
-            if let Some(waiting) = state
-                .waiting
-                .iter_mut()
-                .find(|waiting| waiting.track.id == self.id)
-            {
-                waiting.options.volume = volume;
-                return Ok(());
-            }
+        if self.while_waiting(|waiting| waiting.options.volume = volume) {
+            return Ok(());
         }
         self.connection
             .command(Command::Volume(self.id, volume, samples(fade) as u32))
@@ -279,7 +284,15 @@ impl TrackHandle {
             start,
             ..(*self.plan).clone()
         };
-        let opened = opened(plan, &self.name).await?;
+        let opened = opened(plan.clone(), &self.name).await?;
+        let waits = self.while_waiting(|waiting| {
+            // It is opened again when its turn is near.
+            waiting.track.plan = Arc::new(plan);
+            self.view.set_position(opened.start);
+        });
+        if waits {
+            return Ok(());
+        }
         self.connection
             .command(Command::Seek(self.id, Box::new(opened.feed), opened.start))
     }

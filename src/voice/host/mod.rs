@@ -362,7 +362,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{Caller, Connection, Host, Rest, Room};
+    use super::{Caller, Connection, Event, Happening, Host, Rest, Room};
     use crate::config::Secret;
     use crate::contract::Route;
     use crate::limits::voice::{COMMANDS, CONNECTIONS, HEARD, LISTENERS};
@@ -371,6 +371,7 @@ mod tests {
     use crate::voice::connection::Parts;
     use crate::voice::encoder::Settings;
     use crate::voice::mixer::Command;
+    use crate::voice::session::Report;
     use crate::voice::stats::Counters;
 
     struct Nobody;
@@ -461,6 +462,29 @@ mod tests {
         assert!(error.to_string().contains("the script many"), "{error}");
         let error = admit("many", 7).expect_err("it is taken");
         assert!(error.to_string().contains("joining it already"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn whoever_hears_that_a_connection_is_over_may_join_again() {
+        let host = host();
+        let (sender, told) = std::sync::mpsc::channel();
+        let of_post = host.clone();
+        let post = move |event: Event| {
+            let again = connection(&of_post, "radio", 1);
+            let joined = of_post.0.admit(&again).map_err(|error| error.to_string());
+            of_post.0.forget(again.id());
+            let _ = sender.send((event.what, joined));
+        };
+        let _client = host.client("radio", Caller::HOST, Arc::new(post));
+        let first = connection(&host, "radio", 1);
+        host.0.admit(&first).expect("there is room");
+        first.report(Report::Over(Some("kicked".to_owned())));
+        let told: Vec<_> = told.try_iter().collect();
+        let last = |what: &Happening| matches!(what, Happening::Disconnected { last: true, .. });
+        assert!(told.iter().any(|(what, _)| last(what)));
+        for (what, joined) in &told {
+            assert_eq!(joined, &Ok(()), "{what:?}");
+        }
     }
 
     #[tokio::test]

@@ -144,7 +144,7 @@ impl Mixer {
                 if self.tracks.len() == TRACKS {
                     events.tell(Event::Over(track, State::Stopped));
                 } else {
-                    track.view.set_state(State::Playing);
+                    track.begin();
                     self.tracks.push(track);
                 }
             }
@@ -158,10 +158,10 @@ impl Mixer {
                     self.begin_next(events);
                 }
             }
-            Command::Pause(id) => self.with(id, Track::pause),
-            Command::Resume(id) => self.with(id, Track::resume),
+            Command::Pause(id) => self.with(id, Track::pause, |track| track.hold(true)),
+            Command::Resume(id) => self.with(id, Track::resume, |track| track.hold(false)),
             Command::Stop(id, samples) => {
-                self.with(id, |track| track.stop(samples));
+                self.with(id, |track| track.stop(samples), |_| {});
                 if let Some(at) = self.queue.iter().position(|track| track.id == id)
                     && let Some(track) = self.queue.remove(at)
                 {
@@ -169,10 +169,11 @@ impl Mixer {
                 }
             }
             Command::Volume(id, volume, samples) => {
-                self.with(id, |track| track.set_volume(volume, samples));
-                if let Some(track) = self.queue.iter_mut().find(|track| track.id == id) {
-                    track.set_volume(volume, samples);
-                }
+                self.with(
+                    id,
+                    |track| track.set_volume(volume, samples),
+                    |track| track.preset_volume(volume),
+                );
             }
             Command::Seek(id, feed, position) => {
                 let track = self
@@ -190,7 +191,7 @@ impl Mixer {
             }
             Command::Skip => {
                 if let Some(id) = self.playing.take() {
-                    self.with(id, |track| track.stop(0));
+                    self.with(id, |track| track.stop(0), |_| {});
                 }
                 self.begin_next(events);
             }
@@ -210,9 +211,13 @@ impl Mixer {
         }
     }
 
-    fn with(&mut self, id: u64, act: impl FnOnce(&mut Track)) {
-        if let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) {
-            act(track);
+    /// Does something with a track that has begun, or something else with one whose turn has not come.
+    fn with(&mut self, id: u64, begun: impl FnOnce(&mut Track), queued: impl FnOnce(&mut Track)) {
+        let is = |track: &&mut Box<Track>| track.id == id;
+        if let Some(track) = self.tracks.iter_mut().find(is) {
+            begun(track);
+        } else if let Some(track) = self.queue.iter_mut().find(is) {
+            queued(track);
         }
     }
 
@@ -221,7 +226,7 @@ impl Mixer {
             return None;
         }
         let next = self.queue.pop_front()?;
-        next.view.set_state(State::Playing);
+        next.begin();
         self.playing = Some(next.id);
         events.tell(Event::Began(next.id));
         self.tracks.push(next);
@@ -235,8 +240,8 @@ impl Mixer {
             if let Some(waste) = track.take_waste() {
                 events.tell(Event::Waste(waste));
             }
-            if track.settle() {
-                self.over(at, State::Stopped, events);
+            if let Some(state) = track.settle() {
+                self.over(at, state, events);
             } else if track.is_active() && track.feed().is_exhausted() {
                 let state = track_end(track);
                 self.over(at, state, events);
@@ -259,6 +264,10 @@ impl Mixer {
         let (Some(id), Some(next)) = (self.playing, self.queue.front()) else {
             return;
         };
+        // Nothing fades into a track that stands still.
+        if next.is_paused() {
+            return;
+        }
         let wanted = next.crossfade();
         let track = self.tracks.iter_mut().find(|track| track.id == id);
         let Some(track) = track.filter(|track| wanted > 0 && track.is_active()) else {
@@ -375,8 +384,7 @@ impl Mixer {
             let at = self.tracks.len() - 1;
             let track = &mut self.tracks[at];
             // It takes part in this frame with what it has at hand.
-            let ready = track.is_ready(out.len() / channels);
-            if !ready {
+            if !track.is_active() || !track.is_ready(out.len() / channels) {
                 return;
             }
             let scratch = &mut self.scratch[..out.len()];

@@ -203,10 +203,27 @@ fn a_crossfade_overlaps_and_does_not_click() {
         .unwrap_or(0);
     let overlap = 48_000 - heard;
     assert!((9_600 - 2 * FRAME..=9_601).contains(&overlap), "{overlap}");
+    assert_eq!(desk.over(), [(1, State::Finished), (2, State::Finished)]);
     // Where the last file itself ends is not the crossfade's matter.
     desk.out.truncate(heard - 1);
     let jump = desk.largest_jump();
     assert!(jump < CLICK, "{jump}");
+}
+
+#[test]
+fn a_track_that_is_stopped_while_it_crossfades_is_stopped() {
+    let mut desk = Desk::new();
+    desk.queue(1, tone(100.0, 4_800), 4_800, options());
+    let crossfade = Options {
+        crossfade: 4_800,
+        ..options()
+    };
+    desk.queue(2, tone(130.0, 24_000), 24_000, crossfade);
+    desk.mix(1);
+    desk.command(Command::Resume(1));
+    desk.command(Command::Stop(1, 0));
+    desk.mix(2);
+    assert_eq!(desk.over(), [(1, State::Stopped)]);
 }
 
 #[test]
@@ -247,6 +264,40 @@ fn a_track_that_runs_dry_fades_and_comes_back() {
     let jump = desk.largest_jump();
     // The fade at a gap is short: 5 ms.
     assert!(jump < 10.0 * CLICK, "{jump}");
+}
+
+#[test]
+fn a_track_of_the_queue_is_paused_and_made_softer_before_its_turn() {
+    let mut desk = Desk::new();
+    let two_frames = || finished(std::iter::repeat_n(0.25, 2 * FRAME));
+    desk.queue(1, two_frames(), 2 * FRAME, options());
+    let crossfade = Options {
+        crossfade: 480,
+        ..options()
+    };
+    desk.queue(2, two_frames(), 2 * FRAME, crossfade);
+    let other = finished(std::iter::repeat_n(0.9, 2 * FRAME));
+    desk.queue(3, other, 2 * FRAME, options());
+    // Nothing of what it had is heard.
+    let place = Box::new(two_frames());
+    desk.command(Command::Seek(3, place, 0));
+    desk.command(Command::Pause(2));
+    desk.command(Command::Volume(2, 0.5, 0));
+    desk.command(Command::Pause(3));
+    desk.command(Command::Resume(3));
+    desk.mix(4);
+    assert!(desk.mixer.is_idle(), "it holds the queue");
+    desk.command(Command::Resume(2));
+    desk.mix(4);
+    let expected = [
+        [0.25; 2 * FRAME],
+        [0.0; 2 * FRAME],
+        [0.125; 2 * FRAME],
+        [0.25; 2 * FRAME],
+    ];
+    assert!(desk.out == expected.concat());
+    let over: Vec<u64> = desk.over().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(over, [1, 2]);
 }
 
 #[test]

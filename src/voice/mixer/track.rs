@@ -118,6 +118,8 @@ enum Then {
     Go,
     Pause,
     Stop,
+    /// The next one of the queue is heard instead.
+    Cross,
 }
 
 /// A track as the mixer has it.
@@ -215,12 +217,40 @@ impl Track {
     }
 
     pub(super) fn resume(&mut self) {
-        if self.then != Then::Stop && (self.paused || self.then == Then::Pause) {
+        let ends = matches!(self.then, Then::Stop | Then::Cross);
+        if !ends && (self.paused || self.then == Then::Pause) {
             self.then = Then::Go;
             self.paused = false;
-            self.edge.go(1.0, EDGE);
+            // Unless it was paused before it began: then it begins as it would have.
+            if self.edge.target() != 1.0 {
+                self.edge.go(1.0, EDGE);
+            }
             self.view.set_state(State::Playing);
         }
+    }
+
+    /// Lets it stand still, or go on, before its turn has come.
+    pub fn hold(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Whether it stands still.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Its turn has come.
+    pub(super) fn begin(&self) {
+        self.view.set_state(if self.paused {
+            State::Paused
+        } else {
+            State::Playing
+        });
+    }
+
+    /// Changes the volume before its turn has come: nobody hears it change.
+    pub(super) fn preset_volume(&mut self, volume: f32) {
+        self.volume = Ramp::still(volume);
     }
 
     /// Ends it within that many samples.
@@ -244,7 +274,7 @@ impl Track {
 
     /// Fades it out as the next one fades in.
     pub(super) fn cross_out(&mut self, samples: u32) {
-        self.then = Then::Stop;
+        self.then = Then::Cross;
         self.edge.go_with_power(0.0, samples.max(EDGE));
     }
 
@@ -253,7 +283,12 @@ impl Track {
         let old = std::mem::replace(&mut self.feed, feed);
         self.position = position;
         self.view.set_position(position);
-        if self.paused {
+        if self.paused || self.view.state() == State::Queued {
+            // Nothing of the old one is heard. What has not begun begins softly there.
+            if self.edge.is_one() && position > 0 {
+                self.edge = Ramp::still(0.0);
+                self.edge.go(1.0, EDGE);
+            }
             return Some(old);
         }
         let mut ramp = Ramp::still(self.edge.now());
@@ -273,22 +308,23 @@ impl Track {
             .map(|(feed, _)| feed)
     }
 
-    /// Whether it has faded out to stop, or pauses now.
-    pub(super) fn settle(&mut self) -> bool {
+    /// How it has ended, if it has faded out to that end; or it pauses now.
+    pub(super) fn settle(&mut self) -> Option<State> {
         // What a script stops may have no samples left to fade with.
         let silent = self.then == Then::Stop && self.feed.is_resting();
         if !self.edge.is_still() && !silent {
-            return false;
+            return None;
         }
         match self.then {
-            Then::Go => false,
+            Then::Go => None,
             Then::Pause => {
                 self.paused = true;
                 self.then = Then::Go;
                 self.view.set_state(State::Paused);
-                false
+                None
             }
-            Then::Stop => true,
+            Then::Stop => Some(State::Stopped),
+            Then::Cross => Some(State::Finished),
         }
     }
 
@@ -329,7 +365,9 @@ impl Track {
         // What pauses or ends takes no more than it fades.
         let most = match self.then {
             Then::Go => scratch.len(),
-            Then::Pause | Then::Stop => scratch.len().min(self.edge.left() as usize * channels),
+            Then::Pause | Then::Stop | Then::Cross => {
+                scratch.len().min(self.edge.left() as usize * channels)
+            }
         };
         let pulled = self.feed.read(&mut scratch[..most]);
         let frames = match pulled {

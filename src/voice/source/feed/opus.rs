@@ -68,11 +68,17 @@ impl OpusFeed {
         if self.from < self.to {
             return None;
         }
-        while self.packets.peek().is_ok_and(|packet| packet.settling) {
-            let packet = self.pop()?;
+        self.pass_settling();
+        self.packets.peek().ok()
+    }
+
+    /// Takes what only settles the decoder.
+    fn pass_settling(&mut self) {
+        while self.packets.peek().is_ok_and(|packet| packet.settling)
+            && let Some(packet) = self.pop()
+        {
             self.remember(packet);
         }
-        self.packets.peek().ok()
     }
 
     /// Whether what was read so far ends within a packet.
@@ -158,7 +164,10 @@ impl OpusFeed {
     }
 
     pub(super) fn has(&mut self, wanted: usize) -> bool {
-        self.whole(wanted) >= wanted
+        // More of it than the ring holds may come before the first sample: it must not fill the ring.
+        self.pass_settling();
+        // A full ring never has more than that.
+        self.packets.slots() == PACKETS || self.whole(wanted) >= wanted
     }
 
     /// Samples at hand, by whole packets, up to the first that makes them that many.
