@@ -9,6 +9,9 @@ use std::time::Instant;
 use super::{Journal, REPORT, TIDY_ON};
 use crate::inbox::batch::{Batch, ScriptId, encode_event, encode_slots};
 
+/// The most that the handlers of a batch may have asked and been answered, in bytes, for it to be written anew.
+const COMPACTED: u64 = 16 << 20;
+
 /// What was dropped at the bound and not reported yet.
 #[derive(Default)]
 pub(super) struct Dropped {
@@ -113,6 +116,11 @@ impl Journal {
             let (Some(batch), Ok(events)) = (self.batches.get(&first), self.read(first)) else {
                 continue;
             };
+            // A handler that never ends may have asked for more than one row may have, or memory: that stays
+            // where it is until the event is over.
+            if self.store.calls_exceed(&batch.calls, COMPACTED)? {
+                continue;
+            }
             let Ok(calls) = self.store.calls(&batch.calls) else {
                 continue;
             };

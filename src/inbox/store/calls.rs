@@ -164,6 +164,22 @@ impl Store {
             .map(drop)
     }
 
+    /// Whether these rows have more bytes than that. The rows themselves are not read.
+    pub(in crate::inbox) fn calls_exceed(&self, rows: &[u64], most: u64) -> rusqlite::Result<bool> {
+        let mut bytes = 0;
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT LENGTH(entries) FROM call WHERE id = ?1")?;
+        for id in rows {
+            let length = query.query_row([id], |row| row.get::<_, u64>(0));
+            bytes += length.optional()?.unwrap_or_default();
+            if bytes > most {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What these rows say.
     pub(in crate::inbox) fn calls(&self, rows: &[u64]) -> rusqlite::Result<Calls> {
         let mut calls = Calls::default();
@@ -249,6 +265,20 @@ mod tests {
     use super::*;
 
     const SCRIPT: ScriptId = 3;
+
+    #[test]
+    fn how_much_rows_have_is_known_without_reading_them() {
+        let store = Store::in_memory().unwrap();
+        for id in 1..=3 {
+            store.insert_calls(id, 1, &[0; 100]).unwrap();
+        }
+        let exceed = |rows: &[u64], most| store.calls_exceed(rows, most).unwrap();
+        assert!(exceed(&[1, 2, 3], 299) && !exceed(&[1, 2, 3], 300));
+        assert!(
+            !exceed(&[1], 100) && !exceed(&[9], 0),
+            "one that is not there has none"
+        );
+    }
 
     fn entry<'a>(position: &'a str, question: u64, at: u64, answer: Option<&'a str>) -> Entry<'a> {
         Entry {
