@@ -113,7 +113,7 @@ impl Journal {
             .take(64)
             .collect();
         for first in sparse {
-            let (Some(batch), Ok(events)) = (self.batches.get(&first), self.read(first)) else {
+            let Some(batch) = self.batches.get(&first) else {
                 continue;
             };
             // A handler that never ends may have asked for more than one row may have, or memory: that stays
@@ -121,6 +121,9 @@ impl Journal {
             if self.store.calls_exceed(&batch.calls, COMPACTED)? {
                 continue;
             }
+            let Ok(events) = self.read(first) else {
+                continue;
+            };
             let Ok(calls) = self.store.calls(&batch.calls) else {
                 continue;
             };
@@ -222,9 +225,11 @@ mod tests {
         calls.into_iter().map(|one| one.answer).collect()
     }
 
-    #[test]
-    fn what_is_left_of_a_batch_keeps_its_events_and_what_they_asked() {
-        let mut journal = journal();
+    /// What is left open by [`nearly_over`].
+    const OPEN: [(u64, ScriptId); 3] = [(3, 1), (9, 2), (17, 1)];
+
+    /// Twenty events of one batch, of which handlers have asked something and most are over.
+    fn nearly_over(journal: &mut Journal, answered: &bytes::Bytes) {
         // As the stream does before it gives an event to the journal.
         let event = |seq: u64| {
             let event = Event {
@@ -266,17 +271,16 @@ mod tests {
                 };
                 let answer = Op::Answer {
                     site,
-                    answer: "yes".into(),
+                    answer: answered.clone(),
                 };
                 [intent, answer]
             });
         let (even, odd): (Vec<_>, Vec<_>) = calls.enumerate().partition(|(at, _)| at % 2 == 0);
         journal.work(even.into_iter().map(|(_, op)| op).collect());
         journal.work(odd.into_iter().map(|(_, op)| op).collect());
-        let open = [(3, 1), (9, 2), (17, 1)];
         let done = (1..=20)
             .flat_map(|seq| SCRIPTS.map(|script| (seq, script)))
-            .filter(|pair| !open.contains(pair))
+            .filter(|pair| !OPEN.contains(pair))
             .map(|(seq, script)| Op::Done {
                 seq,
                 script,
@@ -284,6 +288,24 @@ mod tests {
             });
         journal.work(done.collect());
         assert_eq!(journal.batches.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_whose_handlers_asked_for_very_much_stays_as_it_is() {
+        for (bytes, batches) in [(COMPACTED / 4, OPEN.len()), (COMPACTED, 1)] {
+            let mut journal = journal();
+            let answered = bytes::Bytes::from(vec![b'x'; usize::try_from(bytes).unwrap()]);
+            nearly_over(&mut journal, &answered);
+            journal.tidy();
+            assert_eq!(journal.batches.len(), batches, "{bytes}");
+            assert!(asked(&journal, 9, 2) == [Some(answered)]);
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_batch_keeps_its_events_and_what_they_asked() {
+        let mut journal = journal();
+        nearly_over(&mut journal, &"yes".into());
         journal.tidy();
         assert_eq!(
             journal.batches.keys().copied().collect::<Vec<_>>(),
@@ -291,7 +313,7 @@ mod tests {
         );
         let stored = journal.store.batches().unwrap();
         let pairs: Vec<_> = stored.iter().flat_map(Batch::open_pairs).collect();
-        assert_eq!(pairs, open);
+        assert_eq!(pairs, OPEN);
         assert_eq!(asked(&journal, 3, 1), [Some("yes".into())]);
         assert_eq!(asked(&journal, 9, 2), [Some("yes".into())]);
         assert!(asked(&journal, 3, 2).is_empty() && asked(&journal, 17, 1).is_empty());
@@ -301,7 +323,7 @@ mod tests {
             receipt: Box::new(|_| ()),
         }]);
         assert_eq!(asked(&journal, 17, 1), [None]);
-        let done = open.map(|(seq, script)| Op::Done {
+        let done = OPEN.map(|(seq, script)| Op::Done {
             seq,
             script,
             failed: None,
