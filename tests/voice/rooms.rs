@@ -167,10 +167,7 @@ async fn music_gives_way_while_somebody_speaks() {
     speak(&stage, &tone(440.0, 100)).await;
     let said = events.bot_message().await;
     assert_eq!(said["text"], "done", "{}", stage.process.output());
-    let (_, packets) = stage.heard().await;
-    let sounds = crate::sound::sounds(&packets);
-    let all: Vec<f32> = sounds.iter().flat_map(|sound| sound.channel(0)).collect();
-    let frames: Vec<f64> = all.chunks_exact(960).map(level).collect();
+    let (all, frames) = levels(&stage).await;
     // The edges of the sound are soft.
     let loud = level(&all[9_600..19_200]);
     let quiet = frames
@@ -183,6 +180,15 @@ async fn music_gives_way_while_somebody_speaks() {
     );
     let last = frames[frames.len() - 6];
     assert!((last - loud).abs() < 0.5, "it comes back: {frames:.1?}");
+}
+
+/// What the room heard, and how loud each frame of 20 ms is.
+async fn levels(stage: &Stage) -> (Vec<f32>, Vec<f64>) {
+    let (_, packets) = stage.heard().await;
+    let sounds = crate::sound::sounds(&packets);
+    let all: Vec<f32> = sounds.iter().flat_map(|sound| sound.channel(0)).collect();
+    let frames = all.chunks_exact(960).map(level).collect();
+    (all, frames)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,10 +220,7 @@ async fn music_gives_way_no_longer_when_nobody_is_listened_to() {
     speak(&stage, &tone(440.0, 250)).await;
     let said = events.bot_message().await;
     assert_eq!(said["text"], "done", "{}", stage.process.output());
-    let (_, packets) = stage.heard().await;
-    let sounds = crate::sound::sounds(&packets);
-    let all: Vec<f32> = sounds.iter().flat_map(|sound| sound.channel(0)).collect();
-    let frames: Vec<f64> = all.chunks_exact(960).map(level).collect();
+    let (_, frames) = levels(&stage).await;
     let softest = frames[10..frames.len() - 6].iter().copied();
     let softest = softest.fold(f64::INFINITY, f64::min);
     let last = frames[frames.len() - 6];

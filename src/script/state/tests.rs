@@ -156,14 +156,8 @@ fn what_changed_while_the_new_version_loaded_reaches_its_own_tables() {
     )
     .exec()
     .unwrap();
-    hand_over(
-        &new,
-        &root,
-        &first,
-        &take(&old, &state, &mut known),
-        &copies,
-    )
-    .unwrap();
+    let last = take(&old, &state, &mut known);
+    hand_over(&new, &root, &first, &last, &copies).unwrap();
     new.load(
         "assert(s.count == 7 and s.gone == nil and s.added == true)
          assert(s.mode == 'new', 'its own change stays')
@@ -203,14 +197,8 @@ fn a_table_that_moved_is_one_table_still_and_another_in_its_place_is_another() {
     old.load("S.later = {} for i = 1, 100 do S.later[i] = { n = 10 } end")
         .exec()
         .unwrap();
-    hand_over(
-        &new,
-        &root,
-        &first,
-        &take(&old, &state, &mut known),
-        &copies,
-    )
-    .unwrap();
+    let last = take(&old, &state, &mut known);
+    hand_over(&new, &root, &first, &last, &copies).unwrap();
     new.load(
         "assert(s.queue[1] == b and s.byId.b == b and s.moved == b and b.n == 3)
          assert(#s.queue == 2 and s.queue[2].n == 4 and s.byId.a == nil and a.n == 1)
@@ -228,14 +216,8 @@ fn without_a_first_snapshot_the_last_fills_what_is_missing() {
     let root = eval(&new, "return { mode = 'new' }");
     let (first, mut known) = (Snapshot::default(), Known::default());
     let copies = first.put(&new, &root).unwrap();
-    hand_over(
-        &new,
-        &root,
-        &first,
-        &take(&old, &state, &mut known),
-        &copies,
-    )
-    .unwrap();
+    let last = take(&old, &state, &mut known);
+    hand_over(&new, &root, &first, &last, &copies).unwrap();
     assert_eq!(root.raw_get::<i64>("count").unwrap(), 7);
     assert_eq!(root.raw_get::<String>("mode").unwrap(), "new");
 }
