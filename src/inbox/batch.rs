@@ -38,6 +38,8 @@ pub(super) struct Batch {
     pub(super) slots: Vec<Slot>,
     /// The rows of what the handlers of its events asked, in order.
     pub(super) calls: Vec<u64>,
+    /// Bytes in these rows.
+    pub(super) asked: u64,
     done: Vec<u64>,
     /// Pairs that are not done.
     open: usize,
@@ -65,6 +67,7 @@ impl Batch {
             first,
             slots,
             calls: Vec::new(),
+            asked: 0,
             done: vec![0; bits.div_ceil(64)],
             open: bits,
         }

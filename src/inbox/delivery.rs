@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::batch::ScriptId;
-use super::journal::{CallSite, Op};
+use super::journal::{CallSite, KvAsk, Op};
 use super::queue::{Core, Taken};
 use super::recording::{Failed, Failing};
 use super::store::{KvAnswer, KvError, KvOp, Recorded};
@@ -197,15 +197,18 @@ impl Ledger {
     }
 }
 
-/// The key-value store of a bot.
+/// The key-value store of a bot, in the hands of somebody. While much is asked of it, its holders take turns;
+/// a clone is the same holder.
 #[derive(Debug, Clone)]
 pub struct Kv {
     core: Arc<Core>,
+    holder: u64,
 }
 
 impl Kv {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        let holder = core.lock().next_holder();
+        Self { core, holder }
     }
 
     /// Does it; `reply` is called on the journal's thread when that is on disk, and must not block. With
@@ -220,12 +223,13 @@ impl Kv {
         let site = place.and_then(|(ledger, position, question)| {
             (ledger.seq > 0).then(|| ledger.site(position, question))
         });
-        self.core.ask(Op::Kv {
+        self.core.ask(Op::Kv(KvAsk {
+            holder: self.holder,
             space,
             op,
             site,
             reply: Box::new(reply),
-        });
+        }));
     }
 }
 

@@ -14,6 +14,9 @@ use super::batch::milliseconds;
 use super::redaction::Redaction;
 use super::store::Recorded;
 
+/// The most of what handlers asked and were answered that is in a recording, in bytes.
+const CALL_BYTES: usize = 4 << 20;
+
 /// A recording.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +48,9 @@ pub struct Recording {
     pub payload: Value,
     /// What its handlers asked.
     pub calls: Vec<CallRecord>,
+    /// What else they asked, for which there was no room.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: usize,
     /// What the script's top level asked before.
     #[serde(default)]
     pub load: Vec<CallRecord>,
@@ -68,6 +74,10 @@ pub struct CallRecord {
     pub question: u64,
     /// `{"ok": …}` or `{"error": …}`; null when nobody knows it.
     pub answer: Value,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 mod hexadecimal {
@@ -128,17 +138,28 @@ impl Failed {
         redaction: &Redaction,
     ) -> Recording {
         let how = &self.how;
-        let calls = calls.iter().chain(&how.reads).map(|call| {
-            let asked = |asked: &&Asked| asked.position == call.position;
-            CallRecord::new(call, how.asked.iter().find(asked))
-        });
+        let all = calls.len() + how.reads.len();
+        let mut room = CALL_BYTES;
+        let fits = |call: &&Recorded| {
+            let bytes = call.position.len() + call.answer.as_ref().map_or(0, Bytes::len);
+            room.checked_sub(bytes).map(|left| room = left).is_some()
+        };
+        let calls = calls.iter().chain(&how.reads).take_while(fits);
+        let calls: Vec<_> = calls
+            .map(|call| {
+                let asked = |asked: &&Asked| asked.position == call.position;
+                CallRecord::new(call, how.asked.iter().find(asked))
+            })
+            .collect();
+        let left_out = all - calls.len();
         let load = (how.load.iter()).map(|(asked, call)| CallRecord::new(call, Some(asked)));
         let mut recording = Recording {
             errors: how.errors.clone(),
             bot: how.bot.clone(),
             replayed: self.replayed,
             load: load.collect(),
-            ..Recording::new(&self.event, script, calls.collect())
+            left_out,
+            ..Recording::new(&self.event, script, calls)
         };
         recording.hide(redaction);
         recording
@@ -164,6 +185,7 @@ impl Recording {
             payload: serde_json::from_str(&event.payload)
                 .unwrap_or_else(|_| Value::from(event.payload.as_str())),
             calls,
+            left_out: 0,
             load: Vec::new(),
         }
     }
@@ -250,6 +272,17 @@ mod tests {
                 load: Vec::new(),
             },
         };
+        let large = "x".repeat(CALL_BYTES / 2);
+        let large = (0..3).map(|n| Recorded {
+            answer: Some(Bytes::from(format!(r#"{{"ok":"{large}"}}"#))),
+            ..call(&format!("x:{n}"), None)
+        });
+        let cut = failed.recording("a", &large.collect::<Vec<_>>(), &Redaction::default());
+        assert_eq!(
+            (cut.calls.len(), cut.left_out),
+            (1, 3),
+            "the read is left out, too"
+        );
         let redaction = Redaction::new(["message.text".to_owned()]);
         let recording = failed.recording("a", &[call("x:0", None)], &redaction);
         let text = serde_json::to_string(&recording).unwrap();
@@ -260,7 +293,7 @@ mod tests {
             (back.calls[0].question, back.calls[0].answer()),
             (u64::MAX, None)
         );
-        assert_eq!(back.calls[0].what, "IMessages/Send");
+        assert_eq!((back.left_out, &*back.calls[0].what), (0, "IMessages/Send"));
         assert_eq!(
             back.calls[0].args,
             json!({"message": {"text": "(hidden)"}, "n": 1})

@@ -23,6 +23,9 @@ pub const PENDING_CALLS: usize = 4096;
 /// Bytes of answers that wait for a script to read them: of the platform, of the key-value store and of
 /// other hosts. A single one may be longer.
 pub const ANSWER_BYTES: usize = 64 << 20;
+/// Bytes of what the handlers of a script that have not ended have asked and been answered, as it is kept for
+/// them to run again after the process ended: calls, waits and the key-value store.
+pub const RECORD_BYTES: u64 = 32 << 20;
 /// Longest name, id, path, pattern of a time or other short text that the host's functions take, in bytes.
 pub const SHORT_TEXT_BYTES: usize = 16 << 10;
 /// Most bytes of a logged message, of its fields, and of an error.
@@ -108,6 +111,11 @@ pub const BOUNDS: &[Bound] = &[
         "Bytes of answers that wait while the script computes",
         ANSWER_BYTES,
         "the call fails with `too_many_answers`, though it was made",
+    ),
+    bound(
+        "Bytes of what handlers that have not ended have asked and been answered",
+        RECORD_BYTES as usize,
+        "the handlers of the event that has most run on, but not again after the process ended",
     ),
     bound(
         "Bytes of JSON from or to one value",

@@ -28,6 +28,8 @@ pub struct Rehearsal {
     script: String,
     replayed: bool,
     hidden: bool,
+    /// There was no room for everything that was asked.
+    cut: bool,
     /// What was asked, by position.
     calls: HashMap<String, CallRecord>,
     /// What the top level asked, by question.
@@ -58,6 +60,7 @@ impl Rehearsal {
             script: recording.script.clone(),
             replayed: recording.replayed,
             hidden: recording.hidden,
+            cut: recording.left_out > 0,
             calls: recording.calls.iter().map(by_position).collect(),
             load: recording.load.iter().map(by_question).collect(),
             findings: Mutex::default(),
@@ -136,6 +139,7 @@ impl Rehearsal {
                 };
                 format!("when it was recorded, {}{args} was asked here", call.what)
             }
+            None if self.cut => "the recording had no room for it".to_owned(),
             None => "the recording does not have it".to_owned(),
         };
         self.findings().unanswered += 1;

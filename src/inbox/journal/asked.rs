@@ -6,6 +6,10 @@ use super::{CallSite, batch_of};
 use crate::inbox::batch::{Batch, ScriptId};
 use crate::inbox::store::{Entry, Store};
 
+/// Bytes after which what was asked goes on in another row: what SQLite takes as one, and what fits into
+/// memory at once, has an end.
+const ROW: usize = 4 << 20;
+
 /// What was asked and answered since the last commit, by the batch of its event. What belongs to an event
 /// that its script is done with is left out, unless a recording is made of it: what was asked goes into
 /// the recording of a failure, also when both come together.
@@ -15,7 +19,27 @@ pub(super) struct Asked<'j> {
     over: &'j [Batch],
     /// Milliseconds since 1970.
     at: u64,
-    entries: BTreeMap<u64, Vec<u8>>,
+    /// The rows of each batch.
+    rows: BTreeMap<u64, Vec<Vec<u8>>>,
+    sizes: Vec<(u64, ScriptId, u64)>,
+}
+
+/// What was written.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) rows: Vec<Row>,
+    /// How much of it is for each event and script that is not done with it, in bytes; a pair may be there
+    /// several times.
+    pub(super) sizes: Vec<(u64, ScriptId, u64)>,
+}
+
+/// A row of calls.
+pub(super) struct Row {
+    /// Its number.
+    pub(super) id: u64,
+    /// The batch that it is about.
+    pub(super) batch: u64,
+    pub(super) bytes: u64,
 }
 
 impl<'j> Asked<'j> {
@@ -31,7 +55,8 @@ impl<'j> Asked<'j> {
             batches,
             over,
             at,
-            entries: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            sizes: Vec::new(),
         }
     }
 
@@ -44,7 +69,8 @@ impl<'j> Asked<'j> {
             question,
         } = site;
         let mut batch = batch_of(self.batches, seq).filter(|batch| batch.is_open(seq, script));
-        if batch.is_none() && self.failed.contains(&(seq, script)) {
+        let is_open = batch.is_some();
+        if !is_open && self.failed.contains(&(seq, script)) {
             let mut all = batch_of(self.batches, seq).into_iter().chain(self.over);
             batch = all.find(|batch| batch.has(seq, script));
         }
@@ -57,16 +83,30 @@ impl<'j> Asked<'j> {
             at: self.at,
             answer,
         };
-        entry.encode(self.entries.entry(batch.first).or_default());
+        let rows = self.rows.entry(batch.first).or_default();
+        if rows.last().is_none_or(|row| row.len() >= ROW) {
+            rows.push(Vec::new());
+        }
+        let Some(row) = rows.last_mut() else { return };
+        let before = row.len();
+        entry.encode(row);
+        if is_open {
+            self.sizes.push((seq, script, (row.len() - before) as u64));
+        }
     }
 
-    /// Writes it in rows that are numbered from `next` on. Answers their numbers, each with its batch.
-    pub(super) fn write(self, store: &Store, next: u64) -> rusqlite::Result<Vec<(u64, u64)>> {
-        let rows = (next..).zip(self.entries);
-        rows.map(|(id, (first, entries))| {
-            store.insert_calls(id, first, &entries)?;
-            Ok((id, first))
+    /// Writes it in rows that are numbered from `next` on.
+    pub(super) fn write(self, store: &Store, next: u64) -> rusqlite::Result<Written> {
+        let batches = self.rows.into_iter();
+        let all = batches.flat_map(|(first, rows)| rows.into_iter().map(move |row| (first, row)));
+        let rows = (next..).zip(all).map(|(id, (batch, entries))| {
+            store.insert_calls(id, batch, &entries)?;
+            let bytes = entries.len() as u64;
+            Ok(Row { id, batch, bytes })
+        });
+        Ok(Written {
+            rows: rows.collect::<rusqlite::Result<_>>()?,
+            sizes: self.sizes,
         })
-        .collect()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Journal, Op, batch_of};
-use crate::inbox::batch::{Batch, decode_events};
-use crate::inbox::queue::{Arrived, Ready};
+use super::{Journal, KvAsk, Op, batch_of};
+use crate::inbox::batch::{Batch, ScriptId, decode_events};
+use crate::inbox::queue::{Arrived, READY_BYTES, Ready};
 use crate::inbox::store::{Calls, KvAnswer, KvError, disk_error};
 use crate::inbox::{Event, Place};
 
@@ -13,8 +13,11 @@ const REFILL: usize = 512;
 
 impl Journal {
     /// Hands out the events and tells everybody who asked.
-    pub(super) fn answer(&mut self, ops: Vec<Op>, replies: Vec<Result<KvAnswer, KvError>>) {
-        let mut replies = replies.into_iter();
+    pub(super) fn answer(
+        &mut self,
+        ops: Vec<Op>,
+        answered: Vec<(KvAsk, Result<KvAnswer, KvError>)>,
+    ) {
         let mut arrived = Vec::new();
         let mut refills = Vec::new();
         let mut receipts = Vec::new();
@@ -33,11 +36,6 @@ impl Journal {
                     alone: place == Place::Timer,
                 }),
                 Op::Intent { receipt, .. } => receipts.push(receipt),
-                Op::Kv { reply, .. } => {
-                    if let Some(result) = replies.next() {
-                        reply(result);
-                    }
-                }
                 Op::Refill { key } => refills.push(key),
                 _ => {}
             }
@@ -47,6 +45,9 @@ impl Journal {
         }
         for receipt in receipts {
             receipt(Ok(()));
+        }
+        for (ask, result) in answered {
+            (ask.reply)(result);
         }
         for key in refills {
             self.refill(key);
@@ -59,10 +60,11 @@ impl Journal {
             return;
         };
         let mut found = Vec::new();
+        let mut bytes = 0;
         let mut complete = true;
         let begin = batch_of(&self.batches, from).map_or(from, |batch| batch.first);
         for batch in self.batches.range(begin..).map(|(_, batch)| batch) {
-            if found.len() >= REFILL {
+            if found.len() >= REFILL || bytes >= READY_BYTES {
                 complete = false;
                 break;
             }
@@ -73,7 +75,7 @@ impl Journal {
             if open.is_empty() {
                 continue;
             }
-            let calls = self.calls_of(batch);
+            let calls = self.calls_of(batch, script);
             match self.read(batch.first) {
                 Ok(events) => {
                     let mut events = events.into_iter().map(Arc::new);
@@ -83,7 +85,10 @@ impl Journal {
                         let skip = usize::try_from(seq - at).unwrap_or(usize::MAX);
                         let Some(event) = events.nth(skip) else { break };
                         at = seq + 1;
-                        found.push((seq, event, calls.of(seq, script)));
+                        let calls = calls.of(seq, script);
+                        let ready = Ready { seq, event, calls };
+                        bytes += ready.bytes();
+                        found.push(ready);
                     }
                 }
                 Err(error) => tracing::error!(
@@ -92,10 +97,7 @@ impl Journal {
                 ),
             }
         }
-        let found = found
-            .into_iter()
-            .map(|(seq, event, calls)| Ready { seq, event, calls });
-        self.core.hand_out_again(key, found, complete);
+        self.core.hand_out_again(key, found.into_iter(), complete);
     }
 
     pub(super) fn read(&self, first: u64) -> Result<Vec<Event>, String> {
@@ -107,21 +109,23 @@ impl Journal {
         decode_events(&blob).ok_or_else(|| "they are damaged".to_owned())
     }
 
-    /// What the handlers of a batch's events asked before.
-    fn calls_of(&self, batch: &Batch) -> Calls {
-        self.store.calls(&batch.calls).unwrap_or_else(|error| {
+    /// What a script's handlers of a batch's events asked before.
+    fn calls_of(&self, batch: &Batch, script: ScriptId) -> Calls {
+        let calls = self.store.calls(&batch.calls, |_, one| one == script);
+        calls.unwrap_or_else(|error| {
             tracing::error!("what handlers asked before cannot be read: {error}");
             Calls::default()
         })
     }
 
     /// The transaction failed: keeps what must not be lost, and tells the others.
-    pub(super) fn refuse(&mut self, ops: Vec<Op>, error: &rusqlite::Error) {
+    pub(super) fn refuse(&mut self, ops: Vec<Op>, asked: Vec<KvAsk>, error: &rusqlite::Error) {
         let mut kept = Vec::new();
-        let mut refused = Vec::new();
+        let waiting = std::iter::from_fn(|| self.line.pop());
+        let mut refused: Vec<_> = (asked.into_iter().chain(waiting).map(Op::Kv)).collect();
         for op in ops {
             match op {
-                Op::Intent { .. } | Op::Kv { .. } => refused.push(op),
+                Op::Intent { .. } => refused.push(op),
                 // Its effect on memory stays.
                 Op::Done { failed: None, .. }
                 | Op::Passed { .. }

@@ -15,11 +15,15 @@
 //! platform keeps what comes. It is said at once, and every minute while it lasts. At the end it is tried
 //! once more.
 //!
-//! `ops` is what it is asked, `asked` the calls in it, `handing` what follows a transaction, `room` what keeps the database small.
+//! `ops` is what it is asked, `asked` the calls in it, `line` whose turn it is with the key-value store,
+//! `handing` what follows a transaction, `room` what keeps the database small, and `records` what keeps
+//! small what is kept for handlers that never end.
 
 mod asked;
 mod handing;
+mod line;
 mod ops;
+mod records;
 mod room;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -30,15 +34,18 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::inbox::Place;
 use crate::inbox::batch::{Batch, ScriptId, encode_slots, milliseconds};
 use crate::inbox::came::{Came, News, Note};
+use crate::inbox::delivery::closed;
 use crate::inbox::pace::{LAZY, Pace};
 use crate::inbox::queue::{Core, Nap};
 use crate::inbox::record;
 use crate::inbox::redaction::Redaction;
 use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full, is_hidden_space};
 
-use asked::Asked;
+use asked::{Asked, Written};
+use line::{ANSWERS, Line};
 use ops::batches_of;
-pub(super) use ops::{CallSite, Op};
+pub(super) use ops::{CallSite, KvAsk, Op};
+use records::Records;
 use room::Dropped;
 
 /// Between two attempts while the disk does not take anything.
@@ -71,6 +78,8 @@ pub(in crate::inbox) struct Journal {
     bytes: u64,
     /// The number of the next row of calls.
     next_call: u64,
+    records: Records,
+    line: Line,
     came: Came,
     usages: Usages,
     pace: Pace,
@@ -106,8 +115,7 @@ impl Unwritten {
 struct Committed {
     /// Batches that are new.
     fresh: Vec<Batch>,
-    /// Rows of calls, each with its batch.
-    calls: Vec<(u64, u64)>,
+    calls: Written,
     /// Batches whose progress was written.
     progress: Vec<u64>,
 }
@@ -132,7 +140,15 @@ impl Journal {
     ) -> rusqlite::Result<Self> {
         let bytes = batches.iter().map(|batch| batch.bytes() as u64).sum();
         core.counters.worked(0, std::iter::empty(), bytes);
-        let next_call = store.call_rows()?.last().map_or(1, |(last, _)| last + 1);
+        let next_call = store.last_call()? + 1;
+        let mut records = Records::default();
+        for batch in &batches {
+            store.each_call(&batch.calls, |entry, bytes| {
+                if batch.is_open(entry.seq, entry.script) {
+                    records.add(entry.seq, entry.script, bytes);
+                }
+            })?;
+        }
         let now = Instant::now();
         Ok(Self {
             core,
@@ -145,6 +161,8 @@ impl Journal {
                 .collect(),
             bytes,
             next_call,
+            records,
+            line: Line::default(),
             came,
             usages: Usages::default(),
             pace: Pace::new(now),
@@ -175,14 +193,17 @@ impl Journal {
         loop {
             let now = Instant::now();
             let lazy = state.lazy_since.map(|since| since + LAZY);
-            let mut due = if state.urgent {
+            let urgent = state.urgent || !self.line.is_empty();
+            let mut due = if urgent {
                 Some(self.pace.due(now))
             } else {
                 lazy
             };
             if state.closing {
-                let nothing =
-                    state.ops.is_empty() && self.unwritten.is_empty() && !self.came.is_unwritten();
+                let nothing = state.ops.is_empty()
+                    && self.line.is_empty()
+                    && self.unwritten.is_empty()
+                    && !self.came.is_unwritten();
                 // There may be room since the last attempt; after one more, nobody waits for it.
                 let in_vain = self.retry_at.is_some() && self.tried_at_end;
                 if nothing || in_vain {
@@ -199,7 +220,7 @@ impl Journal {
                 state.lazy_since = None;
                 return Some(std::mem::take(&mut state.ops));
             }
-            state.nap = match (state.urgent, lazy) {
+            state.nap = match (urgent, lazy) {
                 _ if self.retry_at.is_some() => Nap::Timed,
                 (true, _) => Nap::Timed,
                 (false, Some(_)) => Nap::Lazy,
@@ -224,18 +245,26 @@ impl Journal {
         self.pace.committed(now, ops.len());
         self.tidy_at.get_or_insert(now + TIDY);
         self.retry_at = None;
-        let mut replies = Vec::new();
-        let result = self.commit(&ops, now, &mut replies);
+        let mut others = Vec::with_capacity(ops.len());
+        for op in ops {
+            match op {
+                Op::Kv(ask) => self.line.push(ask),
+                op => others.push(op),
+            }
+        }
+        let mut answered = Vec::new();
+        let result = self.commit(&others, now, &mut answered);
         match result {
             Ok(committed) => {
                 self.written(committed, now);
                 // What the host keeps for itself is no script's doing.
-                let of_scripts = spaces(&ops).zip(&replies);
-                let of_scripts = of_scripts.filter(|(space, _)| !is_hidden_space(space));
-                let of_scripts = of_scripts.map(|(_, reply)| reply);
+                let of_scripts = answered
+                    .iter()
+                    .filter(|(ask, _)| !is_hidden_space(&ask.space));
                 let counters = &self.core.counters;
-                counters.worked(ops.len(), of_scripts, self.bytes);
-                self.answer(ops, replies);
+                let operations = others.len() + answered.len();
+                counters.worked(operations, of_scripts.map(|(_, reply)| reply), self.bytes);
+                self.answer(others, answered);
                 self.store.look_after_log();
             }
             Err(error) => {
@@ -244,17 +273,19 @@ impl Journal {
                 self.came.failed();
                 self.retry_at = Some(now + RETRY);
                 self.trouble(&error, now);
-                self.refuse(ops, &error);
+                let asked = answered.into_iter().map(|(ask, _)| ask);
+                self.refuse(others, asked.collect(), &error);
             }
         }
     }
 
-    /// One transaction of everything. Gives `replies` one for each operation on the key-value store.
+    /// One transaction of everything, and of as many operations on the key-value store as one may have:
+    /// they and what came of them are `answered`.
     fn commit(
         &mut self,
         ops: &[Op],
         now: Instant,
-        replies: &mut Vec<Result<KvAnswer, KvError>>,
+        answered: &mut Vec<(KvAsk, Result<KvAnswer, KvError>)>,
     ) -> rusqlite::Result<Committed> {
         let at = milliseconds(SystemTime::now());
         let failed = self.take_note(ops, now, at);
@@ -278,10 +309,14 @@ impl Journal {
             bounds,
             names,
             next_call,
+            line,
             ..
         } = self;
         let news = came.news();
-        let nothing = fresh.is_empty() && unwritten.is_empty() && matches!(news, News::Nothing);
+        let nothing = fresh.is_empty()
+            && unwritten.is_empty()
+            && line.is_empty()
+            && matches!(news, News::Nothing);
         if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Committed::default());
         }
@@ -294,21 +329,30 @@ impl Journal {
                     Op::Timer { script, timer, at } => store.set_timer(*script, timer, *at)?,
                     Op::Intent { site, .. } => calls.note(site, None),
                     Op::Answer { site, answer } => calls.note(site, Some(answer)),
-                    Op::Kv {
-                        space, op, site, ..
-                    } => {
-                        let reply = store.kv(usages, bounds.quota, space, op)?;
-                        if let (Ok(answer), Some(site)) = (&reply, site)
-                            && *answer != KvAnswer::Conflict
-                        {
-                            calls.note(site, Some(&record::of_kv(op, answer)));
-                        }
-                        replies.push(reply);
-                    }
                     _ => {}
                 }
             }
-            let rows = calls.write(store, *next_call)?;
+            let mut bytes = 0;
+            while bytes < ANSWERS
+                && let Some(ask) = line.pop()
+            {
+                // In the place of an answer that there is not, should the database not work.
+                answered.push((ask, Err(closed())));
+                let Some((ask, reply)) = answered.last_mut() else {
+                    break;
+                };
+                *reply = store.kv(usages, bounds.quota, &ask.space, &ask.op)?;
+                let (Ok(answer), op) = (&*reply, &ask.op) else {
+                    continue;
+                };
+                bytes += answer.bytes();
+                if let Some(site) = &ask.site
+                    && *answer != KvAnswer::Conflict
+                {
+                    calls.note(site, Some(&record::of_kv(op, answer)));
+                }
+            }
+            let written = calls.write(store, *next_call)?;
             for op in ops {
                 if let Op::Done {
                     seq,
@@ -322,11 +366,13 @@ impl Journal {
                         .chain(&unwritten.over)
                         .find(|batch| batch.has(*seq, *script));
                     let asked = batch.map_or_else(Vec::new, |batch| {
-                        let new = rows.iter().filter(|(_, first)| *first == batch.first);
-                        let new = new.map(|(id, _)| *id);
+                        let new = written.rows.iter().filter(|row| row.batch == batch.first);
+                        let new = new.map(|row| row.id);
                         batch.calls.iter().copied().chain(new).collect()
                     });
-                    let calls = store.calls(&asked)?.of(*seq, *script);
+                    let pair = (*seq, *script);
+                    let calls = store.calls(&asked, |seq, script| (seq, script) == pair)?;
+                    let calls = calls.of(*seq, *script);
                     let recording = failed.recording(name, &calls, &bounds.redaction);
                     store.add_failure(&recording)?;
                 }
@@ -336,8 +382,8 @@ impl Journal {
             }
             for batch in &unwritten.over {
                 store.delete_batch(batch)?;
-                for (id, _) in rows.iter().filter(|(_, first)| *first == batch.first) {
-                    store.delete_calls(&[*id])?;
+                for row in written.rows.iter().filter(|row| row.batch == batch.first) {
+                    store.delete_calls(&[row.id])?;
                 }
             }
             for first in &progress {
@@ -350,7 +396,7 @@ impl Journal {
                 News::Row(notes) => store.add_trail(at, notes)?,
                 News::Whole => store.set_came(came)?,
             }
-            Ok(rows)
+            Ok(written)
         })?;
         self.core.counters.commits.note(begun.elapsed());
         Ok(Committed {
@@ -428,6 +474,7 @@ impl Journal {
         if !batch.finish(seq, script) {
             return;
         }
+        self.records.remove(seq, script);
         if batch.is_over() {
             self.bytes -= batch.bytes() as u64;
             self.unwritten.progress.remove(&first);
@@ -444,16 +491,18 @@ impl Journal {
         for first in committed.progress {
             self.unwritten.progress.remove(&first);
         }
-        for (id, first) in committed.calls {
-            self.next_call = id + 1;
-            if let Some(batch) = self.batches.get_mut(&first) {
-                batch.calls.push(id);
+        for row in committed.calls.rows {
+            self.next_call = row.id + 1;
+            if let Some(batch) = self.batches.get_mut(&row.batch) {
+                batch.calls.push(row.id);
+                batch.asked += row.bytes;
             }
         }
         for batch in committed.fresh {
             self.bytes += batch.bytes() as u64;
             self.batches.insert(batch.first, batch);
         }
+        self.bound_records(&committed.calls.sizes, now);
         if self.reported.take().is_some() {
             tracing::info!("the bot's state can be written again");
         }
@@ -483,12 +532,4 @@ impl Journal {
 /// The batch that the event of this number would be in.
 fn batch_of(batches: &BTreeMap<u64, Batch>, seq: u64) -> Option<&Batch> {
     batches.range(..=seq).next_back().map(|(_, batch)| batch)
-}
-
-/// The spaces of the operations on the key-value store, in their order.
-fn spaces(ops: &[Op]) -> impl Iterator<Item = &str> {
-    ops.iter().filter_map(|op| match op {
-        Op::Kv { space, .. } => Some(&**space),
-        _ => None,
-    })
 }

@@ -25,6 +25,17 @@ pub(in crate::inbox) struct CallSite {
     pub(in crate::inbox) question: u64,
 }
 
+/// Something that the key-value store is asked.
+pub(in crate::inbox) struct KvAsk {
+    /// Whose turn it takes; see `line`.
+    pub(in crate::inbox) holder: u64,
+    pub(in crate::inbox) space: String,
+    pub(in crate::inbox) op: KvOp,
+    /// Where what came of it is recorded as an answer.
+    pub(in crate::inbox) site: Option<CallSite>,
+    pub(in crate::inbox) reply: KvReply,
+}
+
 /// What the journal is asked.
 pub(in crate::inbox) enum Op {
     /// An event came. Number 0 stands for one that is not kept.
@@ -61,13 +72,8 @@ pub(in crate::inbox) enum Op {
     Intent { site: CallSite, receipt: Receipt },
     /// A call was answered.
     Answer { site: CallSite, answer: Bytes },
-    /// The key-value store; with a call site, what came of it is recorded there as an answer.
-    Kv {
-        space: String,
-        op: KvOp,
-        site: Option<CallSite>,
-        reply: KvReply,
-    },
+    /// The key-value store.
+    Kv(KvAsk),
     /// A subscriber wants what it has not been given yet.
     Refill { key: u64 },
     /// These scripts are all there are.
@@ -87,7 +93,7 @@ impl std::fmt::Debug for Op {
             Op::Done { .. } => "Done",
             Op::Intent { .. } => "Intent",
             Op::Answer { .. } => "Answer",
-            Op::Kv { .. } => "Kv",
+            Op::Kv(_) => "Kv",
             Op::Refill { .. } => "Refill",
             Op::Keep { .. } => "Keep",
         })
@@ -99,7 +105,7 @@ impl Op {
     pub(in crate::inbox) fn refuse(self, why: KvError) {
         match self {
             Op::Intent { receipt, .. } => receipt(Err(why)),
-            Op::Kv { reply, .. } => reply(Err(why)),
+            Op::Kv(ask) => (ask.reply)(Err(why)),
             _ => {}
         }
     }
@@ -107,11 +113,7 @@ impl Op {
     /// Whether it reads or writes by itself, beyond what it changes in memory.
     pub(super) fn needs_database(&self) -> bool {
         match self {
-            Op::Script { .. }
-            | Op::Timer { .. }
-            | Op::Intent { .. }
-            | Op::Answer { .. }
-            | Op::Kv { .. } => true,
+            Op::Script { .. } | Op::Timer { .. } | Op::Intent { .. } | Op::Answer { .. } => true,
             Op::Done { failed, .. } => failed.is_some(),
             _ => false,
         }

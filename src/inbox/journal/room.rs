@@ -85,7 +85,8 @@ impl Journal {
     pub(super) fn tidy(&mut self) {
         self.tidy_at = None;
         let result = self
-            .compact()
+            .prune()
+            .and_then(|()| self.compact())
             .and_then(|()| {
                 let usages = &mut self.usages;
                 self.store.transaction(|store| store.expire(usages))
@@ -116,15 +117,14 @@ impl Journal {
             let Some(batch) = self.batches.get(&first) else {
                 continue;
             };
-            // A handler that never ends may have asked for more than one row may have, or memory: that stays
-            // where it is until the event is over.
-            if self.store.calls_exceed(&batch.calls, COMPACTED)? {
+            // It is read as a whole: what is more stays where it is until the event is over.
+            if batch.asked > COMPACTED {
                 continue;
             }
             let Ok(events) = self.read(first) else {
                 continue;
             };
-            let Ok(calls) = self.store.calls(&batch.calls) else {
+            let Ok(calls) = self.store.calls(&batch.calls, |_, _| true) else {
                 continue;
             };
             let mut single = Vec::new();
@@ -143,6 +143,7 @@ impl Journal {
                 let mut single_batch = Batch::new(seq, [(scripts, slot.bytes)]);
                 if !asked.is_empty() {
                     single_batch.calls.push(next_call);
+                    single_batch.asked = asked.len() as u64;
                     next_call += 1;
                 }
                 single.push((single_batch, blob, asked));
@@ -219,7 +220,7 @@ mod tests {
         let batches = journal.store.batches().unwrap();
         let batch = batches.iter().find(|batch| batch.has(seq, script));
         let calls = batch.map_or_else(Vec::new, |batch| {
-            let calls = journal.store.calls(&batch.calls).unwrap();
+            let calls = journal.store.calls(&batch.calls, |_, _| true).unwrap();
             calls.of(seq, script)
         });
         calls.into_iter().map(|one| one.answer).collect()
@@ -300,6 +301,28 @@ mod tests {
             assert_eq!(journal.batches.len(), batches, "{bytes}");
             assert!(asked(&journal, 9, 2) == [Some(answered)]);
         }
+    }
+
+    #[test]
+    fn what_handlers_that_are_over_asked_does_not_stay_with_their_batch() {
+        let mut journal = journal();
+        nearly_over(&mut journal, &"yes".into());
+        let answer = bytes::Bytes::from(vec![b'x'; 2 * COMPACTED as usize]);
+        journal.work(vec![Op::Answer {
+            site: site(9, 2),
+            answer,
+        }]);
+        journal.work(vec![Op::Done {
+            seq: 9,
+            script: 2,
+            failed: None,
+        }]);
+        assert_eq!(journal.batches.len(), 1);
+        journal.tidy();
+        assert_eq!(journal.batches.keys().copied().collect::<Vec<_>>(), [3, 17]);
+        assert_eq!(asked(&journal, 3, 1), [Some("yes".into())]);
+        let rows = journal.store.call_rows().unwrap();
+        assert!(rows.iter().all(|(_, _, bytes)| *bytes < 100), "{rows:?}");
     }
 
     #[test]

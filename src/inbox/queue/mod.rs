@@ -21,7 +21,7 @@ use crate::inbox::sightings::Sighting;
 use crate::inbox::{CAPACITY_BYTES, CAPACITY_EVENTS, Event, Place};
 
 use subscribers::Subscriber;
-pub(in crate::inbox) use subscribers::{Arrived, Ready, Taken};
+pub(in crate::inbox) use subscribers::{Arrived, READY_BYTES, Ready, Taken};
 
 /// What the inbox and its journal share.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub(in crate::inbox) struct State {
     next_seq: u64,
     subscribers: Vec<Subscriber>,
     next_key: u64,
+    /// Holders of the key-value store so far.
+    holders: u64,
     scripts: HashMap<String, ScriptId>,
     of_script: HashMap<ScriptId, Standing>,
     /// For which scripts an event of that type is, as far as it was asked.
@@ -129,6 +131,18 @@ impl State {
         });
     }
 
+    /// The number of a new holder of the key-value store.
+    pub(in crate::inbox) fn next_holder(&mut self) -> u64 {
+        self.holders += 1;
+        self.holders
+    }
+
+    /// Whether the script has the event in its hands.
+    pub(in crate::inbox) fn holds(&self, seq: u64, script: ScriptId) -> bool {
+        let standing = self.of_script.get(&script);
+        standing.is_some_and(|standing| standing.held.contains(&seq))
+    }
+
     fn standing(&mut self, script: ScriptId) -> &mut Standing {
         self.of_script.entry(script).or_default()
     }
@@ -162,6 +176,7 @@ impl Core {
                 pending_bytes: 0,
                 next_seq,
                 subscribers: Vec::new(),
+                holders: 0,
                 next_key: 0,
                 scripts,
                 of_script,

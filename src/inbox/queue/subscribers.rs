@@ -1,6 +1,6 @@
 //! The subscribers: what is ready for each, and what it takes.
 //!
-//! A subscriber has at most [`READY_EVENTS`] ready events and [`READY_BYTES`] of payload in memory. One
+//! A subscriber has at most [`READY_EVENTS`] ready events and [`READY_BYTES`] of them in memory. One
 //! that falls behind that gets the rest from the database when it has taken half of them. So a slow
 //! script costs memory for itself only, and holds nobody up.
 //!
@@ -11,6 +11,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread::Thread;
 
+use bytes::Bytes;
+
 use super::{Core, State};
 use crate::inbox::Event;
 use crate::inbox::batch::ScriptId;
@@ -19,8 +21,9 @@ use crate::inbox::store::Recorded;
 
 /// The most events that are ready for one subscriber.
 const READY_EVENTS: usize = 1024;
-/// The most bytes of payload that are ready for one subscriber, one event more always.
-const READY_BYTES: usize = 8 << 20;
+/// The most bytes, of payload and of what handlers asked before, that are ready for one subscriber, one event
+/// more always.
+pub(in crate::inbox) const READY_BYTES: usize = 8 << 20;
 /// The most events that lie there for a subscriber which wanted none of them.
 const UNWANTED: usize = 64;
 
@@ -42,6 +45,15 @@ pub(in crate::inbox) struct Ready {
     pub(in crate::inbox) event: Arc<Event>,
     /// What its handlers asked before.
     pub(in crate::inbox) calls: Vec<Recorded>,
+}
+
+impl Ready {
+    /// What it takes in memory.
+    pub(in crate::inbox) fn bytes(&self) -> usize {
+        let calls = self.calls.iter();
+        let calls = calls.map(|one| one.position.len() + one.answer.as_ref().map_or(0, Bytes::len));
+        self.event.payload.len() + calls.sum::<usize>()
+    }
 }
 
 #[derive(Debug)]
@@ -96,7 +108,7 @@ impl Subscriber {
         let mut ready = self.ready.iter();
         let unwanted = ready.position(|one| one.seq == 0 && !self.interest.has(&one.event.kind));
         if let Some(ready) = unwanted.and_then(|at| self.ready.remove(at)) {
-            self.bytes -= ready.event.payload.len();
+            self.bytes -= ready.bytes();
         }
     }
 
@@ -104,7 +116,7 @@ impl Subscriber {
     fn withdraw(&mut self, seq: u64) {
         let at = self.ready.iter().position(|one| one.seq == seq);
         if let Some(ready) = at.and_then(|at| self.ready.remove(at)) {
-            self.bytes -= ready.event.payload.len();
+            self.bytes -= ready.bytes();
         }
     }
 
@@ -128,7 +140,7 @@ impl Subscriber {
     }
 
     fn push(&mut self, ready: Ready) {
-        self.bytes += ready.event.payload.len();
+        self.bytes += ready.bytes();
         self.given = self.given.max(ready.seq + 1);
         self.ready.push_back(ready);
     }
@@ -334,7 +346,7 @@ impl Core {
         let ready = subscriber.ready.pop_front();
         subscriber.woken = ready.is_some();
         if let Some(ready) = &ready {
-            subscriber.bytes -= ready.event.payload.len();
+            subscriber.bytes -= ready.bytes();
         }
         let more = subscriber.behind
             && !subscriber.refilling

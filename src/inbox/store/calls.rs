@@ -86,15 +86,7 @@ impl<'a> Entry<'a> {
 pub(in crate::inbox) struct Calls(BTreeMap<(u64, ScriptId), BTreeMap<String, Recorded>>);
 
 impl Calls {
-    /// Takes in a row. None when something in it cannot be read; what stands before that is taken in.
-    fn read(&mut self, mut entries: &[u8]) -> Option<()> {
-        while !entries.is_empty() {
-            self.take(Entry::decode(&mut entries)?);
-        }
-        Some(())
-    }
-
-    fn take(&mut self, entry: Entry<'_>) {
+    fn take(&mut self, entry: &Entry<'_>) {
         let places = self.0.entry((entry.seq, entry.script)).or_default();
         let before = places.get_mut(entry.position);
         let Some(answer) = entry.answer.map(Bytes::copy_from_slice) else {
@@ -164,31 +156,18 @@ impl Store {
             .map(drop)
     }
 
-    /// Whether these rows have more bytes than that. The rows themselves are not read.
-    pub(in crate::inbox) fn calls_exceed(&self, rows: &[u64], most: u64) -> rusqlite::Result<bool> {
-        let mut bytes = 0;
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT LENGTH(entries) FROM call WHERE id = ?1")?;
-        for id in rows {
-            let length = query.query_row([id], |row| row.get::<_, u64>(0));
-            bytes += length.optional()?.unwrap_or_default();
-            if bytes > most {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// What these rows say.
-    pub(in crate::inbox) fn calls(&self, rows: &[u64]) -> rusqlite::Result<Calls> {
-        let mut calls = Calls::default();
+    /// Everything that these rows say, in order, each with its bytes.
+    pub(in crate::inbox) fn each_call(
+        &self,
+        rows: &[u64],
+        mut of: impl FnMut(&Entry<'_>, u64),
+    ) -> rusqlite::Result<()> {
         let mut query = self
             .connection
             .prepare_cached("SELECT entries FROM call WHERE id = ?1")?;
         for id in rows {
             let read = query
-                .query_row([id], |row| Ok(calls.read(row.get_ref(0)?.as_blob()?)))
+                .query_row([id], |row| Ok(read(row.get_ref(0)?.as_blob()?, &mut of)))
                 .optional()?;
             if read.flatten().is_none() {
                 tracing::error!(
@@ -197,7 +176,51 @@ impl Store {
                 );
             }
         }
+        Ok(())
+    }
+
+    /// What these rows say of those events and scripts.
+    pub(in crate::inbox) fn calls(
+        &self,
+        rows: &[u64],
+        wanted: impl Fn(u64, ScriptId) -> bool,
+    ) -> rusqlite::Result<Calls> {
+        let mut calls = Calls::default();
+        self.each_call(rows, |entry, _| {
+            if wanted(entry.seq, entry.script) {
+                calls.take(entry);
+            }
+        })?;
         Ok(calls)
+    }
+
+    /// Leaves in these rows only what is of those events and scripts. Answers the rows in which there is
+    /// something left, and their bytes.
+    pub(in crate::inbox) fn prune_calls(
+        &self,
+        rows: &[u64],
+        keep: impl Fn(u64, ScriptId) -> bool,
+    ) -> rusqlite::Result<(Vec<u64>, u64)> {
+        let mut write = self
+            .connection
+            .prepare_cached("UPDATE call SET entries = ?2 WHERE id = ?1")?;
+        let (mut left, mut bytes) = (Vec::new(), 0);
+        for &id in rows {
+            let mut entries = Vec::new();
+            self.each_call(&[id], |entry, _| {
+                if keep(entry.seq, entry.script) {
+                    entry.encode(&mut entries);
+                }
+            })?;
+            if entries.is_empty() {
+                self.delete_calls(&[id])?;
+                continue;
+            }
+            write.execute(params![id, entries])?;
+            left.push(id);
+            bytes += entries.len() as u64;
+        }
+        Ok((left, bytes))
     }
 
     pub(in crate::inbox) fn delete_calls(&self, rows: &[u64]) -> rusqlite::Result<()> {
@@ -210,14 +233,30 @@ impl Store {
         Ok(())
     }
 
-    /// The number and the batch of every row, of every world, in order.
-    pub(in crate::inbox) fn call_rows(&self) -> rusqlite::Result<Vec<(u64, u64)>> {
+    /// The number, the batch and the bytes of every row, of every world, in order.
+    pub(in crate::inbox) fn call_rows(&self) -> rusqlite::Result<Vec<(u64, u64, u64)>> {
         let mut query = self
             .connection
-            .prepare("SELECT id, batch FROM call ORDER BY id")?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .prepare("SELECT id, batch, LENGTH(entries) FROM call ORDER BY id")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         rows.collect()
     }
+
+    /// The number of the last row, of every world; 0 for none.
+    pub(in crate::inbox) fn last_call(&self) -> rusqlite::Result<u64> {
+        let sql = "SELECT COALESCE(MAX(id), 0) FROM call";
+        self.connection.query_row(sql, [], |row| row.get(0))
+    }
+}
+
+/// Reads a row. None when something in it cannot be read; what stands before that is given out.
+fn read(mut entries: &[u8], mut of: impl FnMut(&Entry<'_>, u64)) -> Option<()> {
+    while !entries.is_empty() {
+        let before = entries.len();
+        let entry = Entry::decode(&mut entries)?;
+        of(&entry, (before - entries.len()) as u64);
+    }
+    Some(())
 }
 
 /// Makes the table of calls out of the one that had a row for each call.
@@ -266,20 +305,6 @@ mod tests {
 
     const SCRIPT: ScriptId = 3;
 
-    #[test]
-    fn how_much_rows_have_is_known_without_reading_them() {
-        let store = Store::in_memory().unwrap();
-        for id in 1..=3 {
-            store.insert_calls(id, 1, &[0; 100]).unwrap();
-        }
-        let exceed = |rows: &[u64], most| store.calls_exceed(rows, most).unwrap();
-        assert!(exceed(&[1, 2, 3], 299) && !exceed(&[1, 2, 3], 300));
-        assert!(
-            !exceed(&[1], 100) && !exceed(&[9], 0),
-            "one that is not there has none"
-        );
-    }
-
     fn entry<'a>(position: &'a str, question: u64, at: u64, answer: Option<&'a str>) -> Entry<'a> {
         Entry {
             seq: 7,
@@ -296,9 +321,12 @@ mod tests {
         for entry in entries {
             entry.encode(&mut bytes);
         }
+        of_row(&bytes).expect("entries")
+    }
+
+    fn of_row(bytes: &[u8]) -> Option<Calls> {
         let mut calls = Calls::default();
-        calls.read(&bytes).expect("entries");
-        calls
+        super::read(bytes, |entry, _| calls.take(entry)).map(|()| calls)
     }
 
     fn told(calls: &Calls) -> Vec<(String, u64, u64, Option<Bytes>)> {
@@ -339,11 +367,10 @@ mod tests {
             entry("ü:0", u64::MAX, 13, None),
         ]);
         let bytes = calls.encode(|seq, script| (seq, script) == (7, SCRIPT));
-        let mut again = Calls::default();
-        again.read(&bytes).expect("entries");
+        let again = of_row(&bytes).expect("entries");
         assert_eq!(told(&again), told(&calls));
         assert!(calls.encode(|_, _| false).is_empty());
-        let whole = (0..=bytes.len()).filter(|&end| Calls::default().read(&bytes[..end]).is_some());
+        let whole = (0..=bytes.len()).filter(|&end| of_row(&bytes[..end]).is_some());
         assert_eq!(whole.count(), 3, "none, the first, both");
     }
 }

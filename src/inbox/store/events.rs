@@ -85,9 +85,11 @@ impl Store {
              WHERE world = ?1 ORDER BY batch.first",
         )?;
         let mut rows = query.query([self.world])?;
-        let mut calls: HashMap<u64, Vec<u64>> = HashMap::new();
-        for (id, batch) in self.call_rows()? {
-            calls.entry(batch).or_default().push(id);
+        let mut calls: HashMap<u64, (Vec<u64>, u64)> = HashMap::new();
+        for (id, batch, bytes) in self.call_rows()? {
+            let (rows, asked) = calls.entry(batch).or_default();
+            rows.push(id);
+            *asked += bytes;
         }
         let mut batches = Vec::new();
         while let Some(row) = rows.next()? {
@@ -97,7 +99,7 @@ impl Store {
                 continue;
             };
             let mut batch = Batch::new(first, slots);
-            batch.calls = calls.remove(&first).unwrap_or_default();
+            (batch.calls, batch.asked) = calls.remove(&first).unwrap_or_default();
             if let Some(done) = row.get_ref(2)?.as_blob_or_null()? {
                 batch.restore(done);
             }

@@ -89,7 +89,7 @@ impl Store {
                         continue;
                     };
                     if calls.is_none() {
-                        calls = Some(self.calls(&batch.calls)?);
+                        calls = Some(self.calls(&batch.calls, |_, _| true)?);
                     }
                     let calls = calls
                         .as_ref()

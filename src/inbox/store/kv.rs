@@ -90,6 +90,20 @@ pub enum KvAnswer {
     Page(Page),
 }
 
+impl KvAnswer {
+    /// Bytes of keys and values in it.
+    pub(in crate::inbox) fn bytes(&self) -> usize {
+        match self {
+            KvAnswer::Value(value, _) => value.as_ref().map_or(0, String::len),
+            KvAnswer::Page(page) => {
+                let entries = page.entries.iter();
+                entries.map(|(key, value)| key.len() + value.len()).sum()
+            }
+            KvAnswer::Written(_) | KvAnswer::Conflict | KvAnswer::Deleted(_) => 0,
+        }
+    }
+}
+
 /// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

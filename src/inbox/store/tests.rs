@@ -87,7 +87,7 @@ fn a_file_of_an_older_version_is_brought_up_to_date_and_loses_nothing() {
         batch.open_pairs().collect::<Vec<_>>(),
         [(40, 1), (41, 1), (41, 2)]
     );
-    let calls = store.calls(&batch.calls).unwrap();
+    let calls = store.calls(&batch.calls, |_, _| true).unwrap();
     let told = |seq, script| -> Vec<_> {
         let all = calls.of(seq, script).into_iter();
         all.map(|one| (one.position, one.question, one.begun, one.answer))

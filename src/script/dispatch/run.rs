@@ -17,6 +17,10 @@ use crate::script::status::Status;
 /// What is noted of what an event's handlers ask: entries, and bytes of their arguments.
 const NOTED: (usize, usize) = (256, 64 << 10);
 
+/// What is kept of the errors of an event's handlers: errors, and bytes of their text. Those beyond it are
+/// counted.
+const ERRORS: (usize, usize) = (64, 128 << 10);
+
 /// One event in the hands of a script's handlers.
 pub(in crate::script) struct EventRun {
     /// The SSE id, for the log.
@@ -34,7 +38,7 @@ pub(in crate::script) struct EventRun {
     /// What they have asked, in words.
     asked: RefCell<Vec<Asked>>,
     /// What they did not catch.
-    errors: RefCell<Vec<String>>,
+    errors: RefCell<Errors>,
     /// What a recording of it begins with.
     context: Context,
     delivery: Cell<Option<Delivery>>,
@@ -63,6 +67,36 @@ pub(in crate::script) struct Marks {
 struct Context {
     bot: Option<Arc<Identity>>,
     load: Rc<Load>,
+}
+
+/// Errors that nobody caught.
+#[derive(Debug, Default)]
+struct Errors {
+    kept: Vec<String>,
+    bytes: usize,
+    more: usize,
+}
+
+impl Errors {
+    fn push(&mut self, error: String) {
+        let bytes = self.bytes + error.len();
+        if self.kept.len() >= ERRORS.0 || bytes > ERRORS.1 {
+            self.more += 1;
+            return;
+        }
+        self.bytes = bytes;
+        self.kept.push(error);
+    }
+
+    /// All of them, and at the end how many there were beside.
+    fn told(mut self) -> Vec<String> {
+        match self.more {
+            0 => {}
+            1 => self.kept.push("(one more error)".to_owned()),
+            more => self.kept.push(format!("({more} more errors)")),
+        }
+        self.kept
+    }
 }
 
 impl EventRun {
@@ -156,7 +190,7 @@ impl EventRun {
             if let Some(begun) = self.begun.get() {
                 self.status.handling.note(begun.elapsed());
             }
-            let errors = self.errors.take();
+            let errors = self.errors.take().told();
             if let Some(tally) = &self.tally {
                 tally.note(!errors.is_empty());
             }
@@ -172,5 +206,27 @@ impl EventRun {
                 }),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_without_an_end_are_counted() {
+        let mut errors = Errors::default();
+        errors.push("x".repeat(ERRORS.1 - 1));
+        errors.push("y".into());
+        errors.push("z".into());
+        assert_eq!(errors.told()[1..], ["y", "(one more error)"]);
+        let mut errors = Errors::default();
+        for n in 0..100_000 {
+            errors.push(n.to_string());
+        }
+        let told = errors.told();
+        assert_eq!(told.len(), ERRORS.0 + 1);
+        assert_eq!(told.last().unwrap(), "(99936 more errors)");
+        assert!(Errors::default().told().is_empty());
     }
 }

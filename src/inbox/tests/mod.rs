@@ -5,7 +5,10 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use super::journal::KvAsk;
 use super::*;
+
+mod much;
 
 /// How long anything may take before a test calls it broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,9 +82,9 @@ fn numbers(range: std::ops::Range<u64>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
 }
 
-/// Waits until everything that was asked before is in the database.
+/// Waits until everything that was asked before is in the database, and handed out.
 ///
-/// Twice: those who asked are told before the events of the same transaction are handed out.
+/// Twice: those who asked are told before what is handed out again.
 fn settle(inbox: &Inbox) {
     for _ in 0..2 {
         let (tell, told) = mpsc::channel();
@@ -654,7 +657,8 @@ fn what_a_full_disk_did_not_take_is_tried_once_more_at_the_end() {
     {
         // At once, so that no attempt in between has room.
         let mut state = inbox.core.lock();
-        state.ops.push(Op::Kv {
+        state.ops.push(Op::Kv(KvAsk {
+            holder: 0,
             space: "test".into(),
             op: KvOp::Delete {
                 key: "large".into(),
@@ -662,7 +666,7 @@ fn what_a_full_disk_did_not_take_is_tried_once_more_at_the_end() {
             },
             site: None,
             reply: Box::new(|_| {}),
-        });
+        }));
         state.closing = true;
     }
     drop(script);
