@@ -121,8 +121,8 @@ impl Journal {
     /// The transaction failed: keeps what must not be lost, and tells the others.
     pub(super) fn refuse(&mut self, ops: Vec<Op>, asked: Vec<KvAsk>, error: &rusqlite::Error) {
         let mut kept = Vec::new();
-        let waiting = std::iter::from_fn(|| self.line.pop());
-        let mut refused: Vec<_> = (asked.into_iter().chain(waiting).map(Op::Kv)).collect();
+        let asked = asked.into_iter().chain(self.line.drain());
+        let mut refused: Vec<_> = asked.map(Op::Kv).collect();
         for op in ops {
             match op {
                 Op::Intent { .. } => refused.push(op),

@@ -193,13 +193,15 @@ impl Journal {
         loop {
             let now = Instant::now();
             let lazy = state.lazy_since.map(|since| since + LAZY);
-            let urgent = state.urgent || !self.line.is_empty();
+            let line = self.line.due(now);
+            let urgent = state.urgent || line.is_some_and(|at| at <= now);
             let mut due = if urgent {
                 Some(self.pace.due(now))
             } else {
-                lazy
+                lazy.into_iter().chain(line).min()
             };
             if state.closing {
+                self.line.rouse();
                 let nothing = state.ops.is_empty()
                     && self.line.is_empty()
                     && self.unwritten.is_empty()
@@ -315,7 +317,7 @@ impl Journal {
         let news = came.news();
         let nothing = fresh.is_empty()
             && unwritten.is_empty()
-            && line.is_empty()
+            && line.due(now).is_none_or(|at| at > now)
             && matches!(news, News::Nothing);
         if nothing && !ops.iter().any(Op::needs_database) {
             return Ok(Committed::default());
@@ -334,14 +336,17 @@ impl Journal {
             }
             let mut bytes = 0;
             while bytes < ANSWERS
-                && let Some(ask) = line.pop()
+                && let Some(ask) = line.pop(Instant::now())
             {
+                let begun = Instant::now();
                 // In the place of an answer that there is not, should the database not work.
                 answered.push((ask, Err(closed())));
                 let Some((ask, reply)) = answered.last_mut() else {
                     break;
                 };
                 *reply = store.kv(usages, bounds.quota, &ask.space, &ask.op)?;
+                let now = Instant::now();
+                line.took(ask.holder, now, now - begun);
                 let (Ok(answer), op) = (&*reply, &ask.op) else {
                     continue;
                 };

@@ -92,7 +92,7 @@ pub enum KvAnswer {
 
 impl KvAnswer {
     /// Bytes of keys and values in it.
-    pub(in crate::inbox) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             KvAnswer::Value(value, _) => value.as_ref().map_or(0, String::len),
             KvAnswer::Page(page) => {

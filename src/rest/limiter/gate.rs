@@ -162,10 +162,11 @@ impl Gate {
             .count()
     }
 
-    /// Who would start now, if anybody may.
+    /// Who would start now, if anybody may. `has_slot` says for whom there is one.
     pub fn candidate(
         &self,
         now: Moment,
+        has_slot: impl Fn(Caller) -> bool,
         shares: &HashMap<Caller, f64>,
         verified: bool,
     ) -> Option<Candidate> {
@@ -183,6 +184,7 @@ impl Gate {
         let limit = self.limit + u32::from(probe);
         self.lines
             .iter()
+            .filter(|line| has_slot(line.caller))
             .map(|line| {
                 (
                     self.held_by(line.caller),

@@ -40,6 +40,9 @@
 //! moment after its answer arrives here, so a slot stays taken for `segment / 1000` after an answer, and
 //! for `segment / 20` after a request that was given up, which the platform first has to notice.
 //!
+//! Once several callers have asked, the last [`schedule::RESERVED`] free slots are for callers of whom nothing is
+//! on its way, so that one whose requests take half a minute each leaves room for the others.
+//!
 //! # Order
 //!
 //! - Lanes: IInteractions before IMessages before the rest. A lane that could start a request is passed

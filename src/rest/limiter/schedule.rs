@@ -17,6 +17,9 @@ pub type Ticket = u64;
 /// Requests of one caller that may wait, over all interfaces.
 pub const QUEUE: usize = 1000;
 
+/// Slots that only callers get of whom nothing is on its way, once several call.
+pub const RESERVED: usize = 2;
+
 /// How often a lane that could start a request is passed over in a row.
 pub const PATIENCE: u32 = 8;
 
@@ -70,6 +73,11 @@ pub struct Schedule {
     waiting: HashMap<Caller, usize>,
     concurrency: usize,
     in_flight: usize,
+    /// The same by caller; none that has nothing on its way.
+    on_the_way: HashMap<Caller, usize>,
+    /// Who asked first, beside the host, and whether anybody else ever did.
+    first: Option<Caller>,
+    several: bool,
     /// Slots that stay taken for a while after their request.
     lingering: Vec<Moment>,
     passed_over: [u32; LANES],
@@ -94,6 +102,9 @@ impl Schedule {
             waiting: HashMap::new(),
             concurrency: CONCURRENT_REQUESTS,
             in_flight: 0,
+            on_the_way: HashMap::new(),
+            first: None,
+            several: false,
             lingering: Vec::new(),
             passed_over: [0; LANES],
             next_ticket: 0,
@@ -159,6 +170,9 @@ impl Schedule {
         if too_late || gate.closed_at(deadline) {
             return Err(refusal(Reason::TooLate));
         }
+        if caller != Caller::HOST {
+            self.several |= *self.first.get_or_insert(caller) != caller;
+        }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         gate.enqueue(caller, ticket, again);
@@ -183,10 +197,7 @@ impl Schedule {
         for gate in &mut self.gates {
             gate.advance(now);
         }
-        while self.in_flight + self.lingering.len() < self.concurrency {
-            let Some(ticket) = self.start_one(now) else {
-                break;
-            };
+        while let Some(ticket) = self.start_one(now) {
             step.started.push(ticket);
         }
         // After the starts: a deadline of this very moment is still met.
@@ -216,12 +227,19 @@ impl Schedule {
 
     /// Starts the request whose turn it is.
     fn start_one(&mut self, now: Moment) -> Option<Ticket> {
+        let taken = self.in_flight + self.lingering.len();
+        let free = self.concurrency.saturating_sub(taken);
+        if free == 0 {
+            return None;
+        }
+        let for_all = !self.several || free > RESERVED;
+        let has_slot = |caller| for_all || !self.on_the_way.contains_key(&caller);
         let candidates: Vec<_> = self
             .gates
             .iter()
             .enumerate()
             .filter_map(|(at, gate)| {
-                let candidate = gate.candidate(now, &self.shares, self.verified)?;
+                let candidate = gate.candidate(now, has_slot, &self.shares, self.verified)?;
                 Some((at, gate.lane(), gate.served, candidate))
             })
             .collect();
@@ -253,6 +271,7 @@ impl Schedule {
         self.stop_waiting(ticket);
         if let Some(entry) = self.tickets.get_mut(&ticket) {
             entry.started = true;
+            *self.on_the_way.entry(entry.caller).or_default() += 1;
         }
         Some(ticket)
     }
@@ -306,6 +325,12 @@ impl Schedule {
             return;
         };
         self.in_flight -= 1;
+        if let Some(count) = self.on_the_way.get_mut(&entry.caller) {
+            *count -= 1;
+            if *count == 0 {
+                self.on_the_way.remove(&entry.caller);
+            }
+        }
         let gate = &mut self.gates[entry.gate];
         match outcome {
             Outcome::Unsent => gate.unsent(ticket),

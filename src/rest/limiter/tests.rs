@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::model::{Random, Window};
-use super::schedule::{Moment, Outcome, PATIENCE, QUEUE, Schedule, Ticket};
+use super::schedule::{Moment, Outcome, PATIENCE, QUEUE, RESERVED, Schedule, Ticket};
 use super::world::{Happening, World, interface, ms, schedule};
 use super::{Caller, Reason, Timing};
 use crate::contract::INTERFACES;
@@ -158,7 +158,7 @@ fn order_of(requests: &[(&str, usize)]) -> Vec<usize> {
             .submit(
                 Duration::ZERO,
                 interface("ITyping"),
-                Caller(9),
+                Caller(1),
                 FOREVER,
                 false,
             )
@@ -369,6 +369,38 @@ fn a_deadline_in_the_queue_is_kept_to_the_moment() {
     assert_eq!(step.refused.len(), 1);
     assert_eq!(step.refused[0].1.reason, Reason::TooLate);
     assert_eq!(step.wake, None);
+}
+
+#[test]
+fn a_caller_whose_requests_are_slow_leaves_slots_to_the_others() {
+    let mut schedule = schedule();
+    let ask = |schedule: &mut Schedule, interface_name: &str, caller| {
+        let gate = interface(interface_name);
+        let asked = schedule.submit(Duration::ZERO, gate, Caller(caller), FOREVER, false);
+        asked.expect("room")
+    };
+    ask(&mut schedule, "ISpaces", 2);
+    let first = schedule.poll(Duration::ZERO).started;
+    schedule.finished(Duration::ZERO, first[0], Outcome::Unsent);
+    let slow: Vec<_> = (0..20)
+        .map(|_| ask(&mut schedule, "IMessages", 1))
+        .collect();
+    let started = schedule.poll(Duration::ZERO).started;
+    assert_eq!(started, slow[..10 - RESERVED]);
+    let second = [2, 2].map(|caller| ask(&mut schedule, "ISpaces", caller));
+    assert_eq!(schedule.poll(Duration::ZERO).started, second[..1]);
+    let third = ask(&mut schedule, "IMessages", 3);
+    assert_eq!(schedule.poll(Duration::ZERO).started, [third]);
+    ask(&mut schedule, "IInteractions", 4);
+    assert!(
+        schedule.poll(Duration::ZERO).started.is_empty(),
+        "none is left"
+    );
+    // The second caller's other request goes before what the first has waiting.
+    schedule.finished(SECOND, second[0], Outcome::Unsent);
+    schedule.finished(SECOND, third, Outcome::Unsent);
+    let started = schedule.poll(SECOND).started;
+    assert!(started.contains(&second[1]) && !started.iter().any(|it| slow.contains(it)));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! that runs again after a crash neither counts twice nor reads what it has written itself. `update`
 //! reads, calls the function and writes only if nobody else wrote meanwhile; otherwise it begins again.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{Kit, only, seconds, table, text, wrong};
-use crate::inbox::{KEY_BYTES, KvOp, PAGE, PAGE_BYTES, VALUE_BYTES, kv_json};
+use crate::inbox::{KEY_BYTES, KvAnswer, KvOp, PAGE, PAGE_BYTES, VALUE_BYTES, kv_json};
 use crate::rest;
 use crate::script::answers::Unread;
 use crate::script::errors::{Fault, local_failure};
@@ -230,7 +231,7 @@ fn read(guest: &Guest, lua: &Lua, space: &str, (key, _, _, position): Step) -> R
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
-            Ok(Ok(told)) => Ok(found(lua, guest, parse(&told.answer)?, done)?),
+            Ok(Ok(told)) => Ok(found(lua, guest, parse(&told.answer.text())?, done)?),
             Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
             Err(_) => Err(stopped(guest, lua, "update")),
         }
@@ -261,7 +262,7 @@ fn write(
     Ok(guest.outside_on(lua, behalf, async move {
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
-            Ok(Ok(told)) => Ok(Value::Boolean(!parse(&told.answer)?.conflict)),
+            Ok(Ok(told)) => Ok(Value::Boolean(!parse(&told.answer.text())?.conflict)),
             Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
             Err(_) => Err(stopped(guest, lua, "update")),
         }
@@ -327,11 +328,11 @@ fn ask(
         let result = told.await;
         move |lua: &Lua, guest: &Guest| match result {
             Ok(Ok(told)) => {
-                let answer = &told.answer;
+                let answer = told.answer.text();
                 if let Some(of_load) = of_load {
                     guest.answered_load_text(of_load, format!("{{\"ok\":{answer}}}").into());
                 }
-                finish(lua, guest, parse(answer)?)
+                finish(lua, guest, parse(&answer)?)
             }
             Ok(Err(error)) => Err(refused(guest, lua, &error, record)),
             Err(_) => Err(stopped(guest, lua, name)),
@@ -341,10 +342,25 @@ fn ask(
 
 /// What the store has answered.
 struct Told {
-    /// JSON text.
-    answer: String,
+    answer: Answered,
     /// It counts until it is read, if it is not of before.
     _held: Option<Unread>,
+}
+
+/// An answer of now, or one of before.
+enum Answered {
+    Now(KvAnswer),
+    Before(String),
+}
+
+impl Answered {
+    /// The answer as JSON text. It is made by who wants it, not by the journal, which has others to answer.
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Answered::Now(answer) => Cow::Owned(kv_json(answer)),
+            Answered::Before(text) => Cow::Borrowed(text),
+        }
+    }
 }
 
 type Telling = oneshot::Receiver<Result<Told, rest::Error>>;
@@ -366,10 +382,9 @@ fn send(
         let result = result
             .map_err(|error| local_failure(&label, error.code(), error.to_string()))
             .and_then(|answer| {
-                let answer = kv_json(&answer);
-                let held = mailbox.answers.hold(&label, answer.len())?;
+                let held = mailbox.answers.hold(&label, answer.bytes())?;
                 Ok(Told {
-                    answer,
+                    answer: Answered::Now(answer),
                     _held: Some(held),
                 })
             });
@@ -382,7 +397,7 @@ fn send(
 fn told_before(answer: &[u8]) -> Telling {
     let (tell, told) = oneshot::channel();
     let _ = tell.send(Ok(Told {
-        answer: String::from_utf8_lossy(answer).into_owned(),
+        answer: Answered::Before(String::from_utf8_lossy(answer).into_owned()),
         _held: None,
     }));
     told
