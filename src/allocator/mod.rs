@@ -1,5 +1,6 @@
 //! The process's allocator: mimalloc, with a mark for very large requests (and, in tests, a count of all),
-//! and with a place of their own for the pages of Luau's heaps ([`pages`]).
+//! with the system's allocator for what the threads of scripts ask for ([`small_from_system`]), and with a place of
+//! their own for the pages of Luau's heaps ([`pages`]).
 //!
 //! The mark is a bound on what one event of the stream can take, where the event source has none.
 //! `reqwest-eventsource` collects an event in contiguous buffers of its own (the line, the data, the
@@ -15,7 +16,7 @@
 
 mod pages;
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use mimalloc::MiMalloc;
@@ -28,12 +29,13 @@ pub const EVENT_BYTES: usize = 8 << 20;
 /// twice its size.
 pub const SUSPICIOUS: usize = 2 * EVENT_BYTES + (4 << 20);
 
-/// The largest request that [`coarsen`] rounds up, in bytes.
-const COARSE: usize = 8 << 10;
+/// The largest request that the system's allocator serves, in bytes. What Luau asks for is larger: it keeps
+/// smaller values in pages. So what a script fills its memory with goes back to the system when it is freed.
+const SMALL: usize = 1 << 10;
 
 thread_local! {
     static MARK: Cell<bool> = const { Cell::new(false) };
-    static COARSENED: Cell<bool> = const { Cell::new(false) };
+    static SMALL_FROM_SYSTEM: Cell<bool> = const { Cell::new(false) };
     #[cfg(test)]
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
     #[cfg(test)]
@@ -63,25 +65,29 @@ fn note(bytes: usize) {
     }
 }
 
-/// From here on this thread's requests have few sizes: powers of two, up to [`COARSE`] bytes. mimalloc has
-/// pages for each size that a thread asks for, of which it touches at least one; a thread that asks for
-/// little of many sizes, as that of a script does, so needs half as many. What it asks for takes a quarter
-/// more on average.
-pub fn coarsen() {
-    COARSENED.set(true);
+/// From here on the system's allocator serves this thread's requests of up to [`SMALL`] bytes. mimalloc has
+/// pages for each size that a thread asks for, of which it touches at least one: where a thread asks for
+/// little of many sizes, as that of a script does, that is 50 KiB more than where they lie side by side. For
+/// all other threads mimalloc is better: what is made on one thread is freed on another without a lock.
+pub fn small_from_system() {
+    SMALL_FROM_SYSTEM.set(true);
 }
 
-/// What mimalloc is asked for.
+/// Whether a request of this thread is for the system's allocator.
 #[inline]
-fn coarse(size: usize) -> usize {
-    if size <= COARSE && COARSENED.try_with(Cell::get).unwrap_or_default() {
-        size.next_power_of_two()
-    } else {
-        size
-    }
+fn is_for_system(size: usize) -> bool {
+    size <= SMALL && SMALL_FROM_SYSTEM.try_with(Cell::get).unwrap_or_default()
 }
 
-/// Where memory of this layout is from, if not from mimalloc.
+/// Whether a block of so many bytes is from the system's allocator, whichever thread asked for it.
+#[inline]
+fn is_from_system(pointer: *mut u8, size: usize) -> bool {
+    // SAFETY: it looks the address up in mimalloc's map of its pages, for any address. Those pages are whole
+    // slices of 64 KiB, in which nobody else has memory.
+    size <= SMALL && !unsafe { libmimalloc_sys::mi_is_in_heap_region(pointer.cast()) }
+}
+
+/// Where memory of this layout is from, if it is one of Luau's pages.
 #[inline]
 fn blocks(layout: Layout) -> Option<pages::Blocks> {
     if layout.size() < pages::LEAST {
@@ -90,20 +96,19 @@ fn blocks(layout: Layout) -> Option<pages::Blocks> {
     pages::blocks(layout)
 }
 
-// SAFETY: where memory is from depends on its layout alone, which is the same when it is taken and when it
-// is given back. What is not from `pages` passes to `MiMalloc` unchanged, and so does its answer: its
-// guarantees are this allocator's. `pages` promises the same, and `note` neither allocates nor unwinds.
+// SAFETY: whether memory is from `pages` depends on its layout alone, which is the same when it is taken and
+// when it is given back. Everything else passes to `MiMalloc` or `System` unchanged, and so does the answer:
+// their guarantees are this allocator's. Which of the two it was is looked up, where it may have been either.
+// `pages` promises the same, and `note` neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Host {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
         match blocks(layout) {
-            // SAFETY: the caller's promises about `layout` are the ones that `MiMalloc` needs. It may give
-            // more than was asked for: to give it back, the pointer is enough.
-            None => unsafe {
-                let size = coarse(layout.size());
-                MiMalloc.alloc(Layout::from_size_align_unchecked(size, layout.align()))
-            },
+            // SAFETY: the caller's promises about `layout` are the ones that both need.
+            None if is_for_system(layout.size()) => unsafe { System.alloc(layout) },
+            // SAFETY: as above.
+            None => unsafe { MiMalloc.alloc(layout) },
             // SAFETY: a slab's layout is not empty.
             Some(blocks) => blocks.take(|slab| unsafe { MiMalloc.alloc(slab) }),
         }
@@ -113,8 +118,12 @@ unsafe impl GlobalAlloc for Host {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if blocks(layout).is_none() {
             note(layout.size());
-            // SAFETY: as for `alloc`.
-            return unsafe { MiMalloc.alloc_zeroed(layout) };
+            return match is_for_system(layout.size()) {
+                // SAFETY: as for `alloc`.
+                true => unsafe { System.alloc_zeroed(layout) },
+                // SAFETY: as for `alloc`.
+                false => unsafe { MiMalloc.alloc_zeroed(layout) },
+            };
         }
         // SAFETY: as the caller promises; what comes has as many bytes.
         unsafe {
@@ -131,9 +140,20 @@ unsafe impl GlobalAlloc for Host {
         // SAFETY: the caller promises that this is a layout.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         if blocks(layout).is_none() && blocks(wanted).is_none() {
-            note(size);
-            // SAFETY: `pointer` came from `MiMalloc`, by `alloc` above, with this layout.
-            return unsafe { MiMalloc.realloc(pointer, layout, coarse(size)) };
+            match is_from_system(pointer, layout.size()) {
+                false => {
+                    note(size);
+                    // SAFETY: `pointer` came from `MiMalloc`, by `alloc` above, with this layout.
+                    return unsafe { MiMalloc.realloc(pointer, layout, size) };
+                }
+                true if size <= SMALL => {
+                    note(size);
+                    // SAFETY: as above, from `System`.
+                    return unsafe { System.realloc(pointer, layout, size) };
+                }
+                // Nothing so large is looked for there.
+                true => {}
+            }
         }
         // SAFETY: as the caller promises; both have as many bytes as are copied.
         unsafe {
@@ -151,6 +171,10 @@ unsafe impl GlobalAlloc for Host {
         #[cfg(test)]
         note(0);
         match blocks(layout) {
+            // SAFETY: as for `realloc`.
+            None if is_from_system(pointer, layout.size()) => unsafe {
+                System.dealloc(pointer, layout)
+            },
             // SAFETY: as for `realloc`.
             None => unsafe { MiMalloc.dealloc(pointer, layout) },
             // SAFETY: the caller promises that it came from `alloc` with this layout, so from these
@@ -239,6 +263,77 @@ mod tests {
         assert_eq!(buffer, [1, 2, 3]);
         let ((), marked) = watch(|| drop(buffer));
         assert!(!marked);
+    }
+
+    /// Runs `work` on a thread whose small requests go to the system's allocator.
+    fn on_small_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        let thread = std::thread::spawn(|| {
+            small_from_system();
+            work()
+        });
+        thread.join().unwrap()
+    }
+
+    fn holds(block: &[u8], byte: u8) -> bool {
+        block.iter().all(|&one| one == byte)
+    }
+
+    #[test]
+    fn blocks_keep_what_is_in_them_wherever_they_are_from_and_whoever_frees_them() {
+        let sizes = [
+            1,
+            8,
+            100,
+            4000,
+            SMALL - 1,
+            SMALL,
+            SMALL + 1,
+            pages::LEAST,
+            1 << 20,
+        ];
+        let ours: Vec<_> = sizes.iter().map(|&size| vec![7u8; size]).collect();
+        let theirs = on_small_thread(move || {
+            // What another thread asked for is freed here.
+            assert!(ours.iter().all(|block| holds(block, 7)));
+            drop(ours);
+            let blocks = sizes.map(|size| vec![8u8; size]);
+            let small = |block: &Vec<u8>| is_from_system(block.as_ptr().cast_mut(), block.len());
+            for block in &blocks {
+                assert_eq!(small(block), block.len() <= SMALL, "{}", block.len());
+            }
+            blocks
+        });
+        // And what that thread asked for grows, shrinks and is freed here.
+        for mut block in theirs {
+            let size = block.len();
+            for wanted in [2 * size, size, size.div_ceil(3), SMALL, SMALL + 1, 3] {
+                let kept = block.len().min(wanted);
+                block.resize(wanted, 8);
+                block.shrink_to(wanted);
+                assert!(holds(&block[..kept], 8), "{size} to {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_threads_blocks_grow_and_shrink_across_the_bound_and_zeroes_are_zeroes() {
+        on_small_thread(|| {
+            for size in [3, SMALL, SMALL + 1, pages::LEAST] {
+                assert!(holds(&vec![0u8; size], 0));
+                let mut block = vec![9u8; size];
+                for wanted in [SMALL + 5, 17, SMALL, pages::LEAST, SMALL / 2, 2 * SMALL, 1] {
+                    block.resize(wanted, 9);
+                    block.shrink_to(wanted);
+                    assert!(holds(&block, 9), "{size} to {wanted}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn other_threads_are_served_by_mimalloc() {
+        let block = String::from("made here");
+        assert!(!is_from_system(block.as_ptr().cast_mut(), block.len()));
     }
 
     #[test]

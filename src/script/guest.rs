@@ -238,7 +238,6 @@ impl Guest {
         let globals = lua.globals();
         globals.raw_set("_G", &globals)?;
         guest.budget.limit_memory(&lua)?;
-        lua.gc_restart();
         Ok((lua, guest))
     }
 

@@ -147,7 +147,7 @@ pub(super) fn spawn(birth: Birth, state: watch::Sender<State>) -> std::io::Resul
     // What is logged on the thread belongs to the bot whose span this is.
     let span = tracing::Span::current();
     builder.spawn(move || {
-        crate::allocator::coarsen();
+        crate::allocator::small_from_system();
         let _of_bot = span.enter();
         super::budget::lower_priority(&birth.name);
         let shared = Arc::clone(&birth.shared);

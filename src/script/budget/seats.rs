@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// CPU time that a script may use at once without a seat.
-const BURST: Duration = Duration::from_millis(5);
+const BURST: Duration = Duration::from_millis(2);
 /// How much longer than it has computed a script must rest to have the same again: half a percent of a core
 /// is free for everybody.
 const RATE: u32 = 200;
@@ -198,11 +198,11 @@ mod tests {
     fn short_work_needs_no_seat_and_long_work_does() {
         let seats = Arc::new(Seats::new(0));
         let share = Share::of(&seats);
-        share.spend(4 * MS);
-        share.go_on(4 * MS, || false);
+        share.spend(MS);
+        share.go_on(MS, || false);
         assert_eq!(share.seated.get(), None);
-        share.spend(4 * MS);
-        share.go_on(8 * MS, || true);
+        share.spend(2 * MS);
+        share.go_on(3 * MS, || true);
         assert_eq!(share.seated.get(), None, "it was ended while it waited");
         assert_eq!(waiting(&seats), 0);
     }
