@@ -3,7 +3,7 @@
 //! A commit does operations until their answers have [`ANSWERS`] bytes; the others wait for the next commit,
 //! and what else the journal is asked goes before them. The holders of the store take turns, one operation
 //! each, and after one that took long its holder has to wait [`REST`] times as long, so that one that lists
-//! everything for ever takes a fifth of the journal's time, and delays an event, or somebody else's
+//! everything for ever takes a tenth of the journal's time, and delays an event, or somebody else's
 //! operation, by one listing. How many operations of a script wait is bounded by its calls
 //! ([`crate::limits::PENDING_CALLS`]).
 
@@ -15,9 +15,9 @@ use super::ops::KvAsk;
 /// Bytes of answers after which a commit does no further operation.
 pub(super) const ANSWERS: usize = 4 << 20;
 /// How much longer than its operation took a holder rests.
-const REST: u32 = 4;
+const REST: u32 = 9;
 /// The longest operation after which nobody rests.
-const SHORT: Duration = Duration::from_millis(1);
+const SHORT: Duration = Duration::from_micros(100);
 
 /// Operations that wait. Those of a holder stay in their order.
 #[derive(Default)]
@@ -130,13 +130,13 @@ mod tests {
         let now = Instant::now();
         assert_eq!(line.pop(now).map(key).unwrap(), "a");
         line.took(7, now, 5 * MS);
-        line.took(3, now, MS);
+        line.took(3, now, SHORT);
         assert_eq!(line.due(now), Some(now));
         for expected in ["x", "y"] {
             assert_eq!(line.pop(now).map(key).unwrap(), expected);
         }
         assert!(line.pop(now).is_none());
-        let until = now + 20 * MS;
+        let until = now + 45 * MS;
         assert_eq!(line.due(now), Some(until));
         assert!(line.pop(until - MS).is_none());
         assert_eq!(line.pop(until).map(key).unwrap(), "b");
