@@ -1,7 +1,7 @@
 //! Whose turn it is with the key-value store.
 //!
-//! A commit does operations until their answers have [`ANSWERS`] bytes; the others wait for the next commit,
-//! and what else the journal is asked goes before them. The holders of the store take turns, one operation
+//! A commit does operations until they have taken [`TURN`] or their answers have [`ANSWERS`] bytes; the others
+//! wait for the next commit, and what else the journal is asked goes before them. The holders of the store take turns, one operation
 //! each, and after one that took long its holder has to wait [`REST`] times as long, so that one that lists
 //! everything for ever takes a tenth of the journal's time, and delays an event, or somebody else's
 //! operation, by one listing. How many operations of a script wait is bounded by its calls
@@ -14,6 +14,8 @@ use super::ops::KvAsk;
 
 /// Bytes of answers after which a commit does no further operation.
 pub(super) const ANSWERS: usize = 4 << 20;
+/// Time after which it does none.
+pub(super) const TURN: Duration = Duration::from_millis(2);
 /// How much longer than its operation took a holder rests.
 const REST: u32 = 9;
 /// The longest operation after which nobody rests.

@@ -34,7 +34,6 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::inbox::Place;
 use crate::inbox::batch::{Batch, ScriptId, encode_slots, milliseconds};
 use crate::inbox::came::{Came, News, Note};
-use crate::inbox::delivery::closed;
 use crate::inbox::pace::{LAZY, Pace};
 use crate::inbox::queue::{Core, Nap};
 use crate::inbox::record;
@@ -42,7 +41,7 @@ use crate::inbox::redaction::Redaction;
 use crate::inbox::store::{KvAnswer, KvError, Store, Usages, is_full, is_hidden_space};
 
 use asked::{Asked, Written};
-use line::{ANSWERS, Line};
+use line::{ANSWERS, Line, TURN};
 use ops::batches_of;
 pub(super) use ops::{CallSite, KvAsk, Op};
 use records::Records;
@@ -334,28 +333,29 @@ impl Journal {
                     _ => {}
                 }
             }
-            let mut bytes = 0;
+            let (mut bytes, started) = (0, Instant::now());
+            let mut now = started;
             while bytes < ANSWERS
-                && let Some(ask) = line.pop(Instant::now())
+                && now - started < TURN
+                && let Some(ask) = line.pop(now)
             {
-                let begun = Instant::now();
-                // In the place of an answer that there is not, should the database not work.
-                answered.push((ask, Err(closed())));
-                let Some((ask, reply)) = answered.last_mut() else {
-                    break;
+                let reply = match store.kv(usages, bounds.quota, &ask.space, &ask.op) {
+                    Ok(reply) => reply,
+                    Err(error) => {
+                        // It is refused with all that wait.
+                        line.push(ask);
+                        return Err(error);
+                    }
                 };
-                *reply = store.kv(usages, bounds.quota, &ask.space, &ask.op)?;
-                let now = Instant::now();
-                line.took(ask.holder, now, now - begun);
-                let (Ok(answer), op) = (&*reply, &ask.op) else {
-                    continue;
-                };
-                bytes += answer.bytes();
-                if let Some(site) = &ask.site
+                if let (Ok(answer), Some(site)) = (&reply, &ask.site)
                     && *answer != KvAnswer::Conflict
                 {
-                    calls.note(site, Some(&record::of_kv(op, answer)));
+                    calls.note(site, Some(&record::of_kv(&ask.op, answer)));
                 }
+                let begun = std::mem::replace(&mut now, Instant::now());
+                line.took(ask.holder, now, now - begun);
+                bytes += reply.as_ref().map_or(0, KvAnswer::bytes);
+                answered.push((ask, reply));
             }
             let written = calls.write(store, *next_call)?;
             for op in ops {
