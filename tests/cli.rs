@@ -122,6 +122,33 @@ fn two_bots_with_one_token_are_refused() {
 }
 
 #[test]
+fn two_bots_of_one_name_do_not_share_their_state() {
+    let config = |state: &str| {
+        let token = "0123456789abcdef0123456789abcdef:c2VjcmV0";
+        format!(
+            "[bot]\nname = \"one\"\ntoken = \"{state}{token}\"\n[server]\n\
+             url = \"http://127.0.0.1:1/\"\n[state]\ndir = \"{state}\"\n"
+        )
+    };
+    let dir = bot(&config("a"), &[("a.luau", "")]);
+    let other = dir.path().join("other.toml");
+    std::fs::write(&other, config("a").replace("\"a0", "\"b0")).expect("a file");
+    ends(
+        dir.path(),
+        &["run", "."],
+        2,
+        "the state of both would be one file",
+    );
+    std::fs::write(&other, config("b")).expect("a file");
+    ends(
+        dir.path(),
+        &["check", "."],
+        0,
+        "so that logs tell them apart",
+    );
+}
+
+#[test]
 fn two_bots_of_one_embedded_server_agree_on_its_seed_state_and_dialect() {
     for (key, one, two) in [
         ("chaos", "1", "2"),

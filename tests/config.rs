@@ -214,6 +214,9 @@ config = "${NOT_SET}"
         "{}",
         print(&problems)
     );
+    let help = print(&problems);
+    assert!(help.contains("write it in brackets: [\"…\"]"), "{help}");
+
     let text = print(&problems);
     for remedy in [
         "did you mean \"name\"?",

@@ -26,6 +26,9 @@ argon.on("messageCreate", function(event)
     local ok, failure = pcall(argon.messages.send, { channelId = "no-such-channel", text = "x" })
     dump(failure, 0)
     print(tostring(failure))
+    local channelId = string.match(event.message.text or "", "^look (.+)$")
+    if not channelId then return end
+    argon.voice.join{ spaceId = event.spaceId :: string, channelId = channelId }:leave()
     event:reply("looked everywhere")
 end)
 "#;
@@ -44,13 +47,17 @@ async fn no_token_is_printed_at_trace_level() {
         host.line("live").await;
         let world = World::at(base).await;
         let mut events = world.events().await;
-        world.write(0, "general", "look").await;
+        let lounge = world.channel("Lounge");
+        world.write(0, "general", &format!("look {lounge}")).await;
         assert_eq!(events.bot_message().await["text"], "looked everywhere");
         // The platform goes away: errors of every kind of connection.
         host.signal("TERM");
         host.ended().await;
         let output = host.output();
         assert!(output.len() > 10_000, "trace level is on");
+        // Tokens of voice connections are JSON web tokens (RFC 7519), which begin so.
+        let voice_token = output.find("eyJ").map(|at| &output[at - 40..at + 8]);
+        assert_eq!(voice_token, None, "in the {format} log");
         assert!(
             !output.contains(&secret),
             "the token is in the {format} log"

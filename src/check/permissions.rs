@@ -49,6 +49,9 @@ pub fn refused(config: &Config, found: &[Found], files: &BTreeMap<PathBuf, Uses>
     let mut problems = Vec::new();
     for script in found {
         let section = config.script(&script.name);
+        if !section.enabled {
+            continue;
+        }
         let permissions = section.permissions();
         let mut refuse = |place: &Problem, message: String, remedy: String| {
             let mut problem = place.clone();

@@ -111,6 +111,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         })
 }
 
+/// Runs it to its end. What still occupies a thread then (a name that is looked up, a file on a disk that
+/// hangs) is not waited for.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
 /// Prints a result on stdout. A reader that has gone, as `head` has, is no failure of the work; a full disk
 /// is, because what is missing then looks like all there is.
 fn say(line: impl Display, format: LogFormat) -> Result<(), Failure> {

@@ -32,7 +32,7 @@ pub(super) fn run(paths: &[PathBuf], format: LogFormat) -> Result<(), Failure> {
         return Err(Failure::Usage);
     }
 
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let shutdown = Shutdown::on_signals();
         app::run(configs, shutdown).await.map_err(|error| {
             tracing::error!("{error}");

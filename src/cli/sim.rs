@@ -61,7 +61,7 @@ pub(super) fn run(options: &Options, format: LogFormat) -> Result<(), Failure> {
             Failure::Usage
         })?),
     };
-    super::runtime()?.block_on(serve(options, world, format))
+    super::block_on(serve(options, world, format))
 }
 
 async fn serve(

@@ -16,10 +16,21 @@ pub fn conflicts<'c>(configs: impl IntoIterator<Item = &'c Config>) -> Vec<Probl
             ));
         } else if let Some(other) = seen.iter().find(|other| other.bot.name == config.bot.name) {
             let name = &config.bot.name;
+            let same_state = other.state.dir == config.state.dir;
             let other = other.path.display();
             let message = format!("{other} describes a bot of the name \"{name}\", too");
-            let problem = Problem::of_file(Severity::Warning, &config.path, message);
-            problems.push(problem.help("set \"name\" in [bot], so that logs tell them apart"));
+            let (severity, help) = match same_state {
+                true => (
+                    Severity::Error,
+                    "set \"name\" in [bot]: the state of both would be one file",
+                ),
+                false => (
+                    Severity::Warning,
+                    "set \"name\" in [bot], so that logs tell them apart",
+                ),
+            };
+            let problem = Problem::of_file(severity, &config.path, message);
+            problems.push(problem.help(help));
         }
         let shares = |other: &&&Config| {
             let embedded = |config: &Config| config.server.url == ServerUrl::Embedded;

@@ -196,7 +196,8 @@ impl<'a> Reader<'a> {
 
     fn wrong_type(&mut self, span: Range<usize>, expected: &str, found: &DeValue<'_>) {
         let help = match found {
-            DeValue::String(_) => "write it without quotes",
+            DeValue::String(_) if expected.contains("a list") => "write it in brackets: [\"…\"]",
+            DeValue::String(_) if !expected.contains("section") => "write it without quotes",
             _ if expected.ends_with("a string") => "write it in double quotes",
             _ => return self.error(span, format!("{expected}, not {}", type_name(found)), None),
         };

@@ -3,12 +3,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
+use tokio::sync::Semaphore;
 
 use super::MOST_REDIRECTS;
 use super::address::is_public;
@@ -72,15 +74,33 @@ fn private(script: &str, hosts: &Hosts, what: &str, entry: &str) -> Refused {
     ))
 }
 
+/// Names that are looked up at once, of a script and of all. The system's lookup occupies a thread of those that
+/// the whole process shares, and goes on when nobody waits for it any more; those beyond this wait.
+const LOOKUPS: (usize, usize) = (4, 64);
+
+/// The lookups of all scripts.
+static ALL_LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS.1);
+
 /// Resolver and judge of redirects.
 pub(super) struct Guard {
     script: String,
     hosts: Arc<Hosts>,
+    lookups: Arc<Semaphore>,
+    /// The system's lookup; it blocks.
+    look_up: fn(&str) -> io::Result<Vec<IpAddr>>,
 }
 
 impl Guard {
     pub(super) fn new(script: String, hosts: Arc<Hosts>) -> Self {
-        Self { script, hosts }
+        Self {
+            script,
+            hosts,
+            lookups: Arc::new(Semaphore::new(LOOKUPS.0)),
+            look_up: |name| {
+                let found = (name, 0).to_socket_addrs()?;
+                Ok(found.map(|address| address.ip()).collect())
+            },
+        }
     }
 
     /// Follows a redirect only to where the script could have gone itself.
@@ -107,21 +127,28 @@ impl Guard {
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let (script, hosts) = (self.script.clone(), Arc::clone(&self.hosts));
+        let (lookups, look_up) = (Arc::clone(&self.lookups), self.look_up);
         Box::pin(async move {
-            // The port is put in by the caller.
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let own = lookups.acquire_owned().await?;
+            let of_all = ALL_LOOKUPS.acquire().await?;
+            let asked = name.as_str().to_owned();
+            let found = tokio::task::spawn_blocking(move || {
+                // Until the lookup ends, not until somebody has given it up.
+                let _permits = (own, of_all);
+                look_up(&asked)
+            });
+            let found = found.await??;
             let (open, closed): (Vec<_>, Vec<_>) = found
                 .into_iter()
-                .partition(|at| is_public(at.ip()) || hosts.lists_for(name.as_str(), at.ip()));
+                .partition(|&at| is_public(at) || hosts.lists_for(name.as_str(), at));
             match closed.first() {
-                Some(closed) if open.is_empty() => {
-                    let address = closed.ip();
+                Some(&address) if open.is_empty() => {
                     let what = format!("{address}, the address of {},", name.as_str());
                     let entry = entry(address, Some("*"));
                     Err(private(&script, &hosts, &what, &entry).into())
                 }
-                _ => Ok(Box::new(open.into_iter()) as Addrs),
+                // The port is put in by the caller.
+                _ => Ok(Box::new(open.into_iter().map(|at| SocketAddr::new(at, 0))) as Addrs),
             }
         })
     }
@@ -129,7 +156,38 @@ impl Resolve for Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
+
+    #[tokio::test]
+    async fn lookups_that_hang_are_few_however_many_requests_gave_them_up() {
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        static OVER: AtomicBool = AtomicBool::new(false);
+        let hosts = Arc::new(["*:*".parse().unwrap()].into_iter().collect());
+        let guard = Guard {
+            look_up: |_| {
+                BEGUN.fetch_add(1, Ordering::SeqCst);
+                while !OVER.load(Ordering::SeqCst) {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+                Ok(vec![IpAddr::from([1, 1, 1, 1])])
+            },
+            ..Guard::new("news".to_owned(), hosts)
+        };
+        let resolve = || guard.resolve("slow.test".parse().unwrap());
+        for _ in 0..50 {
+            let given_up = tokio::time::timeout(Duration::from_millis(1), resolve()).await;
+            assert!(given_up.is_err());
+        }
+        OVER.store(true, Ordering::SeqCst);
+        let found = resolve().await.map_err(|error| error.to_string());
+        assert_eq!(found.unwrap().count(), 1);
+        // Of those that were given up, and the last one.
+        let begun = BEGUN.load(Ordering::SeqCst);
+        assert!(begun <= LOOKUPS.0 + 1, "{begun}");
+    }
 
     #[tokio::test]
     async fn a_name_opens_only_public_addresses_and_listed_ones() {

@@ -43,6 +43,10 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::builder()
         .parse(directives)
         .map_err(|error| format!("log filter {directives:?}: {error}"))?;
+    // It writes requests as they are sent, the token of a voice connection in them.
+    let handshake = "tungstenite::handshake::client=warn".parse();
+    let handshake = handshake.map_err(|error| format!("{error}"))?;
+    let filter = filter.add_directive(handshake);
 
     let output = tracing_subscriber::fmt::layer()
         // It would be printed on stderr, where nobody reads any more: a panic for every line.

@@ -437,12 +437,14 @@ impl Server {
             Some(path) => Some(StateFile::claim(path)?),
             None => None,
         };
-        let feed = Feed::new(settings.quirks);
+        let clock = Clock::new();
+        let milliseconds = clock.now().wall.as_millisecond();
+        let feed = Feed::new(settings.quirks, milliseconds.unsigned_abs());
         let shared = Arc::new(Shared {
             limits: Limits::new(settings.segment, settings.limits),
             faults: Switch::default(),
             address,
-            clock: Clock::new(),
+            clock,
             state: Mutex::new(State {
                 world: first_world(&settings, http::new_token),
                 feed,

@@ -333,7 +333,8 @@ impl Machine {
             self.backoff.reset();
         }
         self.after(now, ending, asked, roll);
-        if !ending.may_be_poisoned() {
+        // What was never open has not died of an event: a page of a proxy instead of a stream says nothing.
+        if !was_open || !ending.may_be_poisoned() {
             return None;
         }
         self.poisoned += 1;

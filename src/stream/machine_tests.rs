@@ -474,6 +474,21 @@ fn a_position_that_two_connections_died_of_is_given_up() {
     assert_eq!(bench.open(), Some(format!("{SPACE}_4")));
 }
 
+#[test]
+fn a_page_in_the_place_of_a_stream_does_not_cost_the_position() {
+    let mut bench = Bench::new();
+    bench.open();
+    bench.message(1);
+    let broken = || Ending::Broken("text/html is no stream".to_owned());
+    bench.end(broken());
+    let position = Some(format!("{SPACE}_1"));
+    for _ in 0..4 {
+        assert_eq!(bench.connect(), position);
+        assert_eq!(bench.end(broken()), None);
+    }
+    assert_eq!(bench.open(), position);
+}
+
 /// The platform's limit: segments of 10 s, 6 in a window; the segment grid has any phase.
 struct Platform {
     start: Instant,

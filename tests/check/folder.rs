@@ -125,10 +125,13 @@ print(lib)
 fn a_command_of_two_scripts_is_found() {
     let command = "argon.command{ name = \"roll\", description = \"d\", run = print }\n";
     let folder = bot(&[
-        ("bot.toml", "[script.off]\nenabled = false\n"),
+        ("bot.toml", "[script.off]\nenabled = false\nallow = []\n"),
         ("scripts/a.luau", command),
         ("scripts/b.luau", command),
-        ("scripts/off.luau", command),
+        (
+            "scripts/off.luau",
+            &format!("{command}argon.messages.send{{ channelId = \"1\", text = \"t\" }}\n"),
+        ),
         (
             "scripts/space.luau",
             &command.replace("run", "spaceId = \"1\", run"),

@@ -205,7 +205,10 @@ async fn what_is_no_snapshot_is_refused_with_its_place_and_changes_nothing() {
             with("/world/bots/0/user", json!(uuid(7))),
             "world.bots[0].user",
         ),
-        (with(&position, json!(999)), "directPosition is not from 1"),
+        (
+            with(&position, json!(u64::MAX)),
+            "directPosition is not from 1",
+        ),
     ] {
         let (status, answer) = world.control("restore", bad).await;
         let message = answer["message"].as_str().unwrap_or_default();

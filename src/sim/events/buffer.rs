@@ -56,9 +56,9 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, base: u64) -> Self {
         Self {
-            next: 1,
+            next: base + 1,
             entries: VecDeque::new(),
             capacity,
         }

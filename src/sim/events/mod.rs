@@ -57,38 +57,36 @@ pub struct Feed {
     /// The server's, so no part of a snapshot.
     #[serde(skip)]
     quirks: Quirks,
+    /// The sequence before the first one of a buffer that is new.
+    #[serde(skip)]
+    base: u64,
     spaces: HashMap<Uuid, Buffer>,
     bots: HashMap<Uuid, Subscriber>,
 }
 
 impl Feed {
-    /// No buffers yet.
-    pub fn new(quirks: Quirks) -> Self {
+    /// No buffers yet; the sequences of each begin after `base`. It must be larger than all that a server
+    /// before this one gave, because spaces have the same ids again, and clients remember what they have seen.
+    pub fn new(quirks: Quirks, base: u64) -> Self {
         Self {
             quirks,
+            base,
             ..Self::default()
         }
     }
 
-    /// A feed without events whose sequences go on where these are: clients remember what they have seen.
+    /// A feed without events whose sequences go on after all of these.
     pub fn emptied(&self) -> Self {
-        let spaces = self.spaces.iter().map(|(space, buffer)| {
-            let empty = Buffer {
-                next: buffer.next,
-                ..Buffer::new(buffer.capacity)
-            };
-            (*space, empty)
-        });
-        Self {
-            spaces: spaces.collect(),
-            ..Self::new(self.quirks)
-        }
+        let direct = self.bots.values().map(|bot| &bot.direct);
+        let all = self.spaces.values().chain(direct);
+        let last = all.map(|buffer| buffer.next - 1).max();
+        Self::new(self.quirks, self.base.max(last.unwrap_or_default()))
     }
 
     fn buffer(&mut self, space: Uuid) -> &mut Buffer {
         self.spaces
             .entry(space)
-            .or_insert_with(|| Buffer::new(SPACE_BUFFER))
+            .or_insert_with(|| Buffer::new(SPACE_BUFFER, self.base))
     }
 
     /// From now on the bot reads the space's events.
@@ -97,8 +95,8 @@ impl Feed {
         let subscriber = self.bots.entry(bot).or_insert_with(|| Subscriber {
             positions: Vec::new(),
             turn: 0,
-            direct: Buffer::new(DIRECT_BUFFER),
-            direct_position: 1,
+            direct: Buffer::new(DIRECT_BUFFER, self.base),
+            direct_position: self.base + 1,
             streams: 0,
             subscribed: false,
             closed: None,

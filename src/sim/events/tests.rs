@@ -100,8 +100,34 @@ fn an_event_that_a_bot_must_not_see_is_skipped() {
     assert_eq!(ids(&mut feed, ALL, 50, now), ["a_2"]);
 }
 
+#[test]
+fn what_is_new_goes_on_after_all_that_there_was() {
+    let mut feed = Feed::new(Quirks::default(), 100);
+    let now = Instant::now();
+    feed.install(BOT, SPACE);
+    feed.open(BOT, ALL, None, now);
+    feed.push(SPACE, "messageCreate", "{}", Vec::new(), now);
+    for _ in 0..3 {
+        feed.push_direct(BOT, "callEnded", "{}", now);
+    }
+    let order = ["a_101", "direct_101", "direct_102", "direct_103"];
+    assert_eq!(ids(&mut feed, ALL, 50, now), order);
+    let mut feed = feed.emptied();
+    for space in [SPACE, OTHER] {
+        feed.install(BOT, space);
+    }
+    feed.open(BOT, ALL, None, now);
+    feed.push(SPACE, "messageCreate", "{}", Vec::new(), now);
+    feed.push(OTHER, "messageCreate", "{}", Vec::new(), now);
+    feed.push_direct(BOT, "callEnded", "{}", now);
+    assert_eq!(
+        ids(&mut feed, ALL, 50, now),
+        ["a_104", "b_104", "direct_104"]
+    );
+}
+
 fn documented() -> (Feed, Instant) {
-    let mut feed = Feed::new(Quirks::of(Dialect::Documented));
+    let mut feed = Feed::new(Quirks::of(Dialect::Documented), 0);
     feed.install(BOT, SPACE);
     feed.install(BOT, OTHER);
     (feed, Instant::now())

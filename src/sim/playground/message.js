@@ -50,7 +50,9 @@ function replyLine(message, actions) {
 export function excerpt({ text, entities }) {
   let plain = text;
   for (const { type, offset, length } of entities ?? []) {
-    if (type === "spoiler") plain = plain.slice(0, offset) + "▒".repeat(length) + plain.slice(offset + length);
+    // A bot may say that something is hidden where there is no text.
+    const [from, to] = [offset, offset + length].map((at) => Math.min(Math.max(at, 0), text.length));
+    if (type === "spoiler" && from < to) plain = plain.slice(0, from) + "▒".repeat(to - from) + plain.slice(to);
   }
   plain = plain.replace(/\s+/g, " ");
   return plain.length > 90 ? `${[...plain].slice(0, 90).join("")}…` : plain || "(no text)";

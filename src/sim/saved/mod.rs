@@ -51,7 +51,7 @@ impl Saved {
         Self {
             _version: VERSION,
             now: now.wall,
-            feed: Feed::new(world.quirks()),
+            feed: Feed::new(world.quirks(), 0),
             world,
             voice_tokens: Tokens::default(),
         }

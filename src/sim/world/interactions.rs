@@ -290,6 +290,8 @@ pub(super) mod tests {
                 json!({"name": "sides", "type": 1, "description": "How many", "required": true,
                     "choices": [{"name": "six", "value": 6}, {"name": "ten", "value": 10}]}),
                 json!({"name": "for", "type": 3, "description": "Whom"}),
+                json!({"name": "weight", "type": 6, "description": "How heavy",
+                    "choices": [{"name": "half", "value": 0.5}, {"name": "whole", "value": 1.0}]}),
             ]),
             default_permission: true,
         };
@@ -316,6 +318,7 @@ pub(super) mod tests {
             (json!({"sides": "6"}), "integer"),
             (json!({"sides": 7}), "no choice"),
             (json!({"sides": 6, "x": 1}), "no option x"),
+            (json!({"sides": 6, "weight": 2}), "no choice"),
             (json!({"sides": 6, "for": Id::nil()}), "no user"),
         ] {
             let fault = run(&mut world, options, now).expect_err("refused");
@@ -340,6 +343,8 @@ pub(super) mod tests {
             json!([{"name": "sides", "type": 1, "value": 10}, {"name": "for", "type": 3, "value": boris}])
         );
         assert_eq!(payload["voiceState"], Value::Null);
+        // As JavaScript writes it.
+        run(&mut world, json!({"sides": 6, "weight": 1}), now).expect("a whole number is one, too");
     }
 
     #[test]

@@ -48,13 +48,20 @@ pub(super) fn check_options(
         }
         let choices = option["choices"].as_array().filter(|c| !c.is_empty());
         if let Some(choices) = choices
-            && !choices.iter().any(|choice| choice["value"] == *value)
+            && !choices
+                .iter()
+                .any(|choice| is_same(&choice["value"], value))
         {
             return Err(format!("{value} is no choice of the option {name}"));
         }
         values.push(wire::option_value(&name, number, value));
     }
     Ok(values)
+}
+
+/// Whether both are the same text, or the same number however it is written.
+fn is_same(choice: &Value, value: &Value) -> bool {
+    choice == value || (choice.is_number() && choice.as_f64() == value.as_f64())
 }
 
 /// Checks that ids name a user, channel or archetype of the space; other kinds pass.

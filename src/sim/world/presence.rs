@@ -202,9 +202,10 @@ impl World {
     /// A bot removes somebody from a voice channel.
     pub fn kick(&mut self, bot: Id, space: Id, channel: Id, user: Id) -> Result<(), Fault> {
         let place = self.space_for(bot, space, 0)?;
-        if place.channels.iter().any(|known| known.id == channel) {
-            self.channel_for(bot, channel, KICK)?;
+        if !place.channels.iter().any(|known| known.id == channel) {
+            return Err(Fault::code("kick_failed"));
         }
+        self.channel_for(bot, channel, KICK)?;
         match self.leave_voice_channel(user, channel) {
             true => Ok(()),
             false => Err(Fault::code("kick_failed")),
@@ -215,6 +216,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use crate::sim::world::testing::{channel, events, later, person, world};
+    use crate::sim::world::{Id, Space};
 
     #[test]
     fn typing_ends_by_itself_after_eight_seconds() {
@@ -240,11 +242,25 @@ mod tests {
         let fault = world.kick(bot, space, lounge, ada).expect_err("not there");
         assert_eq!(fault.error(), Some("kick_failed"));
         world.join_voice(ada, lounge, now).expect("member");
+        let other = Id::from_u128(77);
+        world.spaces.push(Space {
+            id: other,
+            name: "Elsewhere".to_owned(),
+            description: None,
+            channels: Vec::new(),
+            archetypes: Vec::new(),
+            members: Vec::new(),
+        });
+        world.install_bot(bot, other, 0).expect("a bot");
+        events(&mut world);
+        let elsewhere = world.kick(bot, other, lounge, ada);
+        let fault = elsewhere.expect_err("the channel is of another space");
+        assert_eq!(fault.error(), Some("kick_failed"));
         world.kick(bot, space, lounge, ada).expect("there");
         let kinds: Vec<_> = events(&mut world)
             .into_iter()
             .map(|(kind, _)| kind)
             .collect();
-        assert_eq!(kinds, ["voiceJoin", "voiceLeave"]);
+        assert_eq!(kinds, ["voiceLeave"]);
     }
 }
