@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("config", &["contract"]),
-    ("inbox", &["observe"]),
+    ("inbox", &["limits", "observe"]),
     ("fetch", &["config"]),
     ("limits", &[]),
     ("modules", &[]),

@@ -1,7 +1,8 @@
 //! Runs every `tests/luau/*.luau` as a script in the real VM: a file that is put there is a test.
 //!
 //! `tests/luau/lib/check.luau` is what they assert with. It speaks to this runner through the log:
-//! `ok NAME` and `failed NAME: …` for each test, `inject {…}` to have an event, `done N` at the end. What the
+//! `ok NAME` and `failed NAME: …` for each test, `inject {…}` to have an event, `expect TEXT` before a line with
+//! that text is logged, `done N` at the end. What the
 //! script sends to the platform comes back to it as `testCall` events.
 
 #[path = "script/support.rs"]
@@ -39,8 +40,13 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-/// As the usual server, with members: whose id begins with `mod` has the archetype `mod`.
+/// As the usual server, with members: whose id begins with `mod` has the archetype `mod`. Interactions whose id
+/// begins with `gone` are over.
 fn answer(call: &Call) -> Response {
+    let interaction = call.body["interactionId"].as_str().unwrap_or_default();
+    if interaction.starts_with("gone") {
+        return answer_json(404, json!({ "error": "interaction_not_found" }));
+    }
     if call.path != "/ISpaces/v1/GetMember" {
         return usual(call);
     }
@@ -63,6 +69,7 @@ async fn run(name: &str, source: &str) -> (Vec<String>, usize) {
     let bot = Bot::start_with(&files, answer).await;
     let mut failures = Vec::new();
     let (mut seen, mut told, mut passed) = (0, 0, 0);
+    let mut expected: Option<String> = None;
     loop {
         bot.log.wait(name, seen + 1).await;
         let lines = bot.log.of(name);
@@ -83,7 +90,13 @@ async fn run(name: &str, source: &str) -> (Vec<String>, usize) {
                     }
                     bot.event("testCallsEnd", json!({})).await;
                 }
-                "done" => return (failures, passed),
+                "expect" => expected = Some(rest.to_owned()),
+                _ if expected.as_ref().is_some_and(|part| line.contains(part)) => expected = None,
+                "done" => {
+                    let missing = expected.map(|part| format!("{file}: nothing said {part:?}"));
+                    failures.extend(missing);
+                    return (failures, passed);
+                }
                 // A failed test, or something that nobody caught.
                 _ => failures.push(format!("{file}: {line}")),
             }
