@@ -154,6 +154,11 @@ struct Which {
     script: Option<String>,
 }
 
+/// A name that is given; `bot=` names none.
+fn given(name: &Option<String>) -> Option<&str> {
+    name.as_deref().filter(|name| !name.is_empty())
+}
+
 /// The bots that run and are meant.
 fn meant(roll: &Roll, which: Option<&str>) -> Vec<(String, Arc<dyn Bot>)> {
     roll.all()
@@ -180,8 +185,8 @@ async fn reload(State(roll): State<Roll>, which: Query) -> Response {
         Err(rejection) => return misread(rejection),
     };
     let mut answers = Vec::new();
-    for (name, bot) in meant(&roll, which.bot.as_deref()) {
-        answers.push((name, bot.reload(which.script.as_deref()).await));
+    for (name, bot) in meant(&roll, given(&which.bot)) {
+        answers.push((name, bot.reload(given(&which.script)).await));
     }
     outcome(answers)
 }
@@ -192,7 +197,7 @@ async fn resume(State(roll): State<Roll>, Path(script): Path<String>, which: Que
         Err(rejection) => return misread(rejection),
     };
     let mut answers = Vec::new();
-    for (name, bot) in meant(&roll, which.bot.as_deref()) {
+    for (name, bot) in meant(&roll, given(&which.bot)) {
         answers.push((name, bot.resume(&script).await));
     }
     outcome(answers)

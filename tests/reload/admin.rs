@@ -43,7 +43,7 @@ async fn health_status_and_reload() {
     assert_eq!(bench.answer("hi").await, "2");
 
     bench.write("a.luau", "= =\n");
-    let (status, answer) = call(post("/api/reload")).await;
+    let (status, answer) = call(post("/api/reload?bot=&script=")).await;
     assert_eq!(status, 422, "{answer}");
     let error = answer["scripts"][0]["error"].as_str().expect("an error");
     assert!(error.starts_with("a.luau:1"), "{error}");

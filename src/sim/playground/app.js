@@ -48,8 +48,14 @@ const handlers = {
     onLine(line);
     onRequest();
   },
-  reload: () => reading(refresh()),
+  reload: readAnew,
 };
+
+/** Everything that the page shows, as it is now. */
+function readAnew() {
+  forgetInteractions();
+  for (const read of [refresh, refreshCalls, refreshActivity]) void reading(read());
+}
 
 // A failed reading while the server is away is repeated by the next connect.
 const reading = (promise) => promise.catch((error) => byId("offline").hidden && notice(error.message));
@@ -73,8 +79,7 @@ startInspector();
 follow({
   onOpen() {
     byId("offline").hidden = true;
-    forgetInteractions();
-    for (const read of [refresh, refreshCalls, refreshActivity]) void reading(read());
+    readAnew();
   },
   onLost() {
     byId("offline").hidden = false;
