@@ -35,8 +35,6 @@ pub(super) enum Note<'a> {
     Settled(Option<u128>),
     /// The channel is gone.
     Gone(u128),
-    /// The stream was opened without messages: none are missing until it is opened with them.
-    Deaf,
     /// The stream goes on after the event of this id.
     Position(&'a str),
 }
@@ -79,7 +77,6 @@ impl<'a> Note<'a> {
                 out.push(10);
                 out.extend_from_slice(&channel.to_le_bytes());
             }
-            Note::Deaf => out.push(11),
             Note::Position(id) => {
                 out.push(9);
                 put(out, id.len());
@@ -124,7 +121,6 @@ impl<'a> Note<'a> {
                 Note::Position(std::str::from_utf8(bytes.split_off(..length)?).ok()?)
             }
             10 => Note::Gone(id(bytes)?),
-            11 => Note::Deaf,
             _ => return None,
         })
     }
@@ -244,12 +240,6 @@ impl Came {
             Note::Gone(channel) => {
                 self.sightings.forget(channel);
                 self.changed.channels.insert(channel);
-            }
-            Note::Deaf => {
-                let all = self.sightings.channels().map(|(id, _)| id);
-                self.changed.channels.extend(all);
-                self.changed.gap = true;
-                self.sightings.clear();
             }
             Note::Position(id) => {
                 self.position.clear();
@@ -399,7 +389,6 @@ mod tests {
             Note::Settled(None),
             Note::Settled(Some(u128::MAX)),
             Note::Gone(7),
-            Note::Deaf,
             Note::Position("ü_1"),
         ];
         let mut bytes = Vec::new();
@@ -417,15 +406,14 @@ mod tests {
         assert_eq!(read(&bytes), Some(all.len()));
         let whole = (0..=bytes.len()).filter(|&end| read(&bytes[..end]).is_some());
         assert_eq!(whole.count(), all.len() + 1);
-        assert_eq!(Note::decode(&mut &[12][..]), None);
+        assert_eq!(Note::decode(&mut &[11][..]), None);
     }
 
     #[test]
     fn a_process_that_ended_is_followed_by_one_that_knows_the_same() {
         let mut live = Came::default();
         let mut rows = Vec::new();
-        let steps: [&[Note<'_>]; 5] = [
-            &[Note::Opened(0), message(-7), Note::Deaf],
+        let steps: [&[Note<'_>]; 4] = [
             &[Note::Opened(1), Note::Settled(None), Note::Position("a")],
             &[
                 sequence(4),
@@ -452,13 +440,12 @@ mod tests {
                 .collect()
         };
         assert_eq!(windows(&next), windows(&live));
-        assert_eq!(windows(&next)[0].2, 104);
+        assert_eq!(windows(&next)[0].2, 103);
         let (mut was, is) = (live.sightings.clone(), &next.sightings);
         was.process_ended();
         assert_eq!(is.channel(5), was.channel(5));
         assert_eq!((is.since(), is.gap_from()), (Some(1), was.gap_from()));
         assert!(is.has_recovered(5, 3) && is.has(5, 200) && !is.has(5, 2));
-        assert!(was.has(5, 2) == is.has(5, 2) && was.has(5, -7) == is.has(5, -7));
     }
 
     #[test]

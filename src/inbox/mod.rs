@@ -367,12 +367,6 @@ impl Inbox {
         self.core.tell(Op::Opened { at });
     }
 
-    /// The stream was opened without the intent for messages: those that are written until it is opened with it
-    /// are not missing.
-    pub fn opened_without_messages(&self) {
-        self.core.tell(Op::Deaf);
-    }
-
     /// What was missing in the channel, or in every channel, has been appended.
     pub fn settled(&self, channel: Option<u128>) {
         self.core.tell(Op::Settled { channel });

@@ -341,11 +341,6 @@ impl Sightings {
         self.channels.remove(&channel);
     }
 
-    /// A connection was opened that brings no messages: what is written until one brings them is not missing.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// A connection was opened now (milliseconds since 1970): there may be a gap before what comes on it.
     pub fn open_gap(&mut self, now: i64) {
         let since = *self.since.get_or_insert(now);

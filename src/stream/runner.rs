@@ -207,11 +207,6 @@ impl Runner {
         self.shared.hear(Instant::now());
         self.shared.resumed.store(false, Relaxed);
         self.shared.forget_flows();
-        if intents & messages_bit() == 0 {
-            // Who begins to listen later is not told what was said before.
-            self.shared.sightings().clear();
-            return self.inbox.opened_without_messages();
-        }
         let is_first = {
             let mut sightings = self.shared.sightings();
             let is_first = sightings.since().is_none();
@@ -220,7 +215,7 @@ impl Runner {
         };
         self.inbox.opened(at);
         let reach = self.settings.catch_up;
-        if is_first || reach.is_zero() {
+        if is_first || reach.is_zero() || intents & messages_bit() == 0 {
             return self.settle(None);
         }
         let (findings, here) = mpsc::channel(FINDINGS);

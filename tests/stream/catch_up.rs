@@ -181,35 +181,6 @@ async fn what_a_cut_connection_lost_is_found_in_order_and_once() {
 }
 
 #[tokio::test]
-async fn who_begins_to_listen_is_not_told_what_was_said_before() {
-    let mut bench = Bench::start().await;
-    let mut first = bench.open().await;
-    first
-        .event("messageCreate", &id(1), &message(GENERAL, 10))
-        .await;
-    assert_eq!(bench.texts(1).await, ["10"]);
-    // No script has a handler for messages any more, and then one has again.
-    bench.intents.send_replace(0b10);
-    let deaf = bench.open().await;
-    assert_eq!(deaf.query("intents"), Some("2"));
-    bench.host.rest.write(GENERAL, [10, 20]);
-    bench.intents.send_replace(0b11);
-    let mut third = bench.open().await;
-    assert_eq!(third.query("intents"), Some("3"));
-    third
-        .event("messageCreate", &id(3), &message(GENERAL, 30))
-        .await;
-    assert_eq!(bench.texts(1).await, ["30"]);
-    assert!(bench.host.rest.histories.lock().unwrap().is_empty());
-    drop(third);
-
-    // What is lost from then on is found, and nothing before it.
-    bench.host.rest.write(GENERAL, [30, 40]);
-    let _fourth = bench.open().await;
-    assert_eq!(bench.texts(1).await, ["+40"]);
-}
-
-#[tokio::test]
 async fn an_event_out_of_the_history_is_what_the_stream_would_have_brought() {
     let mut bench = Bench::start().await;
     drop(bench.open().await);

@@ -131,7 +131,6 @@ impl Journal {
                 | Op::Passed { .. }
                 | Op::Opened { .. }
                 | Op::Settled { .. }
-                | Op::Deaf
                 | Op::Gone { .. }
                 | Op::Keep { .. } => {}
                 op => kept.push(op),

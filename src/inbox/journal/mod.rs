@@ -441,7 +441,6 @@ impl Journal {
                 Op::Passed { id, place } => self.passes(id, place, at),
                 Op::Opened { at: opened } => self.came.note(Note::Opened(*opened), at),
                 Op::Settled { channel } => self.came.note(Note::Settled(*channel), at),
-                Op::Deaf => self.came.note(Note::Deaf, at),
                 Op::Gone { channel } => self.came.note(Note::Gone(*channel), at),
                 Op::Script { id, name } => {
                     self.names.insert(*id, name.clone());

@@ -52,8 +52,6 @@ pub(in crate::inbox) enum Op {
     Opened { at: i64 },
     /// Nothing is missing in this channel any more, or in any.
     Settled { channel: Option<u128> },
-    /// The stream was opened without messages.
-    Deaf,
     /// The bot cannot see this channel any more.
     Gone { channel: u128 },
     /// A script was given a number.
@@ -89,7 +87,6 @@ impl std::fmt::Debug for Op {
             Op::Passed { .. } => "Passed",
             Op::Opened { .. } => "Opened",
             Op::Settled { .. } => "Settled",
-            Op::Deaf => "Deaf",
             Op::Gone { .. } => "Gone",
             Op::Script { .. } => "Script",
             Op::Timer { .. } => "Timer",

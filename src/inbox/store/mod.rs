@@ -44,8 +44,6 @@ const MIGRATIONS: &[Step] = &[
     Step::Sql(include_str!("sightings.sql")),
     Step::Sql(include_str!("trail.sql")),
     Step::Rust(calls::migrate),
-    // The trail has notes that a host before this one cannot read.
-    Step::Sql(""),
 ];
 
 /// From one version of the schema to the next.
