@@ -215,8 +215,8 @@ async fn wait_until_taken(admin: &str, sent: u64) {
 
 /// Each event was begun once and ended once, by the same version, and they began in their order.
 fn judge(output: &str, sent: u32) {
-    let mut begun: HashMap<u32, u32> = HashMap::new();
-    let mut ended: HashMap<u32, u32> = HashMap::new();
+    let mut begun: HashMap<u64, u64> = HashMap::new();
+    let mut ended: HashMap<u64, u64> = HashMap::new();
     let (mut last, mut last_version) = (None, 0);
     for line in output.lines() {
         let Some(said) = line.split("demo/a: ").nth(1) else {
@@ -229,7 +229,7 @@ fn judge(output: &str, sent: u32) {
         }
         let mut numbers = words
             .filter(|word| !word.is_empty())
-            .map(|word| word.parse::<u32>().expect("a number"));
+            .map(|word| word.parse::<u64>().expect("a number"));
         let version = numbers.next().expect("a version");
         if kind == "end" {
             for number in numbers {
@@ -244,7 +244,7 @@ fn judge(output: &str, sent: u32) {
         );
         last_version = version;
         for number in numbers {
-            let next = last.map_or(number, |last: u32| last + 1);
+            let next = last.map_or(number, |last: u64| last + 1);
             assert_eq!(number, next, "an event is missing, doubled or out of order");
             last = Some(number);
             begun.insert(number, version);
