@@ -1,9 +1,9 @@
 //! Runs every `tests/luau/*.luau` as a script in the real VM: a file that is put there is a test.
 //!
 //! `tests/luau/lib/check.luau` is what they assert with. It speaks to this runner through the log:
-//! `ok NAME` and `failed NAME: …` for each test, `inject {…}` to have an event, `expect TEXT` before a line with
-//! that text is logged, `done N` at the end. What the
-//! script sends to the platform comes back to it as `testCall` events.
+//! `ok NAME` and `failed NAME: …` for each test, `inject {…}` to have an event, `expect TEXT` before a line
+//! with that text is logged, `done N` at the end. What the script sends to the platform comes back to it as
+//! `testCall` events.
 
 #[path = "script/support.rs"]
 #[allow(dead_code, reason = "the tests of scripts use the rest")]

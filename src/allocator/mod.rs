@@ -1,6 +1,6 @@
 //! The process's allocator: mimalloc, with a mark for very large requests (and, in tests, a count of all),
-//! with the system's allocator for what the threads of scripts ask for ([`small_from_system`]), and with a place of
-//! their own for the pages of Luau's heaps ([`pages`]).
+//! with the system's allocator for what the threads of scripts ask for ([`small_from_system`]), and with a
+//! place of their own for the pages of Luau's heaps ([`pages`]).
 //!
 //! The mark is a bound on what one event of the stream can take, where the event source has none.
 //! `reqwest-eventsource` collects an event in contiguous buffers of its own (the line, the data, the

@@ -141,8 +141,8 @@ impl Failed {
         let all = calls.len() + how.reads.len();
         let mut room = CALL_BYTES;
         let fits = |call: &&Recorded| {
-            let bytes = call.position.len() + call.answer.as_ref().map_or(0, Bytes::len);
-            room.checked_sub(bytes).map(|left| room = left).is_some()
+            let left = room.checked_sub(call.bytes());
+            left.map(|left| room = left).is_some()
         };
         let calls = calls.iter().chain(&how.reads).take_while(fits);
         let calls: Vec<_> = calls

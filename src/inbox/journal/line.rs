@@ -1,11 +1,11 @@
 //! Whose turn it is with the key-value store.
 //!
-//! A commit does operations until they have taken [`TURN`] or their answers have [`ANSWERS`] bytes; the others
-//! wait for the next commit, and what else the journal is asked goes before them. The holders of the store take turns, one operation
-//! each, and after one that took long its holder has to wait [`REST`] times as long, so that one that lists
-//! everything for ever takes a tenth of the journal's time, and delays an event, or somebody else's
-//! operation, by one listing. How many operations of a script wait is bounded by its calls
-//! ([`crate::limits::PENDING_CALLS`]).
+//! A commit does operations until they have taken [`TURN`] or their answers have [`ANSWERS`] bytes; the
+//! others wait for the next commit, and what else the journal is asked goes before them. The holders of the
+//! store take turns, one operation each, and after one that took long its holder has to wait [`REST`] times
+//! as long, so that one that lists everything for ever takes a tenth of the journal's time, and delays an
+//! event, or somebody else's operation, by one listing. How many operations of a script wait is bounded by
+//! its calls ([`crate::limits::PENDING_CALLS`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -11,8 +11,6 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread::Thread;
 
-use bytes::Bytes;
-
 use super::{Core, State};
 use crate::inbox::Event;
 use crate::inbox::batch::ScriptId;
@@ -50,8 +48,7 @@ pub(in crate::inbox) struct Ready {
 impl Ready {
     /// What it takes in memory.
     pub(in crate::inbox) fn bytes(&self) -> usize {
-        let calls = self.calls.iter();
-        let calls = calls.map(|one| one.position.len() + one.answer.as_ref().map_or(0, Bytes::len));
+        let calls = self.calls.iter().map(Recorded::bytes);
         self.event.payload.len() + calls.sum::<usize>()
     }
 }

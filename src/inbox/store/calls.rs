@@ -26,6 +26,13 @@ pub struct Recorded {
     pub answer: Option<Bytes>,
 }
 
+impl Recorded {
+    /// Bytes of its place and its answer.
+    pub(in crate::inbox) fn bytes(&self) -> usize {
+        self.position.len() + self.answer.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 /// A call is about to be made, or was answered.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::inbox) struct Entry<'a> {
